@@ -1,0 +1,39 @@
+// Package block turns rows of events into columns and columns into bytes, and
+// back (FORMAT.md). It is pure: bytes in, bytes out, no files, no clock.
+package block
+
+import (
+	"math"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// Column is one property of a stretch of rows, or one attribute of a table of
+// people, decoded. It is read-only once made and may be shared.
+type Column struct {
+	// Codes has one entry a row: 0 = missing, else the value is Dict[code-1].
+	// It is nil where Nums is set.
+	Codes []uint32
+	// Dict holds the distinct values that Codes refer to, in no order.
+	Dict []event.Value
+	// Nums has one number a row, NaN = missing. Only a column whose values are
+	// all numbers that a float64 holds exactly is kept like this.
+	Nums []float64
+}
+
+// Len is the number of rows.
+func (c *Column) Len() int { return max(len(c.Codes), len(c.Nums)) }
+
+// Value is the value of a row, Null where it is missing.
+func (c *Column) Value(row int) event.Value {
+	if c.Nums != nil {
+		if math.IsNaN(c.Nums[row]) {
+			return event.Value{}
+		}
+		return event.OfFloat(c.Nums[row])
+	}
+	if code := c.Codes[row]; code != 0 {
+		return c.Dict[code-1]
+	}
+	return event.Value{}
+}
