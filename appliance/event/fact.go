@@ -46,12 +46,12 @@ type Op uint8
 
 // The operations on a profile attribute; numbers are part of the encoding.
 const (
-	Set     Op = iota // the value becomes this
-	SetOnce           // the same, where there is none yet
-	Add               // elements join a list (a scalar is promoted to one)
-	Remove            // elements leave a list; the last one takes the attribute along
-	Delete            // the attribute goes
-	Increase          // a number grows by this (a missing one counts as 0); may be negative
+	Set      Op = iota // the value becomes this
+	SetOnce            // the same, where there is none yet
+	Add                // elements join a list (a scalar is promoted to one)
+	Remove             // elements leave a list; the last one takes the attribute along
+	Delete             // the attribute goes
+	Increase           // a number grows by this (a missing one counts as 0); may be negative
 )
 
 // Change is one alteration of a profile attribute.
