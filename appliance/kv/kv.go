@@ -238,10 +238,26 @@ func (d *DB) Backup(w io.Writer) error {
 		return err
 	}
 	defer d.leave()
-	if _, err := d.b.Backup(w, 0); err != nil {
-		return fmt.Errorf("backing up %s: %w", d.dir, err)
+	to := &backupWriter{to: w}
+	if _, err := d.b.Backup(to, 0); err != nil {
+		return fmt.Errorf("backing up %s: %w", d.dir, errors.Join(to.err, err))
 	}
 	return nil
+}
+
+// backupWriter remembers why a write failed: Badger's stream only tells that
+// it was cancelled.
+type backupWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *backupWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // Close waits for the transactions that are running, refuses new ones, flushes
