@@ -1,15 +1,23 @@
 // Package keyring holds the keys: one master key that wraps each publisher's,
 // and under those the keys of epochs and of persons. What other rooms write to
 // disk they seal here first; destroying a key is how bytes are forgotten that
-// nobody can reach, in old backups too.
+// nobody can reach, in old backups too (DESIGN.md, FORMAT.md).
 package keyring
 
 import (
-	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What can go wrong, to be matched with errors.Is.
@@ -17,91 +25,180 @@ var (
 	ErrLocked    = errors.New("keyring: the master key does not open this keyring")
 	ErrDestroyed = errors.New("keyring: the key was destroyed")
 	ErrForged    = errors.New("keyring: not authentic: altered, damaged, or sealed for another use")
+	ErrMissing   = errors.New("keyring: a key file that was made is not there")
+	ErrInUse     = errors.New("keyring: open already, here or in another process")
 	ErrClosed    = errors.New("keyring: closed")
+	ErrName      = errors.New("keyring: not a publisher's name")
 )
 
-var errNotYet = errors.New("keyring: not there yet")
-
-// MasterBytes is the length of a master key.
-const MasterBytes = 32
+// MaxPublisher bounds a publisher's name, in bytes. Names are made of lower
+// case letters, digits, '-' and '_', and begin with a letter or a digit.
+const MaxPublisher = 64
 
 // Options of a keyring. The zero value is good.
 type Options struct {
-	Rand   io.Reader        // nil means crypto/rand
-	Now    func() time.Time // nil means time.Now
-	Logger *slog.Logger     // nil discards
+	// Rand is where keys come from; nil means crypto/rand. Nonces always
+	// come from the cipher itself.
+	Rand io.Reader
+	// Now tells which day's epoch it is; nil means time.Now.
+	Now func() time.Time
+	// CachePages bounds the pages of person keys kept in memory, for all
+	// publishers together: 8 KiB each, 4,096 by default.
+	CachePages int
+	// Logger is told of what is swept up at opening; nil discards. Keys and
+	// what they seal never reach it.
+	Logger *slog.Logger
 }
 
 // Keyring is an open directory of keys. It is safe for concurrent use.
-type Keyring struct{}
+type Keyring struct {
+	dir    string
+	master []byte
+	o      Options
+	lock   *os.File
+	cache  *pageCache
 
-// Publisher holds one publisher's keys. It is safe for concurrent use.
-type Publisher struct{}
-
-// LoadMaster reads a master key from a file that nobody but its owner may read.
-func LoadMaster(path string) ([]byte, error) { return nil, errNotYet }
-
-// CreateMaster makes a new master key in a file that must not exist yet.
-func CreateMaster(path string) ([]byte, error) { return nil, errNotYet }
-
-// Open opens the keyring in dir, making it if there is none.
-func Open(dir string, master []byte, o Options) (*Keyring, error) { return nil, errNotYet }
-
-// Publisher gives a publisher's keys, made at first use.
-func (k *Keyring) Publisher(name string) (*Publisher, error) { return nil, errNotYet }
-
-// Close forgets the keys in memory.
-func (k *Keyring) Close() error { return nil }
-
-// SealRecord seals plain under the key of the present epoch.
-func (p *Publisher) SealRecord(plain, aad []byte) ([]byte, error) { return nil, errNotYet }
-
-// OpenRecord opens what SealRecord sealed with the same aad.
-func (p *Publisher) OpenRecord(sealed, aad []byte) ([]byte, error) { return nil, errNotYet }
-
-// Epoch gives the number of the present epoch.
-func (p *Publisher) Epoch() uint32 { return 0 }
-
-// NewEpoch begins a new epoch at once.
-func (p *Publisher) NewEpoch() (uint32, error) { return 0, errNotYet }
-
-// EpochOf tells which epoch's key sealed a record.
-func (p *Publisher) EpochOf(sealed []byte) (uint32, error) { return 0, errNotYet }
-
-// DestroyEpochsBefore destroys the keys of all epochs below epoch.
-func (p *Publisher) DestroyEpochsBefore(epoch uint32) error { return errNotYet }
-
-// SealPerson seals plain under the person's own key.
-func (p *Publisher) SealPerson(person uint32, aad, plain []byte) ([]byte, error) {
-	return nil, errNotYet
+	mu         sync.Mutex
+	closed     bool
+	publishers map[string]*Publisher
 }
 
-// OpenPerson opens what SealPerson sealed for the same person with the same aad.
-func (p *Publisher) OpenPerson(person uint32, aad, sealed []byte) ([]byte, error) {
-	return nil, errNotYet
+// Open opens the keyring in dir, making it if there is none. It copies master,
+// of MasterBytes. A master that did not make this keyring gives ErrLocked, a
+// second opener ErrInUse. Close it to let go of its lock.
+func Open(dir string, master []byte, o Options) (*Keyring, error) {
+	if len(master) != MasterBytes {
+		return nil, fmt.Errorf("%w: it has %d bytes, not %d", ErrLocked, len(master), MasterBytes)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.CachePages <= 0 {
+		o.CachePages = 4096
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening keyring: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening keyring %s: %w", dir, err)
+	}
+	k := &Keyring{
+		dir: dir, master: append([]byte(nil), master...), o: o, lock: lock,
+		cache: newPageCache(o.CachePages), publishers: make(map[string]*Publisher),
+	}
+	if err := k.checkMaster(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("opening keyring %s: %w", dir, err)
+	}
+	return k, nil
 }
 
-// DestroyPerson destroys the keys of persons; they are gone from disk when it
-// returns.
-func (p *Publisher) DestroyPerson(persons ...uint32) error { return errNotYet }
+// lockDir keeps a second process from making the same page of keys: whichever
+// wrote last would shred the persons of the other.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrInUse
+		}
+		return nil, err
+	}
+	return f, nil
+}
 
-// Destroyed says whether the person's key was destroyed.
-func (p *Publisher) Destroyed(person uint32) bool { return false }
+// checkMaster compares the master key with the one that made the keyring, of
+// which the file "ring" keeps a keyed hash, so that a wrong key is told apart
+// from a damaged file.
+func (k *Keyring) checkMaster() error {
+	mac := hmac.New(sha256.New, k.master)
+	mac.Write([]byte("cloister keyring master"))
+	mine := mac.Sum(nil)
 
-// SealChunk seals a block's chunk under the publisher's storage key.
-func (p *Publisher) SealChunk(plain, aad []byte) ([]byte, error) { return nil, errNotYet }
+	path := filepath.Join(k.dir, "ring")
+	if err := sweep(k.dir, k.o.Logger); err != nil {
+		return err
+	}
+	made, err := readFile(path, kindRing, 0)
+	switch {
+	case errors.Is(err, ErrMissing):
+		entries, err := os.ReadDir(k.dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				return fmt.Errorf("there are publishers, but %w: %s", ErrMissing, path)
+			}
+		}
+		return replaceFile(path, frame(kindRing, 0, mine))
+	case err != nil:
+		return err
+	case !hmac.Equal(mine, made):
+		return fmt.Errorf("%w: %s was made with another one; give the master key that it was made with, or restore the directory that belongs to this one", ErrLocked, path)
+	}
+	return nil
+}
 
-// OpenChunk opens what SealChunk sealed with the same aad.
-func (p *Publisher) OpenChunk(sealed, aad []byte) ([]byte, error) { return nil, errNotYet }
+// Publisher gives a publisher's keys, made at first use. It gives the same
+// *Publisher each time.
+func (k *Keyring) Publisher(name string) (*Publisher, error) {
+	if !validName(name) {
+		return nil, fmt.Errorf("%w: %q", ErrName, name)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, ErrClosed
+	}
+	if p := k.publishers[name]; p != nil {
+		return p, nil
+	}
+	p, err := openPublisher(k, name)
+	if err != nil {
+		return nil, fmt.Errorf("keys of publisher %s: %w", name, err)
+	}
+	k.publishers[name] = p
+	return p, nil
+}
 
-// Hash is HMAC-SHA256 over parts under the publisher's hash key.
-func (p *Publisher) Hash(domain string, parts ...[]byte) [32]byte { return [32]byte{} }
+func validName(name string) bool {
+	if name == "" || len(name) > MaxPublisher || name[0] == '-' || name[0] == '_' {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
 
-// Sign signs msg for the use that domain names.
-func (p *Publisher) Sign(domain string, msg []byte) []byte { return nil }
-
-// Verify checks a signature made by Sign.
-func (p *Publisher) Verify(domain string, msg, sig []byte) bool { return false }
-
-// SigningKey is the public half of the key that Sign uses.
-func (p *Publisher) SigningKey() ed25519.PublicKey { return nil }
+// Close makes every later sealing and opening answer ErrClosed and forgets the
+// person keys in memory. It waits for what is under way. Closing twice is
+// harmless.
+func (k *Keyring) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil
+	}
+	k.closed = true
+	for _, p := range k.publishers {
+		p.close()
+	}
+	k.cache.clear()
+	clear(k.master)
+	return k.lock.Close()
+}
