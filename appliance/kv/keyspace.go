@@ -2,7 +2,8 @@ package kv
 
 // Keyspace is the first byte of every key: it keeps the rooms that share a
 // database apart. The numbers are on disk and never change; a new room takes
-// the next free one.
+// the next free one. Keys are not sealed and Badger names them in its errors,
+// so they hold numbers and keyed hashes, never what identifies a person.
 type Keyspace byte
 
 // The keyspaces. Each has one owner, the room it is named after.

@@ -96,7 +96,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s: %w", dir, err)
 	}
-	b, err := openEngine(dir, stateOptions(dir, o), o)
+	b, err := openEngine(dir, stateOptions(dir, o), o.Reserve)
 	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("opening database %s: %w", dir, err)
@@ -110,7 +110,7 @@ func Open(dir string, o Options) (*DB, error) {
 // value log to lose, to collect or to leave erased bytes in.
 func stateOptions(dir string, o Options) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithLogger(engineLog{o.Logger}).
+		WithLogger(newEngineLog(o.Logger)).
 		WithSyncWrites(true).
 		WithDetectConflicts(false). // Update runs them one after another
 		WithCompression(options.None).
@@ -127,11 +127,22 @@ func stateOptions(dir string, o Options) badger.Options {
 }
 
 // openEngine checks and opens a Badger directory that is locked.
-func openEngine(dir string, bo badger.Options, o Options) (*badger.DB, error) {
-	if err := needFree(dir, o.Reserve); err != nil {
+func openEngine(dir string, bo badger.Options, reserve int64) (*badger.DB, error) {
+	if err := needFree(dir, reserve); err != nil {
 		return nil, err
 	}
-	return badger.Open(bo)
+	if err := checkDir(dir, bo); err != nil {
+		return nil, err
+	}
+	b, err := badger.Open(bo)
+	if err != nil {
+		return nil, err
+	}
+	if log, ok := bo.Logger.(engineLog); ok && log.errors.Load() > 0 {
+		// It opens without what it cannot read, and only logs that.
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrDamaged, errSaid), b.Close())
+	}
+	return b, nil
 }
 
 // Limits says what one transaction may hold, in bytes (keys and values, with a

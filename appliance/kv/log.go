@@ -1,20 +1,53 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // engineLog carries Badger's log into ours. Badger's "info" is chatter about
 // its own housekeeping, so it counts as debug here.
-type engineLog struct{ to *slog.Logger }
+type engineLog struct {
+	to     *slog.Logger
+	errors *atomic.Uint64 // how many errors it told
+}
 
-func (l engineLog) Errorf(f string, a ...any)   { l.to.Error("badger", "said", said(f, a)) }
+func newEngineLog(to *slog.Logger) engineLog { return engineLog{to, new(atomic.Uint64)} }
+
+func (l engineLog) Errorf(f string, a ...any) {
+	l.errors.Add(1)
+	l.to.Error("badger", "said", said(f, a))
+}
+
 func (l engineLog) Warningf(f string, a ...any) { l.to.Warn("badger", "said", said(f, a)) }
 func (l engineLog) Infof(f string, a ...any)    { l.to.Debug("badger", "said", said(f, a)) }
 func (l engineLog) Debugf(string, ...any)       {} // prints keys
 
 func said(format string, args []any) string {
 	return strings.TrimSpace(fmt.Sprintf(format, args...))
+}
+
+// errSaid is of an error that Badger only logged.
+var errSaid = errors.New("badger reported an error in its log")
+
+// commit commits tx and takes an error that Badger only logged meanwhile for
+// one of the commit: a failed sync of the value log is told nowhere else.
+func commit(tx *badger.Txn, b *badger.DB) error {
+	log, watched := b.Opts().Logger.(engineLog)
+	var before uint64
+	if watched {
+		before = log.errors.Load()
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if watched && log.errors.Load() != before {
+		return errSaid
+	}
+	return nil
 }

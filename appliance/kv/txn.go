@@ -121,7 +121,7 @@ func (t *Txn) commit() error {
 			}
 		}
 	}
-	return tx.Commit()
+	return commit(tx, t.db.b)
 }
 
 // full is the key as Badger has it.

@@ -1,0 +1,276 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"golang.org/x/sys/unix"
+)
+
+// keptManifest is the copy of the manifest from before an opening at which it
+// did not agree with the tables.
+const keptManifest = "MANIFEST.kept"
+
+// checkDir verifies a Badger directory that is locked and closed, before
+// Badger sees it: Badger repairs what does not agree by deleting it. It changes
+// nothing but to keep a copy of the manifest. Whatever is wrong is ErrDamaged.
+func checkDir(dir string, bo badger.Options) error {
+	files, err := listEngine(dir)
+	if err != nil {
+		return err
+	}
+	listed, torn, err := readManifest(dir, bo)
+	if errors.Is(err, fs.ErrNotExist) {
+		if n := len(files.tables) + len(files.logs) + len(files.values); n > 0 {
+			return fmt.Errorf("%w: %s has no %s, but %d files that it should list", ErrDamaged, dir, badger.ManifestFilename, n)
+		}
+		return nil // a new directory
+	}
+	if err != nil {
+		return err
+	}
+	for _, id := range listed {
+		path := table.NewFilename(id, dir)
+		if err := checkFile(path, checkTable); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		}
+	}
+	for i, path := range files.logs {
+		last := i == len(files.logs)-1
+		if err := checkFile(path, func(b []byte) error { return checkWAL(b, last) }); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		}
+	}
+	var unlisted []uint64
+	for _, id := range files.tables {
+		if !slices.Contains(listed, id) {
+			unlisted = append(unlisted, id)
+		}
+	}
+	if !torn && len(unlisted) == 0 {
+		return nil
+	}
+	manifest, err := os.ReadFile(filepath.Join(dir, badger.ManifestFilename))
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, keptManifest), manifest); err != nil {
+		return err
+	}
+	if len(unlisted) == 0 {
+		return nil
+	}
+	return checkUnlisted(dir, unlisted, bo)
+}
+
+// engineFiles are the files of a directory that Badger would look at.
+type engineFiles struct {
+	tables []uint64 // numbers
+	logs   []string // paths, in the order of their numbers
+	values []string // paths
+}
+
+func listEngine(dir string) (engineFiles, error) {
+	var f engineFiles
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return f, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if id, ok := table.ParseFileID(name); ok {
+			f.tables = append(f.tables, id)
+			continue
+		}
+		path := filepath.Join(dir, name)
+		switch filepath.Ext(name) {
+		case ".mem":
+			f.logs = append(f.logs, path)
+		case ".vlog":
+			f.values = append(f.values, path)
+		}
+	}
+	slices.SortFunc(f.logs, func(a, b string) int { return int(fileNumber(a) - fileNumber(b)) })
+	return f, nil
+}
+
+// fileNumber is the number that a file is called by, or -1.
+func fileNumber(path string) int64 {
+	name := filepath.Base(path)
+	n, err := strconv.ParseInt(strings.TrimSuffix(name, filepath.Ext(name)), 10, 32)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// readManifest gives the tables that the manifest lists, and whether its end
+// is torn, as after a crash while it was written, or after damage.
+func readManifest(dir string, bo badger.Options) (listed []uint64, torn bool, err error) {
+	path := filepath.Join(dir, badger.ManifestFilename)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	m, end, err := badger.ReplayManifestFile(f, bo.ExternalMagicVersion, bo)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	for id := range m.Tables {
+		listed = append(listed, id)
+	}
+	return listed, end != st.Size(), nil
+}
+
+// checkFile runs check over a file's bytes.
+func checkFile(path string, check func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() == 0 {
+		return check(nil)
+	}
+	// Mapped, because a log is mostly hole. Nobody else changes the file.
+	b, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	return errors.Join(check(b), unix.Munmap(b))
+}
+
+// checkUnlisted decides about tables that the manifest does not list. A crash
+// leaves such: a table written but not yet listed, while what it was made from
+// is still there; Badger may delete it. A manifest that lost its end leaves
+// such too, and then they are the only copy. So: open a copy of the directory,
+// which costs little since tables are never changed and can be linked, and see
+// whether it has all that they hold.
+func checkUnlisted(dir string, ids []uint64, bo badger.Options) error {
+	trial := filepath.Join(dir, "trial")
+	if err := os.RemoveAll(trial); err != nil { // from a crash in here
+		return err
+	}
+	defer os.RemoveAll(trial)
+	if err := copyEngine(dir, trial); err != nil {
+		return fmt.Errorf("copying %s for a trial: %w", dir, err)
+	}
+	// Without compactors: they drop what is deleted, and then it would seem lost.
+	bo = bo.WithDir(trial).WithValueDir(trial).WithReadOnly(false).WithNumCompactors(0)
+	b, err := badger.Open(bo)
+	if err != nil {
+		return fmt.Errorf("%w: %s lists fewer tables than there are, and does not open: %w", ErrDamaged, dir, err)
+	}
+	defer b.Close()
+	for _, id := range ids {
+		if err := heldElsewhere(table.NewFilename(id, dir), b); err != nil {
+			return fmt.Errorf("%w: %s is not listed in %s: %w", ErrDamaged, table.NewFilename(id, dir), badger.ManifestFilename, err)
+		}
+	}
+	return nil
+}
+
+// copyEngine makes a copy of all but the value logs, whose contents the trial
+// does not need.
+func copyEngine(dir, to string) error {
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		from, dest := filepath.Join(dir, e.Name()), filepath.Join(to, e.Name())
+		switch {
+		case filepath.Ext(e.Name()) == ".sst":
+			err = os.Link(from, dest)
+		case filepath.Ext(e.Name()) == ".mem" || e.Name() == badger.ManifestFilename || e.Name() == badger.KeyRegistryFileName:
+			err = copyHoles(from, dest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyHoles copies a file, leaving out runs of zeros: a log is mostly hole.
+func copyHoles(from, to string) error {
+	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = checkFile(from, func(b []byte) error {
+		if err := dst.Truncate(int64(len(b))); err != nil {
+			return err
+		}
+		for at := 0; at < len(b); at += pageBytes {
+			end := min(at+pageBytes, len(b))
+			if end-at == pageBytes && zeroPage(b, at, end) {
+				continue
+			}
+			if _, err := dst.WriteAt(b[at:end], int64(at)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, dst.Close())
+}
+
+// heldElsewhere says with nil that b has, for each key of the table, the
+// table's version or a later one.
+func heldElsewhere(path string, b *badger.DB) error {
+	if err := checkFile(path, checkTable); err != nil {
+		// A crash while it was written: it was never listed, since listing
+		// comes after its sync.
+		return nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	// Opened in memory: a table opened from its file deletes it when let go of.
+	t, err := table.OpenInMemoryTable(raw, 0, &table.Options{ReadOnly: true, BlockSize: 4096, ChkMode: options.OnBlockRead})
+	if err != nil {
+		return err
+	}
+	keys := t.NewIterator(0)
+	defer keys.Close()
+	tx := b.NewTransaction(false)
+	defer tx.Discard()
+	it := tx.NewIterator(badger.IteratorOptions{AllVersions: true})
+	defer it.Close()
+	for keys.Rewind(); keys.Valid(); keys.Next() {
+		key := y.ParseKey(keys.Key())
+		if bytes.HasPrefix(key, []byte("!badger!")) {
+			continue
+		}
+		it.Seek(key)
+		if !it.Valid() || !bytes.Equal(it.Item().Key(), key) || it.Item().Version() < y.ParseTs(keys.Key()) {
+			return errors.New("it holds what no other file does")
+		}
+	}
+	return nil
+}
