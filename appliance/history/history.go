@@ -1,0 +1,140 @@
+// Package history keeps what happened: the rows of a publisher's events, the
+// newest of them in memory (the head), the others frozen into blocks.
+//
+// What a caller may rely on: rows are durable with the transaction they were
+// appended in and visible, all at once, after Committed. A Snapshot never
+// changes. A chunk that is damaged is an error (ErrDamaged) that names the
+// block; it never makes an answer smaller (DESIGN.md).
+package history
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/appliance/kv"
+)
+
+// What can go wrong, to be matched with errors.Is.
+var (
+	ErrDamaged = errors.New("history: a block is damaged")
+	ErrClosed  = errors.New("history: closed")
+)
+
+// Ceilings of one publisher's vocabulary. What is beyond them is refused
+// (Options.Refused): a name costs something in every index for ever.
+const (
+	MaxNames = 1024 // event names
+	MaxKeys  = 2048 // property keys
+)
+
+// Defaults of Options.
+const (
+	DefaultFreezeRows  = 1 << 20
+	DefaultFreezeBytes = 256 << 20
+	DefaultFreezeAge   = time.Hour
+	DefaultCacheBytes  = 256 << 20
+)
+
+// Sealer seals what goes to disk; *keyring.Publisher is one.
+type Sealer interface {
+	SealChunk(plain, aad []byte) ([]byte, error)
+	OpenChunk(sealed, aad []byte) ([]byte, error)
+}
+
+// Board is told of problems; *health.Board is one.
+type Board interface {
+	Raise(p health.Problem)
+	Clear(code, subject string)
+}
+
+// Options say how a history is kept. The zero value is good.
+type Options struct {
+	Location    *time.Location // whose days are the days of bitmaps and blocks; UTC
+	FreezeRows  int            // the head is frozen when it holds so many rows
+	FreezeBytes int64          // or takes about so many bytes of memory
+	FreezeAge   time.Duration  // or is so old and would fill a block
+	CacheBytes  int64          // bound of the decoded columns kept in memory; negative = none
+	Now         func() time.Time
+	Logger      *slog.Logger           // nil discards
+	Board       Board                  // nil discards
+	Subject     string                 // of the problems on Board: the publisher's name
+	Refused     func(name, key string) // a row (key is "") or a property was refused, for the ceilings; called by Append
+}
+
+func (o Options) withDefaults() Options {
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	if o.FreezeRows <= 0 {
+		o.FreezeRows = DefaultFreezeRows
+	}
+	if o.FreezeBytes <= 0 {
+		o.FreezeBytes = DefaultFreezeBytes
+	}
+	if o.FreezeAge <= 0 {
+		o.FreezeAge = DefaultFreezeAge
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Board == nil {
+		o.Board = health.NewBoard(o.Now)
+	}
+	if o.Refused == nil {
+		o.Refused = func(string, string) {}
+	}
+	return o
+}
+
+// Row is one event as history keeps it. Personal properties have no place in
+// it and are left out by Append.
+type Row struct {
+	Person uint32
+	Time   int64 // microseconds since 1970 UTC
+	Name   string
+	Props  []event.Prop
+}
+
+// History is what happened at one publisher. Append and Committed belong to
+// one goroutine, the applier's; everything else may be called from any.
+type History struct {
+	db      *kv.DB
+	shelves *kv.Shelves
+	keys    Sealer
+	o       Options
+
+	mu sync.Mutex
+}
+
+// Open opens the history that lies in db and shelves, which stay the caller's
+// and must outlive it. Rows that were not frozen yet are brought back into
+// memory. Close it to wait for its worker.
+func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
+	return nil, fmt.Errorf("opening history: %w", errors.ErrUnsupported)
+}
+
+// Append adds rows, in their order of arrival, to the applier's transaction.
+// They become visible with Committed. If the transaction fails the history
+// must be closed and opened again.
+func (h *History) Append(t *kv.Txn, rows []Row) error { return errors.ErrUnsupported }
+
+// Committed makes visible, all at once, what was appended since the last time.
+// It waits for the worker when that is far behind.
+func (h *History) Committed() {}
+
+// Snapshot is the history as of the last Committed. Release it.
+func (h *History) Snapshot() *Snapshot { return nil }
+
+// Close stops and waits for the worker. Snapshots are of no use afterwards.
+func (h *History) Close() error { return nil }
