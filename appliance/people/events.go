@@ -1,9 +1,17 @@
 package people
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
+
+// maxPersonalEvents bounds what OpenEvents gives.
+const maxPersonalEvents = 10_000
 
 // PersonalEvent holds the personal properties of one event.
 type PersonalEvent struct {
@@ -12,10 +20,99 @@ type PersonalEvent struct {
 	Props []event.Prop
 }
 
-// SealEvent keeps the personal properties of an event with its person.
+// eventPrefix begins the keys of a number's events: number, time, count.
+func eventPrefix(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+// eventKey orders times before 1970 before the others.
+func eventKey(n uint32, time int64) []byte {
+	return binary.BigEndian.AppendUint64(eventPrefix(n), uint64(time)^1<<63)
+}
+
+// SealEvent keeps the personal properties of an event with its person. The
+// applier calls it in the transaction that applied the event's fact.
 func (p *People) SealEvent(t *kv.Txn, person uint32, time int64, name string, personal []event.Prop) error {
+	if p.lost.has(person) || p.erased.has(person) {
+		return nil
+	}
+	plain := event.AppendProps(appendText(nil, name), personal)
+	sealed, err := p.keys.SealPerson(person, aadEvents, plain)
+	if err != nil {
+		return fmt.Errorf("sealing an event of person %d: %w", person, err)
+	}
+	prefix := eventKey(person, time)
+	var count uint32
+	switch last, _, err := t.Last(kv.PeopleEvents, prefix); {
+	case err == nil:
+		count = binary.BigEndian.Uint32(last[len(prefix):]) + 1
+	case !errors.Is(err, kv.ErrNotFound):
+		return fmt.Errorf("looking for events of person %d: %w", person, err)
+	}
+	if err := t.Set(kv.PeopleEvents, binary.BigEndian.AppendUint32(prefix, count), sealed); err != nil {
+		return fmt.Errorf("writing an event of person %d: %w", person, err)
+	}
 	return nil
 }
 
-// OpenEvents gives a person's, from included, to excluded.
-func (p *People) OpenEvents(person uint32, from, to int64) ([]PersonalEvent, error) { return nil, nil }
+// OpenEvents gives the personal properties of a person's events, from
+// included, to excluded, in the order of time; at most the first 10,000. Those
+// of numbers merged into theirs are among them.
+func (p *People) OpenEvents(person uint32, from, to int64) ([]PersonalEvent, error) {
+	w, err := p.living(person)
+	if err != nil {
+		return nil, err
+	}
+	var out []PersonalEvent
+	err = p.db.View(func(t *kv.Txn) error {
+		for _, n := range p.view.Load().numbers(w) {
+			events, err := p.eventsOf(t, n, from, to)
+			if err != nil {
+				return err
+			}
+			out = append(out, events...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the personal events of person %d: %w", w, err)
+	}
+	slices.SortStableFunc(out, func(a, b PersonalEvent) int {
+		switch {
+		case a.Time < b.Time:
+			return -1
+		case a.Time > b.Time:
+			return 1
+		}
+		return 0
+	})
+	return out[:min(len(out), maxPersonalEvents)], nil
+}
+
+func (p *People) eventsOf(t *kv.Txn, n uint32, from, to int64) (out []PersonalEvent, err error) {
+	err = t.Scan(kv.PeopleEvents, eventPrefix(n), eventKey(n, from), func(key, val []byte) error {
+		if len(key) != 16 {
+			return fmt.Errorf("%w: an event's key of %d bytes", ErrDamaged, len(key))
+		}
+		time := int64(binary.BigEndian.Uint64(key[4:]) ^ 1<<63)
+		if time >= to || len(out) == maxPersonalEvents {
+			return kv.ErrStop
+		}
+		plain, err := p.keys.OpenPerson(n, aadEvents, val)
+		if isDestroyed(err) {
+			return kv.ErrStop
+		}
+		if err != nil {
+			return fmt.Errorf("opening an event of person %d: %w", n, err)
+		}
+		d := decoder{b: plain}
+		e := PersonalEvent{Time: time, Name: d.text()}
+		if e.Props, d.b, err = event.ReadProps(d.b); err != nil {
+			return fmt.Errorf("%w: an event of person %d: %w", ErrDamaged, n, err)
+		}
+		if err := d.end(); err != nil {
+			return fmt.Errorf("an event of person %d: %w", n, err)
+		}
+		out = append(out, e)
+		return nil
+	})
+	return out, err
+}

@@ -12,7 +12,12 @@ package people
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -50,9 +55,38 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// People are one publisher's people. Apply, Erase, Profile and Committed
-// belong to the applier's goroutine; everything else is safe for concurrent use.
-type People struct{}
+// People are one publisher's people. Apply, Erase, Profile, Numbers and
+// Committed belong to the applier's goroutine; everything else is safe for
+// concurrent use.
+type People struct {
+	db       *kv.DB
+	keys     *keyring.Publisher
+	merge    string
+	personal map[string]bool // of Options, plain
+	log      *slog.Logger
+
+	mu       sync.RWMutex // guards what is committed of the two lists, and holds them to the view
+	index    list[uint32]
+	suppress list[suppression]
+	view     atomic.Pointer[view]
+
+	// What follows is the applier's.
+
+	count         counters
+	identified    *roaring.Bitmap     // numbers with an identity of their own
+	apart         *roaring.Bitmap     // numbers that a demerge made, kept from joining again at a login
+	erased        *bits               // by a fact
+	lost          *bits               // their key is destroyed, though no fact here says so (yet)
+	exists        *bits               // neither merged away, nor erased, nor lost
+	merged        *bits               // numbers that are not their own winner
+	winners       pages[uint32]       // of those
+	mergesChanged bool                // since the last view
+	members       map[uint32][]uint32 // winner -> the numbers merged into it
+	columns       map[string]*column
+	reachable     map[string]*bits
+	consent       map[consentKey]*answers
+	cache         map[uint32]*record // as saved, of the transaction that runs
+}
 
 // Resolved is what became of a fact.
 type Resolved struct {
@@ -70,28 +104,44 @@ type Merge struct {
 	Rule          string // "login" or "alias"
 }
 
-// Open reads a publisher's people into memory: some 100 bytes a person, and 4
-// to 8 more an attribute.
-func Open(db *kv.DB, keys *keyring.Publisher, o Options) (*People, error) { return &People{}, nil }
-
 // Apply carries one fact into the state, in t. Facts must come in their order.
-func (p *People) Apply(t *kv.Txn, f *event.Fact) (Resolved, error) { return Resolved{}, nil }
-
-// Committed publishes what was applied since the last call. The applier calls
-// it after its transaction committed.
-func (p *People) Committed() {}
+// An error means that the transaction must not commit, and that these People
+// must be opened anew.
+func (p *People) Apply(t *kv.Txn, f *event.Fact) (Resolved, error) {
+	a := applying{p: p, t: t, f: f, time: f.Time}
+	if a.time == 0 {
+		a.time = f.Received
+	}
+	if err := a.apply(); err != nil {
+		return Resolved{}, fmt.Errorf("applying a %s to people: %w", f, err)
+	}
+	return a.out, nil
+}
 
 // Profile gives an attribute that is not personal, as of the last Apply: for
 // triggers, which run inside the applier.
-func (p *People) Profile(person uint32, key string) event.Value { return event.Value{} }
+func (p *People) Profile(person uint32, key string) event.Value {
+	if c := p.columns[key]; c != nil {
+		return c.get(p.root(person))
+	}
+	return event.Value{}
+}
 
-// Numbers gives all numbers that are one person with this one as of the last
-// Apply, the winner first.
-func (p *People) Numbers(person uint32) []uint32 { return nil }
+// Numbers gives all numbers that are one person with this one, as of the last
+// Apply: the winner first, whichever was asked for. It is nil for a number
+// that was never given.
+func (p *People) Numbers(person uint32) []uint32 {
+	if person == 0 || person > p.count.max {
+		return nil
+	}
+	w := p.root(person)
+	return append([]uint32{w}, p.members[w]...)
+}
 
-// Erase forgets a person, with all numbers that were merged into theirs.
-func (p *People) Erase(t *kv.Txn, person uint32) error { return nil }
-
-// Sweep deletes, in transactions of its own, what Erase left behind because it
-// may be too much for one transaction.
-func (p *People) Sweep() (left bool, err error) { return false, nil }
+// root is the number that a number goes by.
+func (p *People) root(n uint32) uint32 {
+	if w := p.winners.get(n); w != 0 {
+		return w
+	}
+	return n
+}

@@ -1,7 +1,13 @@
 package people
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
 // Person is everything that is known of somebody, opened.
@@ -37,17 +43,133 @@ type ConsentState struct {
 }
 
 // Find gives the number of the person with this identity or, if there is no
-// such identity, this device.
-func (p *People) Find(identityOrDevice string) (person uint32, ok bool) { return 0, false }
-
-// Person opens what is known of a person; a merged number gives its winner.
-func (p *People) Person(person uint32) (*Person, error) { return nil, ErrUnknown }
-
-// Allowed says whether the person agreed to purpose on channel, and the
-// decision that says so. Unknown is no.
-func (p *People) Allowed(person uint32, purpose, channel string) (ok bool, record ConsentState, err error) {
-	return false, ConsentState{}, nil
+// such identity, this device. The erased are not found.
+func (p *People) Find(identityOrDevice string) (person uint32, ok bool) {
+	identity, device := p.hashID(idIdentity, identityOrDevice), p.hashID(idDevice, identityOrDevice)
+	p.mu.RLock()
+	n := p.index.committed[identity]
+	if n == 0 {
+		n = p.index.committed[device]
+	}
+	v := p.view.Load()
+	p.mu.RUnlock()
+	if n == 0 || v.hidden(n) {
+		return 0, false
+	}
+	return v.winner(n), true
 }
 
-// Suppressed says whether nothing may be sent to an address, whoever has it.
-func (p *People) Suppressed(channel, address string) bool { return false }
+// living gives the number that a person goes by, or ErrUnknown or ErrErased.
+func (p *People) living(person uint32) (uint32, error) {
+	v := p.view.Load()
+	if person == 0 || person > v.max {
+		return 0, fmt.Errorf("person %d: %w", person, ErrUnknown)
+	}
+	w := v.winner(person)
+	if v.hidden(w) {
+		return 0, fmt.Errorf("person %d: %w", person, ErrErased)
+	}
+	return w, nil
+}
+
+// readRecord opens a winner's record as of the last commit. An erasure may
+// have overtaken whoever held an older view.
+func (p *People) readRecord(n uint32) (r *record, err error) {
+	err = p.db.View(func(t *kv.Txn) error {
+		sealed, err := t.Get(kv.People, numberKey(keyRecord, n))
+		switch {
+		case err == nil:
+			r, err = p.openRecord(n, sealed)
+			if isDestroyed(err) {
+				return ErrErased
+			}
+			return err
+		case !errors.Is(err, kv.ErrNotFound):
+			return err
+		}
+		switch _, err := t.Get(kv.People, numberKey(keyErased, n)); {
+		case err == nil:
+			return ErrErased
+		case !errors.Is(err, kv.ErrNotFound):
+			return err
+		}
+		return ErrUnknown
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading person %d: %w", n, err)
+	}
+	return r, nil
+}
+
+// Person opens what is known of a person; a merged number gives its winner.
+// The error wraps ErrUnknown or ErrErased where it is one of these.
+func (p *People) Person(person uint32) (*Person, error) {
+	n, err := p.living(person)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.readRecord(n)
+	if err != nil {
+		return nil, err
+	}
+	out := &Person{Number: n, Created: r.created, Seen: r.seen}
+	for _, e := range r.identities {
+		out.Identities = append(out.Identities, e.Identity)
+		out.Created = min(out.Created, e.Since)
+	}
+	slices.SortStableFunc(out.Identities, func(a, b Identity) int { return cmp.Compare(a.Since, b.Since) })
+	for _, e := range r.devices {
+		out.Devices = append(out.Devices, e.Device)
+		out.Created = min(out.Created, e.Since)
+	}
+	slices.SortStableFunc(out.Devices, func(a, b Device) int { return cmp.Compare(a.Since, b.Since) })
+	for i := range r.attributes {
+		a := &r.attributes[i]
+		out.Profile = append(out.Profile, event.Prop{Key: a.key, Value: a.value, Personal: !p.askable(a)})
+	}
+	for i := range r.decisions {
+		out.Consents = append(out.Consents, r.decisions[i].ConsentState)
+	}
+	slices.SortFunc(out.Consents, func(a, b ConsentState) int {
+		return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Channel, b.Channel))
+	})
+	for i := len(r.addresses) - 1; i >= 0; i-- {
+		out.Addresses = append(out.Addresses, r.addresses[i].Address)
+	}
+	return out, nil
+}
+
+// Allowed says whether the person agreed to purpose on channel, and the
+// decision that says so, or says no; it is zero where there is none. Unknown
+// is no, and so is whatever cannot be read. It reads what was committed last,
+// which may be newer than the view of a snapshot.
+func (p *People) Allowed(person uint32, purpose, channel string) (ok bool, record ConsentState) {
+	n, err := p.living(person)
+	if err != nil {
+		return false, ConsentState{}
+	}
+	r, err := p.readRecord(n)
+	if err != nil {
+		if !errors.Is(err, ErrErased) {
+			p.log.Error("consent cannot be read and counts as refused", "person", n, "error", err)
+		}
+		return false, ConsentState{}
+	}
+	d := r.inForce(purpose, channel)
+	if d == nil {
+		return false, ConsentState{}
+	}
+	if channel == "" && slices.ContainsFunc(r.decisions, func(e decision) bool { return e.Purpose == purpose && !e.Granted }) {
+		return false, d.ConsentState
+	}
+	return d.Granted, d.ConsentState
+}
+
+// Suppressed says whether nothing may be sent to an address, whoever has it:
+// it bounced for good, its owner complained, or was erased.
+func (p *People) Suppressed(channel, address string) bool {
+	h := p.hashAddress(channel, address)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.suppress.committed[h] != sendable
+}
