@@ -1,0 +1,225 @@
+// Package query answers questions about a publisher's people and what they
+// did, exactly as the question contract says: a question is JSON, strictly
+// read; an answer is exact or there is none. One file a kind of question.
+//
+// A question is parsed into typed structs, planned into passes over the rows,
+// and each pass runs partition by partition on a few workers. A bad question,
+// or one that would pass its budget, is an *Error; any other error is a fault
+// of what lies below (a damaged block, a cancelled context).
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// Data is what questions are asked of: two snapshots of the same moment. The
+// caller releases them after the answer.
+type Data struct {
+	History History
+	People  People
+}
+
+// Env is everything that a question depends on beside its own text.
+type Env struct {
+	Data     Data
+	Location *time.Location   // the publisher's time zone
+	Now      func() time.Time // the clock
+	// Segment gives the people expression of a saved segment; nil = there are none.
+	Segment func(name string) (json []byte, ok bool)
+	// Find gives the number of the person with an identity or anonymous id, as of Data.
+	Find func(identity string) (person uint32, ok bool)
+	// Workers is how many partitions are read at the same time; 0 = 2.
+	Workers int
+	// MaxRows bounds the rows that one question may read, in all its passes; 0 = no bound.
+	MaxRows int64
+	// Memory bounds the bytes that one question may hold; 0 = 1 GiB.
+	Memory int64
+	// Deadline bounds the time of one question; 0 = none but the context's.
+	Deadline time.Duration
+}
+
+// Answer is the answer to one question. It is never part of one.
+type Answer struct {
+	Kind   string
+	Result any // marshals to the kind's result
+	Now    time.Time
+	Took   time.Duration
+	Rows   int64 // rows read, in all passes
+}
+
+// MarshalJSON is the answer as the contract has it.
+func (a *Answer) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Kind    string `json:"kind"`
+		Result  any    `json:"result"`
+		Now     string `json:"now"`
+		TookMs  int64  `json:"took_ms"`
+		Rows    int64  `json:"rows_read"`
+		Partial bool   `json:"partial"`
+	}{a.Kind, a.Result, a.Now.Format(time.RFC3339Nano), a.Took.Milliseconds(), a.Rows, false})
+}
+
+// run is one question being answered.
+type run struct {
+	ctx      context.Context
+	env      *Env
+	cal      calendar
+	now      int64
+	workers  int
+	leaves   int
+	values   *dictionary
+	merged   *roaring.Bitmap // winners that have merged numbers
+	everyone *roaring.Bitmap
+	started  time.Time
+	rows     atomic.Int64
+	memory   atomic.Int64
+	outer    context.Context
+}
+
+const defaultMemory = 1 << 30
+
+// question is a parsed question of one kind.
+type question interface {
+	answer(q *run) (any, error)
+}
+
+// Ask answers one question. The error is an *Error where the question is at
+// fault. Safe for concurrent use, also with the same Data.
+func Ask(ctx context.Context, body []byte, env Env) (*Answer, error) {
+	c := &parser{}
+	kind, asked, err := c.question(body, &env)
+	if err != nil {
+		return nil, err
+	}
+	q, cancel := newRun(ctx, c, &env)
+	defer cancel()
+	result, err := asked.answer(q)
+	if err != nil {
+		return nil, q.explain(err)
+	}
+	return &Answer{Kind: kind, Result: result, Now: q.cal.at(q.now), Took: env.Now().Sub(q.started), Rows: q.rows.Load()}, nil
+}
+
+// Evaluate gives the numbers of the people that an expression P means: living
+// winners. The bitmap belongs to the caller.
+func Evaluate(ctx context.Context, people []byte, env Env) (*roaring.Bitmap, error) {
+	c := &parser{}
+	if err := c.shared(&fields{}, &env); err != nil {
+		return nil, err
+	}
+	v, err := parseText(people)
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.people(node{v: v})
+	if err != nil {
+		return nil, err
+	}
+	q, cancel := newRun(ctx, c, &env)
+	defer cancel()
+	found, err := q.people(e)
+	if err != nil {
+		return nil, q.explain(err)
+	}
+	return found.Clone(), nil
+}
+
+func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc) {
+	q := &run{outer: ctx, ctx: ctx, env: env, cal: c.cal, now: c.now, leaves: c.leaves, values: newDictionary(),
+		workers: env.Workers, started: env.Now(), merged: roaring.New()}
+	if q.workers <= 0 {
+		q.workers = 2
+	}
+	cancel := func() {}
+	if env.Deadline > 0 {
+		q.ctx, cancel = context.WithTimeout(ctx, env.Deadline)
+	}
+	for p := range event.Partitions {
+		for winner := range env.Data.People.Losers(p) {
+			q.merged.Add(winner)
+		}
+	}
+	q.everyone = env.Data.People.Exists()
+	return q, cancel
+}
+
+// who is the person that a row's number stands for after merges, 0 if they were
+// erased; many says that their rows lie under several numbers.
+func (q *run) who(raw uint32) (who uint32, many bool) {
+	p := q.env.Data.People
+	who = p.Winner(raw)
+	if p.Hidden(who) || p.Hidden(raw) {
+		return 0, false
+	}
+	return who, !q.merged.IsEmpty() && q.merged.Contains(who)
+}
+
+// count counts rows read against the budget.
+func (q *run) count(n int) error {
+	if rows := q.rows.Add(int64(n)); q.env.MaxRows > 0 && rows > q.env.MaxRows {
+		return fail(CodeBudget, "", "the question reads more than the %d rows it may read: ask a shorter range or name the events", q.env.MaxRows)
+	}
+	return nil
+}
+
+// reserve counts bytes held against the budget; negative to give back.
+func (q *run) reserve(n int64) error {
+	limit := q.env.Memory
+	if limit <= 0 {
+		limit = defaultMemory
+	}
+	if held := q.memory.Add(n); n > 0 && held > limit {
+		return fail(CodeBudget, "", "the question needs more than the %d bytes of memory it may use: ask a shorter range or fewer values", limit)
+	}
+	return nil
+}
+
+// own says whether it was the question's deadline that ended, not the caller's.
+func (q *run) own() bool { return q.env.Deadline > 0 && q.outer.Err() == nil }
+
+// kinds are the questions that can be asked.
+var kinds = map[string]func(*parser, *fields) (question, error){
+	"trend":   (*parser).trend,
+	"funnel":  (*parser).funnelQuestion,
+	"segment": (*parser).segmentQuestion,
+}
+
+// later are the kinds of the contract that cannot be asked yet.
+var later = map[string]bool{"retention": true, "lifecycle": true, "stickiness": true, "paths": true, "rfm": true,
+	"distribution": true, "sessions": true, "campaign": true}
+
+func (c *parser) question(b []byte, env *Env) (kind string, asked question, err error) {
+	f, err := body(bytes.TrimSpace(b))
+	if err != nil {
+		return "", nil, err
+	}
+	n, err := f.need("kind")
+	if err != nil {
+		return "", nil, err
+	}
+	if kind, err = n.text(); err != nil {
+		return "", nil, err
+	}
+	if later[kind] {
+		return "", nil, fail(CodeNotYet, "kind", "%s cannot be asked yet; trend, funnel and segment can", kind)
+	}
+	parse := kinds[kind]
+	if parse == nil {
+		return "", nil, n.bad("%q is not a kind of question: trend, funnel and segment are", clip(kind))
+	}
+	if err := c.shared(f, env); err != nil {
+		return "", nil, err
+	}
+	if asked, err = parse(c, f); err != nil {
+		return "", nil, err
+	}
+	return kind, asked, f.done()
+}

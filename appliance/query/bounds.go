@@ -1,0 +1,64 @@
+package query
+
+import (
+	"math"
+
+	"github.com/RoaringBitmap/roaring/v2"
+)
+
+// bounds is the consumer that finds the first and last event asked for.
+type bounds struct {
+	some        bool
+	first, last int64
+}
+
+func (b *bounds) take(hits []hit, _ *store) error {
+	for i := range hits {
+		b.add(hits[i].time)
+	}
+	return nil
+}
+
+func (b *bounds) add(us int64) {
+	if !b.some {
+		b.some, b.first, b.last = true, us, us
+	}
+	b.first, b.last = min(b.first, us), max(b.last, us)
+}
+
+// close gives a range without open ends: left out means from the first to the
+// last event asked for, and there to the edge of its bucket, since a bucket
+// cut at an event would say nothing else. Without any event it is empty.
+func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval unit) (period, error) {
+	if !within.fromOpen && !within.toOpen {
+		return within, nil
+	}
+	took, err := q.read(&pass{refs: refs, within: within, people: people, single: true}, func() consumer { return &bounds{} })
+	if err != nil {
+		return within, err
+	}
+	var b bounds
+	for _, c := range took {
+		if o := c.(*bounds); o.some {
+			b.add(o.first)
+			b.add(o.last)
+		}
+	}
+	if !b.some {
+		at := within.from
+		if within.fromOpen {
+			at = within.to
+		}
+		if at == math.MaxInt64 {
+			at = 0
+		}
+		return period{from: at, to: at}, nil
+	}
+	if within.fromOpen {
+		within.from, _ = q.cal.around(b.first, interval)
+	}
+	if within.toOpen {
+		_, within.to = q.cal.around(b.last, interval)
+	}
+	return within, nil
+}

@@ -1,0 +1,164 @@
+package query
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// tuple is one combination of breakdown values: numbers of the dictionary, or
+// of people.
+type tuple [maxDimensions]uint32
+
+// grouper gives the tuples that a hit counts under, and each tuple a number.
+// One consumer has its own; tuples, not numbers, mean the same in all.
+type grouper struct {
+	dims     []dimension
+	values   *dictionary
+	allowed  map[tuple]bool // nil = all
+	numbers  map[tuple]int32
+	tuples   []tuple
+	elements [maxDimensions]map[uint32][]uint32
+	out      []int32
+	cross    []tuple
+}
+
+func newGrouper(dims []dimension, values *dictionary, allowed map[tuple]bool) *grouper {
+	g := &grouper{dims: dims, values: values, allowed: allowed, numbers: map[tuple]int32{}}
+	for i := range dims {
+		g.elements[i] = map[uint32][]uint32{}
+	}
+	return g
+}
+
+// of gives the numbers of the tuples that ids count under. The slice is valid
+// until the next call.
+func (g *grouper) of(ids []uint32) []int32 {
+	g.cross = append(g.cross[:0], tuple{})
+	for d, dim := range g.dims {
+		values := g.expand(d, dim, ids[d])
+		n := len(g.cross)
+		for i := range n {
+			for j, v := range values {
+				t := g.cross[i]
+				t[d] = v
+				if j == 0 {
+					continue // written last, over the tuple it grows from
+				}
+				g.cross = append(g.cross, t)
+			}
+		}
+		if len(values) == 0 {
+			return nil // an empty list counts under none of its elements
+		}
+		for i := range n {
+			g.cross[i][d] = values[0]
+		}
+	}
+	g.out = g.out[:0]
+	for _, t := range g.cross {
+		if g.allowed != nil && !g.allowed[t] {
+			continue
+		}
+		n, ok := g.numbers[t]
+		if !ok {
+			n = int32(len(g.tuples))
+			g.numbers[t] = n
+			g.tuples = append(g.tuples, t)
+		}
+		g.out = append(g.out, n)
+	}
+	return g.out
+}
+
+func (g *grouper) expand(d int, dim dimension, id uint32) []uint32 {
+	if e, ok := g.elements[d][id]; ok {
+		return e
+	}
+	e := []uint32{id}
+	if dim.place != ofPerson {
+		e = g.values.elements(id, dim)
+	}
+	if dim.place != ofPerson || len(g.elements[d]) < 1<<16 {
+		g.elements[d][id] = e
+	}
+	return e
+}
+
+// labels gives a tuple as values to show: identities for people.
+func (q *run) labels(t tuple, dims []dimension) ([]event.Value, error) {
+	out := make([]event.Value, len(dims))
+	for i, d := range dims {
+		if d.place != ofPerson {
+			out[i] = q.values.value(t[i])
+			continue
+		}
+		name, err := q.env.Data.People.Identity(t[i])
+		if err != nil {
+			return nil, err
+		}
+		out[i] = event.OfText(name)
+	}
+	return out, nil
+}
+
+// ranked is a tuple with what orders it.
+type ranked struct {
+	tuple tuple
+	total float64
+	value []event.Value
+}
+
+// rank orders tuples by total falling, then by text, and keeps the first. The
+// values of those that cannot be among them are not looked up, since a
+// person's identity has to be unsealed.
+func (q *run) rank(all []ranked, dims []dimension, limit int) ([]ranked, error) {
+	slices.SortFunc(all, func(a, b ranked) int { return cmp.Compare(b.total, a.total) })
+	n := min(limit, len(all))
+	for n > 0 && n < len(all) && all[n].total == all[n-1].total {
+		n++
+	}
+	all = all[:n]
+	for i := range all {
+		var err error
+		if all[i].value, err = q.labels(all[i].tuple, dims); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ranked) int {
+		if c := cmp.Compare(b.total, a.total); c != 0 {
+			return c
+		}
+		for i := range a.value {
+			if c := byText(a.value[i], b.value[i]); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	return all[:min(limit, len(all))], nil
+}
+
+// byText orders values by their text, the missing one first; where the texts
+// are the same, by kind.
+func byText(a, b event.Value) int {
+	if c := cmp.Compare(a.String(), b.String()); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Kind(), b.Kind())
+}
+
+// finite keeps an answer within what JSON can say.
+func finite(f float64) float64 {
+	switch {
+	case math.IsNaN(f):
+		return 0
+	case math.IsInf(f, 1):
+		return math.MaxFloat64
+	case math.IsInf(f, -1):
+		return -math.MaxFloat64
+	}
+	return f
+}
