@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
-
-	"github.com/cloisterhq/cloister/appliance/event"
 )
 
 // Data is what questions are asked of: two snapshots of the same moment. The
@@ -30,8 +28,8 @@ type Data struct {
 // Env is everything that a question depends on beside its own text.
 type Env struct {
 	Data     Data
-	Location *time.Location   // the publisher's time zone
-	Now      func() time.Time // the clock
+	Location *time.Location   // the publisher's time zone, which is history's too; nil = UTC
+	Now      func() time.Time // nil = the clock
 	// Segment gives the people expression of a saved segment; nil = there are none.
 	Segment func(name string) (json []byte, ok bool)
 	// Find gives the number of the person with an identity or anonymous id, as of Data.
@@ -44,6 +42,22 @@ type Env struct {
 	Memory int64
 	// Deadline bounds the time of one question; 0 = none but the context's.
 	Deadline time.Duration
+}
+
+func (e Env) withDefaults() Env {
+	if e.Location == nil {
+		e.Location = time.UTC
+	}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.Workers <= 0 {
+		e.Workers = 2
+	}
+	if e.Memory <= 0 {
+		e.Memory = 1 << 30
+	}
+	return e
 }
 
 // Answer is the answer to one question. It is never part of one.
@@ -73,18 +87,15 @@ type run struct {
 	env      *Env
 	cal      calendar
 	now      int64
-	workers  int
 	leaves   int
 	values   *dictionary
-	merged   *roaring.Bitmap // winners that have merged numbers
-	everyone *roaring.Bitmap
+	everyone *roaring.Bitmap // winners, the erased left out
+	alive    bitset          // the same
 	started  time.Time
 	rows     atomic.Int64
 	memory   atomic.Int64
 	outer    context.Context
 }
-
-const defaultMemory = 1 << 30
 
 // question is a parsed question of one kind.
 type question interface {
@@ -94,6 +105,7 @@ type question interface {
 // Ask answers one question. The error is an *Error where the question is at
 // fault. Safe for concurrent use, also with the same Data.
 func Ask(ctx context.Context, body []byte, env Env) (*Answer, error) {
+	env = env.withDefaults()
 	c := &parser{}
 	kind, asked, err := c.question(body, &env)
 	if err != nil {
@@ -111,15 +123,9 @@ func Ask(ctx context.Context, body []byte, env Env) (*Answer, error) {
 // Evaluate gives the numbers of the people that an expression P means: living
 // winners. The bitmap belongs to the caller.
 func Evaluate(ctx context.Context, people []byte, env Env) (*roaring.Bitmap, error) {
+	env = env.withDefaults()
 	c := &parser{}
-	if err := c.shared(&fields{}, &env); err != nil {
-		return nil, err
-	}
-	v, err := parseText(people)
-	if err != nil {
-		return nil, err
-	}
-	e, err := c.people(node{v: v})
+	e, err := c.expression(people, &env)
 	if err != nil {
 		return nil, err
 	}
@@ -134,33 +140,33 @@ func Evaluate(ctx context.Context, people []byte, env Env) (*roaring.Bitmap, err
 
 func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc) {
 	q := &run{outer: ctx, ctx: ctx, env: env, cal: c.cal, now: c.now, leaves: c.leaves, values: newDictionary(),
-		workers: env.Workers, started: env.Now(), merged: roaring.New()}
-	if q.workers <= 0 {
-		q.workers = 2
-	}
+		started: env.Now()}
 	cancel := func() {}
 	if env.Deadline > 0 {
 		q.ctx, cancel = context.WithTimeout(ctx, env.Deadline)
 	}
-	for p := range event.Partitions {
-		for winner := range env.Data.People.Losers(p) {
-			q.merged.Add(winner)
-		}
-	}
 	q.everyone = env.Data.People.Exists()
+	q.alive = q.everyone.ToDense()
 	return q, cancel
 }
 
-// who is the person that a row's number stands for after merges, 0 if they were
-// erased; many says that their rows lie under several numbers.
-func (q *run) who(raw uint32) (who uint32, many bool) {
-	p := q.env.Data.People
-	who = p.Winner(raw)
-	if p.Hidden(who) || p.Hidden(raw) {
-		return 0, false
+// who is the person that a number stands for after merges, 0 if they were
+// erased, or are newer than the people asked about.
+func (q *run) who(raw uint32) uint32 {
+	if q.alive.has(raw) {
+		return raw
 	}
-	return who, !q.merged.IsEmpty() && q.merged.Contains(who)
+	who := q.env.Data.People.Winner(raw)
+	if !q.alive.has(who) || q.env.Data.People.Hidden(raw) {
+		return 0
+	}
+	return who
 }
+
+// bitset is a set of numbers, for tight loops.
+type bitset []uint64
+
+func (b bitset) has(n uint32) bool { return int(n>>6) < len(b) && b[n>>6]>>(n&63)&1 != 0 }
 
 // count counts rows read against the budget.
 func (q *run) count(n int) error {
@@ -172,12 +178,8 @@ func (q *run) count(n int) error {
 
 // reserve counts bytes held against the budget; negative to give back.
 func (q *run) reserve(n int64) error {
-	limit := q.env.Memory
-	if limit <= 0 {
-		limit = defaultMemory
-	}
-	if held := q.memory.Add(n); n > 0 && held > limit {
-		return fail(CodeBudget, "", "the question needs more than the %d bytes of memory it may use: ask a shorter range or fewer values", limit)
+	if held := q.memory.Add(n); n > 0 && held > q.env.Memory {
+		return fail(CodeBudget, "", "the question needs more than the %d bytes of memory it may use: ask a shorter range or fewer values", q.env.Memory)
 	}
 	return nil
 }

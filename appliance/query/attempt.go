@@ -148,13 +148,14 @@ func (w *walker) starts(only int, fn func(*attempt) bool) bool {
 
 func allSteps(n int) uint64 { return 1<<n - 1 }
 
-// end is the last instant of the window of an attempt that starts with hit i.
+// end is the last instant of the window of an attempt that starts with hit i;
+// before everything where its property says no window, so that nothing follows.
 func (w *walker) end(i int) int64 {
 	win := w.fu.window
 	if w.fu.windowOf != "" {
 		f := w.s.floatsOf(&w.hits[i])[0]
 		if math.IsNaN(f) || f < 0 {
-			return w.hits[i].time // no window is known: nothing later fits
+			return math.MinInt64
 		}
 		win.n = f
 	}
@@ -190,7 +191,7 @@ func (w *walker) runAny(end int64) {
 	a := &w.attempt
 	left := allSteps(len(w.fu.steps))
 	a.depth = 0
-	for i := int32(a.start); i >= 0 && w.hits[i].time <= end; i = w.nextOf(i, left) {
+	for i := int32(a.start); i >= 0 && (a.depth == 0 || w.hits[i].time <= end); i = w.nextOf(i, left) {
 		for k := range w.fu.steps {
 			if left>>k&1 != 0 && w.hits[i].mask>>k&1 != 0 {
 				a.served[k], a.times[a.depth] = i, w.hits[i].time

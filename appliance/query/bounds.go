@@ -27,22 +27,16 @@ func (b *bounds) add(us int64) {
 }
 
 // close gives a range without open ends: left out means from the first to the
-// last event asked for, and there to the edge of its bucket, since a bucket
-// cut at an event would say nothing else. Without any event it is empty.
+// last event asked for, and there to the edge of its day (of its hour or
+// minute, where those are the interval), since a bucket cut at an event would
+// say nothing else. Without any event it is empty.
 func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval unit) (period, error) {
 	if !within.fromOpen && !within.toOpen {
 		return within, nil
 	}
-	took, err := q.read(&pass{refs: refs, within: within, people: people, single: true}, func() consumer { return &bounds{} })
+	b, err := q.bounds(refs, within, people)
 	if err != nil {
 		return within, err
-	}
-	var b bounds
-	for _, c := range took {
-		if o := c.(*bounds); o.some {
-			b.add(o.first)
-			b.add(o.last)
-		}
 	}
 	if !b.some {
 		at := within.from
@@ -54,6 +48,9 @@ func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval
 		}
 		return period{from: at, to: at}, nil
 	}
+	if interval > unitDay {
+		interval = unitDay
+	}
 	if within.fromOpen {
 		within.from, _ = q.cal.around(b.first, interval)
 	}
@@ -61,4 +58,19 @@ func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval
 		_, within.to = q.cal.around(b.last, interval)
 	}
 	return within, nil
+}
+
+func (q *run) bounds(refs []*ref, within period, people *roaring.Bitmap) (*bounds, error) {
+	took, err := q.read(&pass{refs: refs, within: within, people: people, single: true}, func() consumer { return &bounds{} })
+	if err != nil {
+		return nil, err
+	}
+	all := &bounds{}
+	for _, c := range took {
+		if o := c.(*bounds); o.some {
+			all.add(o.first)
+			all.add(o.last)
+		}
+	}
+	return all, nil
 }

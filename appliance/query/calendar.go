@@ -247,10 +247,7 @@ func (k calendar) afterClock(at int64, u unit) int64 {
 
 // around is the bucket of a unit that an instant lies in, as [from, to).
 func (k calendar) around(us int64, u unit) (from, to int64) {
-	switch u {
-	case unitAll:
-		return us, us + 1
-	case unitSecond, unitMinute, unitHour:
+	if u < unitDay {
 		from = k.clock(us, u)
 		return from, k.afterClock(from, u)
 	}

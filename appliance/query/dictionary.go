@@ -15,6 +15,7 @@ type dictionary struct {
 	mu     sync.RWMutex
 	ids    map[string]uint32
 	values []event.Value
+	bytes  int64 // about, held since grown was last asked
 }
 
 func newDictionary() *dictionary {
@@ -41,7 +42,20 @@ func (d *dictionary) id(v event.Value) uint32 {
 	id = uint32(len(d.values))
 	d.ids[string(key)] = id
 	d.values = append(d.values, v)
+	d.bytes += int64(2*len(key)) + entryBytes
 	return id
+}
+
+// entryBytes is about what an entry takes beside its text.
+const entryBytes = 200
+
+// grown gives the bytes that the dictionary came to hold since the last call.
+func (d *dictionary) grown() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.bytes
+	d.bytes = 0
+	return n
 }
 
 func (d *dictionary) value(id uint32) event.Value {

@@ -79,7 +79,7 @@ func (q *run) find(identity string) (uint32, bool) {
 	if !ok {
 		return 0, false
 	}
-	who, _ := q.who(raw)
+	who := q.who(raw)
 	return who, who != 0
 }
 

@@ -114,6 +114,7 @@ type funnelReport struct {
 	converted []int64
 	visits    []visit // of one person
 	ids       []uint32
+	touch     [maxDimensions]uint32 // of one person, by dimension
 	q         *run
 	held      int64
 }
@@ -128,6 +129,7 @@ func (r *funnelReport) take(hits []hit, s *store) error {
 	var best attempt
 	ok := false
 	r.visits = r.visits[:0]
+	r.touched(hits, s)
 	all := r.f.attempts || r.f.overTime != nil || len(r.f.hold) > 0
 	r.w.walk(hits, s, func(a *attempt) bool {
 		if !ok || a.depth > best.depth || a.depth == best.depth && a.start < best.start {
@@ -201,7 +203,7 @@ func (r *funnelReport) count(a *attempt, hits []hit, s *store) {
 	}
 	r.ids = r.ids[:0]
 	for d, dim := range r.f.breakdown.dims {
-		r.ids = append(r.ids, r.attribute(len(r.f.hold)+d, d, dim, a, hits, s))
+		r.ids = append(r.ids, r.attribute(d, dim, a, hits, s))
 	}
 	for _, g := range r.groups.of(r.ids) {
 		for int(g) >= len(r.parts) {
@@ -212,16 +214,33 @@ func (r *funnelReport) count(a *attempt, hits []hit, s *store) {
 }
 
 // attribute is the value that an attempt counts under.
-func (r *funnelReport) attribute(at, d int, dim dimension, a *attempt, hits []hit, s *store) uint32 {
-	if dim.place == ofProfile || dim.place == ofPerson {
+func (r *funnelReport) attribute(d int, dim dimension, a *attempt, hits []hit, s *store) uint32 {
+	at := len(r.f.hold) + d
+	switch {
+	case dim.place == ofProfile || dim.place == ofPerson:
 		return s.idsOf(&hits[0])[at]
+	case r.f.attribution != byStep:
+		return r.touch[d]
 	}
+	if i := a.served[r.f.step-1]; i >= 0 {
+		return s.idsOf(&hits[i])[at]
+	}
+	return 0
+}
+
+// touched finds the values of the person's first, or last, touch.
+func (r *funnelReport) touched(hits []hit, s *store) {
 	if r.f.attribution == byStep {
-		if i := a.served[r.f.step-1]; i >= 0 {
-			return s.idsOf(&hits[i])[at]
-		}
-		return 0
+		return
 	}
+	for d, dim := range r.f.breakdown.dims {
+		if r.touch[d] = 0; dim.place == ofEvent || dim.place == ofItem {
+			r.touch[d] = r.touchOf(d, dim, hits, s)
+		}
+	}
+}
+
+func (r *funnelReport) touchOf(d int, dim dimension, hits []hit, s *store) uint32 {
 	steps := allSteps(len(r.f.steps))
 	for i := range hits {
 		if r.f.attribution == lastTouch {
@@ -231,7 +250,7 @@ func (r *funnelReport) attribute(at, d int, dim dimension, a *attempt, hits []hi
 		if h.mask&steps == 0 || !r.f.within.has(h.time) {
 			continue
 		}
-		id := s.idsOf(h)[at]
+		id := s.idsOf(h)[len(r.f.hold)+d]
 		if dim.place == ofItem && !slices.ContainsFunc(r.groups.expand(d, dim, id), func(v uint32) bool { return v != 0 }) {
 			continue
 		}

@@ -21,43 +21,66 @@ type grouper struct {
 	numbers  map[tuple]int32
 	tuples   []tuple
 	elements [maxDimensions]map[uint32][]uint32
+	one      [][]int32         // what of gave, by the only dimension's id
+	many     map[tuple][]int32 // what of gave, by ids
 	out      []int32
 	cross    []tuple
 }
 
 func newGrouper(dims []dimension, values *dictionary, allowed map[tuple]bool) *grouper {
-	g := &grouper{dims: dims, values: values, allowed: allowed, numbers: map[tuple]int32{}}
+	g := &grouper{dims: dims, values: values, allowed: allowed, numbers: map[tuple]int32{}, many: map[tuple][]int32{}}
 	for i := range dims {
 		g.elements[i] = map[uint32][]uint32{}
 	}
 	return g
 }
 
+// maxRemembered bounds what a grouper remembers of ids.
+const maxRemembered = 1 << 16
+
 // of gives the numbers of the tuples that ids count under. The slice is valid
 // until the next call.
 func (g *grouper) of(ids []uint32) []int32 {
+	var key tuple
+	switch {
+	case len(ids) == 1 && int(ids[0]) < len(g.one) && g.one[ids[0]] != nil:
+		return g.one[ids[0]]
+	case len(ids) != 1:
+		copy(key[:], ids)
+		if known, ok := g.many[key]; ok {
+			return known
+		}
+	}
+	out := g.find(ids)
+	switch {
+	case len(ids) == 1 && ids[0] < maxRemembered:
+		for len(g.one) <= int(ids[0]) {
+			g.one = append(g.one, nil)
+		}
+		g.one[ids[0]] = append([]int32{}, out...)
+	case len(ids) != 1 && len(g.many) < maxRemembered:
+		g.many[key] = slices.Clone(out)
+	}
+	return out
+}
+
+func (g *grouper) find(ids []uint32) []int32 {
+	g.out = g.out[:0]
 	g.cross = append(g.cross[:0], tuple{})
 	for d, dim := range g.dims {
 		values := g.expand(d, dim, ids[d])
-		n := len(g.cross)
-		for i := range n {
-			for j, v := range values {
-				t := g.cross[i]
-				t[d] = v
-				if j == 0 {
-					continue // written last, over the tuple it grows from
-				}
-				g.cross = append(g.cross, t)
-			}
-		}
 		if len(values) == 0 {
 			return nil // an empty list counts under none of its elements
 		}
-		for i := range n {
+		for i, n := 0, len(g.cross); i < n; i++ {
+			for _, v := range values[1:] {
+				t := g.cross[i]
+				t[d] = v
+				g.cross = append(g.cross, t)
+			}
 			g.cross[i][d] = values[0]
 		}
 	}
-	g.out = g.out[:0]
 	for _, t := range g.cross {
 		if g.allowed != nil && !g.allowed[t] {
 			continue
@@ -73,15 +96,17 @@ func (g *grouper) of(ids []uint32) []int32 {
 	return g.out
 }
 
+// expand is what an id of a dimension counts under. One whose list is long is
+// remembered, since its elements have to be looked up.
 func (g *grouper) expand(d int, dim dimension, id uint32) []uint32 {
+	if dim.place == ofPerson {
+		return []uint32{id}
+	}
 	if e, ok := g.elements[d][id]; ok {
 		return e
 	}
-	e := []uint32{id}
-	if dim.place != ofPerson {
-		e = g.values.elements(id, dim)
-	}
-	if dim.place != ofPerson || len(g.elements[d]) < 1<<16 {
+	e := g.values.elements(id, dim)
+	if len(g.elements[d]) < maxRemembered {
 		g.elements[d][id] = e
 	}
 	return e

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	_ "time/tzdata" // an answer does not depend on the zones that a machine has
 
 	"github.com/cloisterhq/cloister/appliance/event"
 )
@@ -196,7 +197,7 @@ func (c *parser) period(f *fields) (period, error) {
 			p.to = c.cal.start(to.date + 1)
 		}
 	}
-	if p.from > p.to {
+	if p.from > p.to || from.isDate && to.isDate && from.date > to.date {
 		return p, n.bad("the range ends before it begins")
 	}
 	return p, nil

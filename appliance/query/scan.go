@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -26,6 +27,8 @@ type hit struct {
 	who  uint32 // the person's number after merges
 	at   uint32 // where its values lie in the store
 }
+
+const hitBytes = int64(unsafe.Sizeof(hit{}))
 
 // before is the order of one person's events.
 func (a *hit) before(b *hit) int {
@@ -51,10 +54,13 @@ type store struct {
 func (s *store) idsOf(h *hit) []uint32     { return s.ids[int(h.at)*s.nid:][:s.nid] }
 func (s *store) floatsOf(h *hit) []float64 { return s.floats[int(h.at)*s.nfloat:][:s.nfloat] }
 func (s *store) reset()                    { s.hits, s.ids, s.floats = s.hits[:0], s.ids[:0], s.floats[:0] }
+
 func (s *store) bytes() int64 {
-	return int64(cap(s.hits))*40 + int64(cap(s.ids))*4 + int64(cap(s.floats))*8
+	return int64(cap(s.hits))*hitBytes + int64(cap(s.ids))*4 + int64(cap(s.floats))*8
 }
+
 func newStore(nid, nfloat int) *store { return &store{nid: nid, nfloat: nfloat} }
+
 func (s *store) copyFrom(o *store, h hit) {
 	at := uint32(len(s.hits))
 	s.ids = append(s.ids, o.idsOf(&h)...)
@@ -97,15 +103,15 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 	ctx, cancel := context.WithCancel(q.ctx)
 	defer cancel()
 	var (
-		next    atomic.Int32
-		wait    sync.WaitGroup
-		mu      sync.Mutex
-		out     []consumer
-		failed  error
-		held    atomic.Int64
-		merging = newStore(len(p.dims), len(p.numbers))
+		next   atomic.Int32
+		wait   sync.WaitGroup
+		mu     sync.Mutex
+		out    []consumer
+		failed error
+		held   atomic.Int64
+		merged [event.Partitions]*store // hits of people with merged numbers
 	)
-	for range q.workers {
+	for range q.env.Workers {
 		w := q.newWorker(p, newConsumer())
 		out = append(out, w.to)
 		wait.Go(func() {
@@ -125,12 +131,10 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 					cancel()
 					return
 				}
-				mu.Lock()
-				for _, h := range w.merged.hits {
-					merging.copyFrom(w.merged, h)
+				if len(w.merged.hits) > 0 {
+					merged[partition], w.merged = w.merged, newStore(len(p.dims), len(p.numbers))
+					w.kept += merged[partition].bytes()
 				}
-				mu.Unlock()
-				w.merged.reset()
 			}
 		})
 	}
@@ -141,14 +145,37 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 	if failed != nil {
 		return nil, q.explain(failed)
 	}
-	if len(merging.hits) > 0 {
-		to := newConsumer()
+	to, err := q.takeMerged(p, &merged, newConsumer)
+	if to != nil {
 		out = append(out, to)
-		if err := takePeople(merging, to); err != nil {
-			return nil, q.explain(err)
+	}
+	return out, err
+}
+
+// takeMerged hands over the people whose rows lie in several partitions, once
+// all of them are read. nil if there are none.
+func (q *run) takeMerged(p *pass, merged *[event.Partitions]*store, newConsumer func() consumer) (consumer, error) {
+	all := newStore(len(p.dims), len(p.numbers))
+	for _, s := range merged {
+		if s == nil {
+			continue
+		}
+		for _, h := range s.hits {
+			all.copyFrom(s, h)
 		}
 	}
-	return out, nil
+	if len(all.hits) == 0 {
+		return nil, nil
+	}
+	if err := q.reserve(all.bytes()); err != nil {
+		return nil, err
+	}
+	to := newConsumer()
+	err := takePeople(q.ctx, all, to)
+	if err != nil {
+		return nil, q.explain(err)
+	}
+	return to, q.reserve(-all.bytes())
 }
 
 // explain turns a deadline of the question's own into the error for it.
@@ -168,10 +195,13 @@ type worker struct {
 	keys     []string
 	s        *stretch
 	store    *store
-	merged   *store   // hits of people with merged numbers, whose rows lie in several partitions
-	masks    []uint64 // by the stretch's event code
-	held     int64    // bytes reserved for this worker
-	starts   []uint32 // by person within the partition
+	merged   *store              // hits of people with merged numbers, whose rows lie in several partitions
+	masks    []uint64            // by the stretch's event code
+	held     int64               // bytes reserved for this worker
+	kept     int64               // of which it gave away
+	wanted   bitset              // winners; nil = everyone
+	losers   map[uint32][]uint32 // of the partition's winners
+	starts   []uint32            // by person within the partition
 	sorted   []hit
 	lastRaw  uint32
 	lastWho  uint32
@@ -183,6 +213,9 @@ func (q *run) newWorker(p *pass, to consumer) *worker {
 		s:      newStretch(q.env.Data.People, q.values, q.leaves),
 		store:  newStore(len(p.dims), len(p.numbers)),
 		merged: newStore(len(p.dims), len(p.numbers)),
+	}
+	if p.people != nil {
+		w.wanted = p.people.ToDense()
 	}
 	any := p.other
 	for _, r := range p.refs {
@@ -220,6 +253,7 @@ func keysOf(p place, key string) []string {
 
 func (w *worker) partition(ctx context.Context, partition int) error {
 	w.store.reset()
+	w.losers = w.q.env.Data.People.Losers(partition)
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
 	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
 	if err != nil {
@@ -229,7 +263,10 @@ func (w *worker) partition(ctx context.Context, partition int) error {
 		return w.flush()
 	}
 	w.byPerson()
-	return takePeople(w.store, w.to)
+	if err := w.hold(); err != nil {
+		return err
+	}
+	return takePeople(ctx, w.store, w.to)
 }
 
 // flushAt is how many hits a single pass lets pile up.
@@ -324,21 +361,29 @@ func (w *worker) add(to *store, r *history.Rows, row int, mask uint64) {
 	}
 }
 
-// resolve finds whom a row's number stands for: 0 if nobody who is asked for.
+// resolve finds whom a row's number stands for, 0 if nobody who is asked for,
+// and whether their rows lie under several numbers.
 func (w *worker) resolve(raw uint32) {
-	w.lastRaw = raw
-	w.lastWho, w.lastMany = w.q.who(raw)
-	if w.lastWho != 0 && w.p.people != nil && !w.p.people.Contains(w.lastWho) {
+	w.lastRaw, w.lastWho, w.lastMany = raw, raw, false
+	if w.q.alive.has(raw) {
+		w.lastMany = len(w.losers) > 0 && len(w.losers[raw]) > 0
+	} else {
+		w.lastWho, w.lastMany = w.q.who(raw), true
+	}
+	if w.wanted != nil && !w.wanted.has(w.lastWho) {
 		w.lastWho = 0
 	}
 }
 
 // hold reserves the memory that the worker has come to use.
 func (w *worker) hold() error {
-	now := w.store.bytes() + w.merged.bytes() + int64(cap(w.sorted))*40
+	now := w.store.bytes() + w.merged.bytes() + w.kept + int64(cap(w.sorted))*hitBytes
 	delta := now - w.held
 	w.held = now
-	return w.q.reserve(delta)
+	if err := w.q.reserve(delta); err != nil {
+		return err
+	}
+	return w.q.reserve(w.q.values.grown())
 }
 
 // byPerson orders the partition's hits by person, keeping for each the order
@@ -373,12 +418,15 @@ func (w *worker) byPerson() {
 }
 
 // takePeople hands over one person after another, their hits in order.
-func takePeople(s *store, to consumer) error {
+func takePeople(ctx context.Context, s *store, to consumer) error {
 	hits := s.hits
 	if !slices.IsSortedFunc(hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) }) {
 		slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) })
 	}
-	for len(hits) > 0 {
+	for people := 0; len(hits) > 0; people++ {
+		if people&0xff == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		n := 1
 		inOrder := true
 		for n < len(hits) && hits[n].who == hits[0].who {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/block"
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -149,17 +150,32 @@ func cleared[T any](s []T, n int) []T {
 }
 
 // column is where a property of events is read from. Items lie under one of
-// two names, by dialect.
+// two names, by dialect; a row that has both counts by the first.
 func (s *stretch) column(p place, key string) (*block.Column, error) {
 	if p != ofItem {
 		return s.rows.Column(key)
 	}
-	for _, k := range itemKeys {
-		if col, err := s.rows.Column(k); col != nil || err != nil {
-			return col, err
+	first, err := s.rows.Column(itemKeys[0])
+	if err != nil {
+		return nil, err
+	}
+	second, err := s.rows.Column(itemKeys[1])
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case first == nil || first.Nums != nil: // numbers are no items
+		return second, nil
+	case second == nil || second.Nums != nil:
+		return first, nil
+	}
+	both := &block.Column{Codes: slices.Clone(first.Codes), Dict: slices.Concat(first.Dict, second.Dict)}
+	for i, code := range second.Codes {
+		if both.Codes[i] == 0 && code != 0 {
+			both.Codes[i] = code + uint32(len(first.Dict))
 		}
 	}
-	return nil, nil
+	return both, nil
 }
 
 // reading reads one dimension's value as a number of the dictionary.

@@ -6,20 +6,23 @@ import (
 )
 
 // merge adds up what the workers collected.
-func (m *trendPass) merge(took []consumer) lines {
+func (m *trendPass) merge(took []consumer) (lines, error) {
 	out := make(lines, len(m.t.series))
 	for k := range out {
 		s := &m.t.series[k]
-		sum := &seriesCells{m: m, s: s, width: m.width(), groups: newGrouper(nil, m.q.values, nil)}
+		sum := &seriesCells{m: m, s: s, width: m.width(), groups: newGrouper(nil, m.q.values, nil), starts: m.starts[k]}
 		if m.dims == 0 {
 			sum.number(tuple{}) // a line without any event is still a line
 		}
 		for _, c := range took {
 			sum.join(c.(*trendReport).series[k])
 		}
+		if sum.err != nil {
+			return nil, sum.err
+		}
 		out[k] = sum.lines()
 	}
-	return out
+	return out, nil
 }
 
 // number is the number of a tuple, given at first sight.
@@ -30,9 +33,7 @@ func (c *seriesCells) number(t tuple) int {
 		c.groups.numbers[t] = n
 		c.groups.tuples = append(c.groups.tuples, t)
 	}
-	if c.grow(int(n)); len(c.diffs) < len(c.cells) {
-		c.diffs = append(c.diffs, make([]int64, len(c.cells)-len(c.diffs))...)
-	}
+	c.grow(int(n))
 	return int(n)
 }
 
@@ -40,6 +41,9 @@ func (c *seriesCells) join(o *seriesCells) {
 	at := make([]int, len(o.groups.tuples))
 	for g, t := range o.groups.tuples {
 		at[g] = c.number(t) * c.width
+	}
+	if c.err != nil {
+		return
 	}
 	for i := range o.cells {
 		c.cells[at[i/c.width]+i%c.width].merge(&o.cells[i])
@@ -51,6 +55,7 @@ func (c *seriesCells) join(o *seriesCells) {
 		cell := int(s.cell)
 		c.samples = append(c.samples, sample{int32(at[cell/c.width] + cell%c.width), s.value})
 	}
+	o.samples = nil
 }
 
 // lines turns cells into values.
@@ -157,7 +162,6 @@ func (t *trend) answer(q *run) (any, error) {
 	var shown *shown
 	switch {
 	case errors.Is(err, errCells):
-		q.memory.Store(0) // what the pass held is gone
 		now.totals = true
 		totals, err := now.lines()
 		if err != nil {
@@ -305,12 +309,11 @@ func (t *trend) shape(values []float64, n int) []float64 {
 
 // previous reads the same lines over as many days just before.
 func (t *trend) previous(now *trendPass, s *shown) (lines, error) {
-	before := *now
+	before := &trendPass{q: now.q, t: t, people: now.people, allowed: s.tuples}
 	var err error
 	if before.within, before.cut, err = now.q.cal.before(now.within, now.cut, t.interval); err != nil {
 		return nil, err
 	}
-	before.totals, before.allowed = false, s.tuples
 	return before.lines()
 }
 

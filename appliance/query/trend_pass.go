@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/RoaringBitmap/roaring/v2"
 )
@@ -24,6 +26,7 @@ type trendPass struct {
 
 	starts [][]int64 // by series: where the window of each bucket starts, nil without trailing
 	dims   int
+	held   atomic.Int64 // bytes reserved for cells and samples
 }
 
 // lines reads the rows and gives all lines, those of allowed breakdown values only.
@@ -52,6 +55,7 @@ func (m *trendPass) lines() (lines, error) {
 			p.within.from = min(p.within.from, m.starts[i][0])
 		}
 	}
+	defer func() { _ = m.q.reserve(-m.held.Swap(0)) }() // giving back does not fail
 	took, err := m.q.read(p, func() consumer {
 		r := &trendReport{m: m}
 		for i := range m.t.series {
@@ -63,7 +67,13 @@ func (m *trendPass) lines() (lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.merge(took), nil
+	return m.merge(took)
+}
+
+// hold reserves bytes until the pass is over.
+func (m *trendPass) hold(n int64) error {
+	m.held.Add(n)
+	return m.q.reserve(n)
 }
 
 // width is the number of cells of a breakdown value: one a bucket, and the
@@ -82,7 +92,6 @@ type trendReport struct {
 	// The bucket of the latest hit, since the next one mostly lies in it too.
 	low, high int64
 	bucket    int
-	held      int64
 }
 
 func (r *trendReport) take(hits []hit, s *store) error {
@@ -141,20 +150,20 @@ func (r *trendReport) find(us int64) {
 	r.low, r.high = r.m.cut.edges[r.bucket], r.m.cut.edges[r.bucket+1]
 }
 
+// hold says whether a series came to hold too much, and reserves the samples.
 func (r *trendReport) hold() error {
-	n := int64(0)
 	for _, c := range r.series {
-		n += int64(cap(c.cells))*64 + int64(cap(c.samples))*16 + int64(cap(c.diffs))*8 + int64(len(c.groups.tuples))*64
-		if r.m.allowed == nil && !r.m.totals && r.m.dims > 0 && len(c.groups.tuples)*c.width > maxCells {
-			return errCells
+		if c.err != nil {
+			return c.err
+		}
+		if n := int64(cap(c.samples)) * sampleBytes; n > c.held {
+			if err := c.m.hold(n - c.held); err != nil {
+				return err
+			}
+			c.held = n
 		}
 	}
-	if n-r.held < 1<<16 {
-		return nil
-	}
-	delta := n - r.held
-	r.held = n
-	return r.m.q.reserve(delta)
+	return nil
 }
 
 // seriesCells collects one series: a cell for every breakdown value and bucket.
@@ -171,9 +180,16 @@ type seriesCells struct {
 	compact int // samples after the latest compaction
 
 	starts  []int64
-	diffs   []int64 // of trailing: changes from bucket to bucket
+	diffs   []int64 // of trailing: changes from bucket to bucket, beside cells
 	covered []covered
+	held    int64 // bytes reserved for samples
+	err     error // there was no room for a cell
 }
+
+const (
+	cellBytes   = int64(unsafe.Sizeof(tally{}))
+	sampleBytes = int64(unsafe.Sizeof(sample{}))
+)
 
 // covered is up to which bucket a person is counted under a breakdown value.
 type covered struct {
@@ -193,7 +209,10 @@ func (c *seriesCells) add(h *hit, bucket int, s *store) {
 		number = s.floatsOf(h)[c.float]
 	}
 	for _, g := range c.groups.of(s.idsOf(h)[:c.m.dims]) {
-		base := c.grow(int(g))
+		if !c.grow(int(g)) {
+			return
+		}
+		base := int(g) * c.width
 		if !c.m.totals && c.starts == nil {
 			c.put(base+bucket, h, number)
 		}
@@ -201,12 +220,38 @@ func (c *seriesCells) add(h *hit, bucket int, s *store) {
 	}
 }
 
-// grow makes room for a breakdown value and gives its first cell.
-func (c *seriesCells) grow(g int) int {
-	if need := (g + 1) * c.width; need > len(c.cells) {
-		c.cells = append(c.cells, make([]tally, need-len(c.cells))...)
+// grow makes room for a breakdown value; it says whether there is any.
+func (c *seriesCells) grow(g int) bool {
+	need := (g + 1) * c.width
+	if need <= len(c.cells) {
+		return true
 	}
-	return g * c.width
+	if c.err != nil {
+		return false
+	}
+	if c.m.dims > 0 && c.m.allowed == nil && !c.m.totals && need > maxCells {
+		c.err = errCells
+		return false
+	}
+	if need > cap(c.cells) {
+		room := max(need, 2*cap(c.cells))
+		bytes := cellBytes * int64(room-cap(c.cells))
+		if c.starts != nil {
+			bytes += 8 * int64(room-cap(c.cells))
+		}
+		if c.err = c.m.hold(bytes); c.err != nil {
+			return false
+		}
+		c.cells = append(make([]tally, 0, room), c.cells...)
+		if c.starts != nil {
+			c.diffs = append(make([]int64, 0, room), c.diffs...)
+		}
+	}
+	c.cells = c.cells[:need]
+	if c.starts != nil {
+		c.diffs = c.diffs[:need]
+	}
+	return true
 }
 
 func (c *seriesCells) put(cell int, h *hit, number float64) {
@@ -248,16 +293,14 @@ func (c *seriesCells) addTrailing(h *hit, s *store) {
 		return
 	}
 	for _, g := range c.groups.of(s.idsOf(h)[:c.m.dims]) {
-		c.grow(int(g))
+		if !c.grow(int(g)) {
+			return
+		}
 		if c.m.totals {
 			continue
 		}
-		base := int(g) * c.width
 		for len(c.covered) <= int(g) {
 			c.covered = append(c.covered, covered{})
-		}
-		if need := base + c.width; need > len(c.diffs) {
-			c.diffs = append(c.diffs, make([]int64, need-len(c.diffs))...)
 		}
 		// Hits come in the person's order, so windows only move on.
 		from := low
@@ -265,8 +308,8 @@ func (c *seriesCells) addTrailing(h *hit, s *store) {
 			from = max(from, v.to)
 		}
 		if from < high {
-			c.diffs[base+from]++
-			c.diffs[base+high]--
+			c.diffs[int(g)*c.width+from]++
+			c.diffs[int(g)*c.width+high]--
 			c.covered[g] = covered{h.who, high}
 		}
 	}
