@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ var (
 const (
 	MaxNames = 1024 // event names
 	MaxKeys  = 2048 // property keys
+	// MaxRowBytes bounds what one row's properties take, packed. Those that
+	// come after it is reached are refused.
+	MaxRowBytes = 256 << 10
 )
 
 // Defaults of Options.
@@ -114,27 +118,107 @@ type History struct {
 	keys    Sealer
 	o       Options
 
-	mu sync.Mutex
+	// The applier's own.
+	words    vocabulary
+	cal      *calendar
+	head     *head
+	pack     packer
+	appended bool
+
+	mu     sync.Mutex
+	heads  []*head // all but the newest wait to be frozen, oldest first
+	view   *view   // what the next Snapshot sees
+	closed bool
 }
 
 // Open opens the history that lies in db and shelves, which stay the caller's
 // and must outlive it. Rows that were not frozen yet are brought back into
 // memory. Close it to wait for its worker.
 func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
-	return nil, fmt.Errorf("opening history: %w", errors.ErrUnsupported)
+	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults()}
+	h.cal = newCalendar(h.o.Location)
+	if err := db.View(h.load); err != nil {
+		return nil, fmt.Errorf("opening history: %w", err)
+	}
+	h.publish()
+	return h, nil
+}
+
+// load reads the vocabulary and the packed rows.
+func (h *History) load(t *kv.Txn) error {
+	if err := h.words.load(t, h.keys); err != nil {
+		return err
+	}
+	if err := h.loadHeads(t); err != nil {
+		return err
+	}
+	return nil
 }
 
 // Append adds rows, in their order of arrival, to the applier's transaction.
 // They become visible with Committed. If the transaction fails the history
 // must be closed and opened again.
-func (h *History) Append(t *kv.Txn, rows []Row) error { return errors.ErrUnsupported }
+func (h *History) Append(t *kv.Txn, rows []Row) error {
+	h.mu.Lock()
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	batch, err := h.digest(t, rows)
+	if err != nil {
+		return fmt.Errorf("appending to history: %w", err)
+	}
+	if err := h.writePacked(t, batch); err != nil {
+		return fmt.Errorf("appending to history: %w", err)
+	}
+	h.head.add(batch, h.cal)
+	h.appended = true
+	return nil
+}
 
 // Committed makes visible, all at once, what was appended since the last time.
 // It waits for the worker when that is far behind.
-func (h *History) Committed() {}
+func (h *History) Committed() {
+	if !h.appended {
+		return
+	}
+	h.appended = false
+	h.publish()
+}
+
+// publish makes a view of what there is.
+func (h *History) publish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := &view{version: 1, names: slices.Clip(h.words.names.list), keys: slices.Clip(h.words.keys.list)}
+	if h.view != nil {
+		v.version = h.view.version + 1
+	}
+	for i, hd := range h.heads {
+		if i < len(h.heads)-1 && h.view != nil && i < len(h.view.heads) && h.view.heads[i].head == hd {
+			v.heads = append(v.heads, h.view.heads[i])
+			continue
+		}
+		v.heads = append(v.heads, hd.view())
+	}
+	h.view = v
+}
 
 // Snapshot is the history as of the last Committed. Release it.
-func (h *History) Snapshot() *Snapshot { return nil }
+func (h *History) Snapshot() *Snapshot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &Snapshot{h: h, v: h.view}
+}
 
 // Close stops and waits for the worker. Snapshots are of no use afterwards.
-func (h *History) Close() error { return nil }
+func (h *History) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	return nil
+}
