@@ -1,0 +1,271 @@
+package liquid
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// parser turns tokens into nodes.
+type parser struct {
+	tokens []token
+	fields map[string]bool
+	depth  int
+}
+
+// piece is a parsed node. A blank one shows nothing, so that a block of only
+// blank ones loses its white space too.
+type piece struct {
+	run   node
+	blank bool
+	space bool // text that is only white space
+}
+
+func (p *parser) fail(t token, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	what := t.name
+	if t.kind == outputToken {
+		what = "{{" + strings.TrimRight(shorten(t.text), spaces) + " }}"
+	}
+	return &Error{Line: t.line, Message: what + ": " + err.Error()}
+}
+
+func shorten(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + ".."
+	}
+	return s
+}
+
+// whole parses to the end of the source.
+func (p *parser) whole() (block, error) {
+	b, _, _, err := p.block()
+	return b, err
+}
+
+// block parses up to one of the tags that end it, which it gives too. Without
+// ends it goes on to the end of the source.
+func (p *parser) block(ends ...string) (b block, blank bool, end token, err error) {
+	p.depth++
+	defer func() { p.depth-- }()
+	if p.depth > maxDepth {
+		return nil, false, end, &Error{Line: p.line(), Message: fmt.Sprintf("blocks nested deeper than %d", maxDepth)}
+	}
+	var pieces []piece
+	for len(p.tokens) > 0 {
+		t := p.tokens[0]
+		p.tokens = p.tokens[1:]
+		if t.kind == tagToken && slices.Contains(ends, t.name) {
+			b, blank = assemble(pieces)
+			return b, blank, t, nil
+		}
+		x, err := p.piece(t)
+		if err != nil {
+			return nil, false, end, p.fail(t, err)
+		}
+		if x.run != nil {
+			pieces = append(pieces, x)
+		}
+	}
+	if len(ends) > 0 {
+		return nil, false, end, fmt.Errorf("never closed with %s", ends[len(ends)-1])
+	}
+	for _, x := range pieces {
+		b = append(b, x.run)
+	}
+	return b, false, end, nil
+}
+
+func (p *parser) line() int {
+	if len(p.tokens) > 0 {
+		return p.tokens[0].line
+	}
+	return 0
+}
+
+func assemble(pieces []piece) (b block, blank bool) {
+	blank = true
+	for _, x := range pieces {
+		blank = blank && x.blank
+	}
+	for _, x := range pieces {
+		if !blank || !x.space {
+			b = append(b, x.run)
+		}
+	}
+	return b, blank
+}
+
+func (p *parser) piece(t token) (piece, error) {
+	switch t.kind {
+	case textToken:
+		space := isBlankText(t.text)
+		text := t.text
+		return piece{blank: space, space: space, run: func(r *render) error { return r.out.text(text) }}, nil
+	case outputToken:
+		return p.output(t)
+	}
+	return p.tag(t)
+}
+
+// exprs begins to parse the expressions of a tag or output.
+func (p *parser) exprs(t token) (*exprs, error) { return newExprs(t.text, p.fields) }
+
+func (p *parser) output(t token) (piece, error) {
+	if strings.Trim(t.text, spaces) == "" {
+		return piece{}, nil
+	}
+	e, err := p.exprs(t)
+	if err != nil {
+		return piece{}, err
+	}
+	v, err := e.filtered()
+	if err != nil {
+		return piece{}, err
+	}
+	if err := e.end(); err != nil {
+		return piece{}, err
+	}
+	return piece{run: at(t.line, func(r *render) error {
+		x, err := v(r)
+		if err != nil {
+			return err
+		}
+		return r.out.value(x)
+	})}, nil
+}
+
+// at notes the line that errors of n are on.
+func at(line int, n node) node {
+	return func(r *render) error {
+		r.line = line
+		return n(r)
+	}
+}
+
+func (p *parser) tag(t token) (piece, error) {
+	switch t.name {
+	case "#":
+		for _, l := range strings.Split(t.text, "\n")[1:] {
+			if l = strings.Trim(l, spaces); l != "" && l[0] != '#' {
+				return piece{}, errors.New("every line of a comment begins with #")
+			}
+		}
+		return piece{}, nil
+	case "echo":
+		return p.output(t)
+	case "assign":
+		return p.assign(t)
+	case "capture":
+		return p.capture(t)
+	case "increment", "decrement":
+		return p.counter(t)
+	case "cycle":
+		return p.cycle(t)
+	case "if", "unless":
+		return p.conditional(t)
+	case "case":
+		return p.switches(t)
+	case "ifchanged":
+		return p.ifchanged(t)
+	case "for":
+		return p.loop(t)
+	case "tablerow":
+		return p.tablerow(t)
+	case "break", "continue":
+		if t.text != "" {
+			return piece{}, fmt.Errorf("%q cannot stand here", shorten(t.text))
+		}
+		stop := errBreak
+		if t.name == "continue" {
+			stop = errContinue
+		}
+		return piece{run: func(*render) error { return stop }}, nil
+	case "liquid":
+		return p.lines(t)
+	case "abort", "abort_message":
+		return p.abort(t)
+	case "include", "render", "layout", "section":
+		return piece{}, errors.New("a template cannot take in other files")
+	case "":
+		return piece{}, errors.New("a tag without a name")
+	}
+	if strings.HasPrefix(t.name, "end") || slices.Contains([]string{"else", "elsif", "when"}, t.name) {
+		return piece{}, errors.New("there is nothing open that it could belong to")
+	}
+	return piece{}, errors.New("there is no such tag")
+}
+
+// lines parses the tag that holds a tag a line. A block that is begun in it
+// must end in it.
+func (p *parser) lines(t token) (piece, error) {
+	tokens, err := scanLines(t)
+	if err != nil {
+		return piece{}, err
+	}
+	inner := &parser{tokens: tokens, fields: p.fields, depth: p.depth}
+	b, blank, _, err := inner.block()
+	if err != nil {
+		return piece{}, err
+	}
+	return piece{blank: blank, run: b.run}, nil
+}
+
+func scanLines(t token) ([]token, error) {
+	var out []token
+	comment := 0
+	for i, l := range strings.Split(t.text, "\n") {
+		l = strings.Trim(l, spaces)
+		name, rest := tagName(l)
+		switch {
+		case l == "":
+		case name == "comment":
+			comment++
+		case comment > 0:
+			if name == "endcomment" {
+				comment--
+			}
+		case name == "#":
+		case name == "raw", name == "doc":
+			return nil, fmt.Errorf("%s cannot stand among lines", name)
+		default:
+			out = append(out, token{kind: tagToken, name: name, text: rest, line: t.line + i})
+		}
+	}
+	if comment > 0 {
+		return nil, errors.New("comment is never closed with endcomment")
+	}
+	return out, nil
+}
+
+// abort parses the tag that calls off this message.
+func (p *parser) abort(t token) (piece, error) {
+	markup := t.text
+	if strings.HasPrefix(markup, "(") && strings.HasSuffix(markup, ")") {
+		markup = markup[1 : len(markup)-1]
+	}
+	reason := literal("")
+	if strings.Trim(markup, spaces) != "" {
+		e, err := newExprs(markup, p.fields)
+		if err != nil {
+			return piece{}, err
+		}
+		if reason, err = e.filtered(); err != nil {
+			return piece{}, err
+		}
+		if err := e.end(); err != nil {
+			return piece{}, err
+		}
+	}
+	return piece{run: at(t.line, func(r *render) error {
+		v, err := reason(r)
+		if err != nil {
+			return err
+		}
+		return &Abort{Reason: shorten(toText(v))}
+	})}, nil
+}
