@@ -69,11 +69,3 @@ type Message struct {
 	Channel  string
 	Targets  []string // where its links lead, by number from 0
 }
-
-// Stats are counters since Open, and what waits now.
-type Stats struct {
-	Enqueued, Sent, Held, Failed, Unknown, Retried, Receipts, Strays uint64
-	ByReason                                                         map[string]uint64 // of held and failed
-	Waiting                                                          map[string]int    // by channel
-	InFlight                                                         int
-}

@@ -32,8 +32,9 @@ var (
 	ErrGone = errors.New("delivery: gone")
 )
 
-// Classes of message. Transactional ones go first and are exempt from quiet
-// hours and caps.
+// Classes of message. Transactional ones go first, are exempt from quiet hours,
+// and are sent again when an answer was lost. Consent, caps and suppression
+// hold for both.
 const (
 	Marketing     = "marketing"
 	Transactional = "transactional"

@@ -1,0 +1,261 @@
+package campaign
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/liquid"
+)
+
+// Mistake is one thing wrong with a campaign.
+type Mistake struct {
+	Path    string `json:"path"` // "trigger.within"; "" = the whole
+	Message string `json:"message"`
+}
+
+// Mistakes are all that is wrong with a campaign.
+type Mistakes []Mistake
+
+func (m Mistakes) Error() string {
+	var b strings.Builder
+	for i, x := range m {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if x.Path != "" {
+			b.WriteString(x.Path + ": ")
+		}
+		b.WriteString(x.Message)
+	}
+	return b.String()
+}
+
+func (m *Mistakes) add(path, format string, args ...any) {
+	*m = append(*m, Mistake{path, fmt.Sprintf(format, args...)})
+}
+
+var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// fields are the names that may stand in a campaign, by path.
+var fields = map[string][]string{
+	"":        {"id", "name", "state", "channel", "purpose", "class", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "revision"},
+	"content": {"subject", "html", "text", "title", "link"},
+	"trigger": {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
+	"limit":   {"per_person", "every"},
+}
+
+// Validate checks a campaign's JSON and gives it with the defaults filled in.
+// The error is a Mistakes, with everything that is wrong.
+func (c *Campaigns) Validate(body []byte) (*Campaign, error) {
+	var m Mistakes
+	if len(body) > MaxBody {
+		m.add("", "%d bytes, %d are allowed", len(body), MaxBody)
+		return nil, m
+	}
+	// The strict parser first: names standing twice, depth, bad UTF-8.
+	v, err := event.ParseJSON(body)
+	if err != nil {
+		m.add("", "%v", err)
+		return nil, m
+	}
+	if v.Kind() != event.Object {
+		m.add("", "a campaign is an object")
+		return nil, m
+	}
+	for path, known := range fields {
+		at, dot := v.Object(), ""
+		if path != "" {
+			at, dot = event.Lookup(at, path).Object(), path+"."
+		}
+		for _, p := range at {
+			if !slices.Contains(known, p.Key) {
+				m.add(dot+p.Key, "there is no such field; there are %s", strings.Join(known, ", "))
+			}
+		}
+	}
+	var o Campaign
+	if err := json.Unmarshal(body, &o); err != nil {
+		path := ""
+		if te, ok := err.(*json.UnmarshalTypeError); ok {
+			path = te.Field
+			m.add(path, "a %s cannot stand here", te.Value)
+		} else {
+			m.add(path, "%v", err)
+		}
+		return nil, m.sorted()
+	}
+	o.Revision = 0
+	o.defaults()
+	c.checkObject(&o, &m)
+	c.checkTrigger(&o, &m)
+	checkContent(&o, &m)
+	if len(m) > 0 {
+		return nil, m.sorted()
+	}
+	return &o, nil
+}
+
+func (m Mistakes) sorted() Mistakes {
+	slices.SortStableFunc(m, func(a, b Mistake) int { return strings.Compare(a.Path, b.Path) })
+	return m
+}
+
+func (o *Campaign) defaults() {
+	if o.State == "" {
+		o.State = Draft
+	}
+	if o.Class == "" {
+		o.Class = Marketing
+	}
+	if o.Missed == "" {
+		o.Missed = MissedSend
+	}
+	if o.Expires == 0 {
+		o.Expires = Duration(MaxAge)
+	}
+}
+
+func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {
+	if !idPattern.MatchString(o.ID) {
+		m.add("id", "an id is 1 to 64 lower-case letters, digits, - and _")
+	}
+	if o.Name == "" || len(o.Name) > 200 {
+		m.add("name", "a name has 1 to 200 bytes")
+	}
+	oneOf(m, "state", o.State, Draft, Running, Paused, Ended)
+	oneOf(m, "channel", o.Channel, event.Channels...)
+	oneOf(m, "class", o.Class, Marketing, Transactional)
+	oneOf(m, "missed", o.Missed, MissedSend, MissedDrop)
+	switch {
+	case o.Purpose == "":
+		m.add("purpose", "a purpose is needed: consent is given by purpose")
+	case c.o.Purposes != nil:
+		oneOf(m, "purpose", o.Purpose, c.o.Purposes...)
+	}
+	if len(o.Variant) > 64 {
+		m.add("variant", "%d bytes, 64 are allowed", len(o.Variant))
+	}
+	if o.Expires < 0 || o.Expires > Duration(MaxDelay) {
+		m.add("expires_after", "at most %s", Duration(MaxDelay))
+	}
+	if o.Limit != nil {
+		if o.Limit.PerPerson < 1 || o.Limit.PerPerson > 1000 {
+			m.add("limit.per_person", "1 to 1000")
+		}
+		if o.Limit.Every > Duration(MaxDelay) {
+			m.add("limit.every", "at most %s; left out means ever", Duration(MaxDelay))
+		}
+	}
+	if present(o.People) {
+		if err := c.o.CheckPeople(o.People); err != nil {
+			m.add("people", "%v", err)
+		}
+	}
+}
+
+func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
+	tr := &o.Trigger
+	oneOf(m, "trigger.type", tr.Type, TriggerOnce, TriggerEvent, TriggerInaction)
+	ref := func(path string, b json.RawMessage) {
+		if !present(b) {
+			m.add(path, "an event reference is needed, as {\"event\": \"Charged\"}")
+		} else if _, err := c.o.Compile(b); err != nil {
+			m.add(path, "%v", err)
+		}
+	}
+	none := func(path string, set bool) {
+		if set {
+			m.add(path, "has no meaning with type %q", tr.Type)
+		}
+	}
+	switch tr.Type {
+	case TriggerOnce:
+		if !present(tr.Audience) {
+			m.add("trigger.audience", "a people expression is needed")
+		} else if err := c.o.CheckPeople(tr.Audience); err != nil {
+			m.add("trigger.audience", "%v", err)
+		}
+		none("trigger.event", present(tr.Event))
+		none("trigger.delay", tr.Delay != 0)
+	case TriggerEvent:
+		ref("trigger.event", tr.Event)
+		if tr.Delay > Duration(MaxDelay) {
+			m.add("trigger.delay", "at most %s", Duration(MaxDelay))
+		}
+	case TriggerInaction:
+		ref("trigger.event", tr.Event)
+		ref("trigger.without", tr.Without)
+		if tr.Within <= 0 || tr.Within > Duration(MaxDelay) {
+			m.add("trigger.within", "more than 0 and at most %s", Duration(MaxDelay))
+		}
+		none("trigger.delay", tr.Delay != 0)
+		if len(tr.Hold) > MaxHold {
+			m.add("trigger.hold", "%d properties, %d are allowed", len(tr.Hold), MaxHold)
+		}
+		for i, h := range tr.Hold {
+			if h == "" || len(h) > 128 {
+				m.add(fmt.Sprintf("trigger.hold[%d]", i), "a property's name has 1 to 128 bytes")
+			}
+		}
+	}
+	if tr.Type != TriggerOnce {
+		none("trigger.audience", present(tr.Audience))
+		none("trigger.at", tr.At != nil)
+	}
+	if tr.Type != TriggerInaction {
+		none("trigger.without", present(tr.Without))
+		none("trigger.within", tr.Within != 0)
+		none("trigger.hold", len(tr.Hold) > 0)
+	}
+}
+
+func checkContent(o *Campaign, m *Mistakes) {
+	ct := &o.Content
+	for _, p := range []struct {
+		path, src string
+		header    bool
+	}{
+		{"content.subject", ct.Subject, true}, {"content.title", ct.Title, true}, {"content.link", ct.Link, true},
+		{"content.html", ct.HTML, false}, {"content.text", ct.Text, false},
+	} {
+		if p.header && strings.ContainsAny(p.src, "\r\n") {
+			m.add(p.path, "a line break is not allowed here")
+		}
+		if p.src == "" {
+			continue
+		}
+		if _, err := liquid.Parse(p.src); err != nil {
+			m.add(p.path, "%v", err)
+		}
+	}
+	switch o.Channel {
+	case "email":
+		if ct.Subject == "" {
+			m.add("content.subject", "an e-mail needs a subject")
+		}
+		if ct.HTML == "" && ct.Text == "" {
+			m.add("content.html", "an e-mail needs html or text")
+		}
+	case "sms", "webhook":
+		if ct.Text == "" {
+			m.add("content.text", "a text is needed")
+		}
+	case "push":
+		if ct.Title == "" && ct.Text == "" {
+			m.add("content.title", "a push needs a title or a text")
+		}
+	}
+}
+
+func oneOf(m *Mistakes, path, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		m.add(path, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+// present says whether a JSON value is there and not null.
+func present(b json.RawMessage) bool { return len(b) > 0 && string(b) != "null" }

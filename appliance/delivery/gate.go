@@ -1,0 +1,161 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
+)
+
+// Reasons why a message is held. They are values of the property "reason" in
+// reports and keep their text.
+const (
+	ReasonErased      = "erased"
+	ReasonGone        = "campaign gone"
+	ReasonPurpose     = "unknown purpose"
+	ReasonConsent     = "no consent"
+	ReasonUnreachable = "not reachable"
+	ReasonSuppressed  = "suppressed"
+	ReasonCap         = "cap"
+	ReasonLimit       = "campaign limit"
+	ReasonQuiet       = "quiet hours"
+	ReasonExpired     = "expired"
+	ReasonUnqualified = "no longer qualified"
+	ReasonDuplicate   = "duplicate"
+	ReasonAborted     = "aborted by template"
+	ReasonTemplate    = "template error"
+	ReasonUnknown     = "unknown" // of failed: the answer was lost
+)
+
+// verdict is what the gate says of a message.
+type verdict struct {
+	pass   bool
+	park   bool      // its campaign is paused
+	until  time.Time // wait: quiet hours
+	reason string    // hold
+	detail string
+}
+
+func hold(reason string) verdict { return verdict{reason: reason} }
+
+// judge passes a message through the gate and notes in its record what decided.
+// It reads, and changes nothing else; caps are taken by reserve, once it passed.
+func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
+	r := e.rec
+	if d.o.Keys.Destroyed(r.Asked) || e.to.Person != 0 && d.o.Keys.Destroyed(e.to.Person) {
+		return hold(ReasonErased), nil
+	}
+	content, err := d.o.Programme.Content(r.Campaign, r.Revision)
+	if errors.Is(err, ErrGone) {
+		return hold(ReasonGone), nil
+	}
+	if err != nil {
+		return verdict{}, fmt.Errorf("campaign %s: %w", r.Campaign, err)
+	}
+	e.content = content
+	if now.After(r.Expires) {
+		return hold(ReasonExpired), nil
+	}
+	if content.Paused {
+		return verdict{park: true}, nil
+	}
+	ok, why, err := d.o.Programme.Wanted(r.Campaign, r.Message)
+	if err != nil {
+		return verdict{}, fmt.Errorf("campaign %s: %w", r.Campaign, err)
+	}
+	if !ok {
+		return verdict{reason: ReasonUnqualified, detail: why}, nil
+	}
+	purpose, ok := d.o.Purposes[r.Purpose]
+	if !ok {
+		return verdict{reason: ReasonPurpose, detail: r.Purpose}, nil
+	}
+	r.Basis, r.Consent = "contract", nil
+	if !purpose.Contract {
+		granted, c := d.o.People.Allowed(r.Asked, r.Purpose, r.Channel)
+		r.Basis, r.Consent = "consent", &c
+		if !granted {
+			return hold(ReasonConsent), nil
+		}
+	}
+	if e.address.Value == "" {
+		return hold(ReasonUnreachable), nil
+	}
+	if r.Suppressed = d.o.People.Suppressed(r.Channel, e.address.Value); r.Suppressed {
+		return hold(ReasonSuppressed), nil
+	}
+	if e.unqualified {
+		return hold(ReasonUnqualified), nil
+	}
+	r.QuietUntil = nil
+	if r.Class == Marketing {
+		if until, quiet := d.quiet(e.to.Profile, now); quiet {
+			r.QuietUntil = &until
+			if until.After(r.Expires) {
+				return hold(ReasonQuiet), nil
+			}
+			return verdict{until: until}, nil
+		}
+	}
+	return verdict{pass: true}, nil
+}
+
+// reserve takes the caps and the campaign's limit for a message that passed,
+// and makes sure that one campaign, cause and person, as merged now, get one
+// message. It runs in the transaction that records the attempt, so that two
+// workers cannot both take the last place.
+func (d *Delivery) reserve(t *kv.Txn, e *entry, now time.Time) (verdict, error) {
+	r := e.rec
+	unique := d.uniqueKey(r)
+	if other, err := t.Get(kv.Delivery, unique); err == nil && string(other) != r.Message {
+		return verdict{reason: ReasonDuplicate, detail: string(other)}, nil
+	} else if err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return verdict{}, err
+	}
+	caps := d.capsOf(r, e.content)
+	for _, c := range caps {
+		n, err := d.countCap(t, c, r, now)
+		if err != nil {
+			return verdict{}, err
+		}
+		count := &CapCount{Messages: n, Allowed: c.messages}
+		if c.per > 0 {
+			count.Per = c.per.String()
+		}
+		if c.reason == ReasonCap {
+			r.Cap = count
+		} else {
+			r.Limit = count
+		}
+		if n >= c.messages {
+			return hold(c.reason), nil
+		}
+	}
+	for _, c := range caps {
+		if err := d.takeCap(t, c, r, now); err != nil {
+			return verdict{}, err
+		}
+	}
+	if err := t.Set(kv.Delivery, unique, []byte(r.Message)); err != nil {
+		return verdict{}, err
+	}
+	return verdict{pass: true}, nil
+}
+
+func (d *Delivery) uniqueKey(r *record) []byte {
+	h := d.o.Keys.Hash("delivery unique", []byte(r.Campaign), []byte(r.Cause), number(r.Person))
+	return append([]byte{uniqueKey}, h[:16]...)
+}
+
+// addressFor is the address that a message goes to: of several, the one that
+// became known last.
+func addressFor(addresses []event.Address, channel string) event.Address {
+	for i := len(addresses) - 1; i >= 0; i-- {
+		if a := addresses[i]; a.Channel == channel && !a.Removed {
+			return a
+		}
+	}
+	return event.Address{}
+}

@@ -1,0 +1,237 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+const (
+	recoverPage = 500
+	unparkPage  = 500
+	unparkEvery = 2 * time.Second
+)
+
+// Start settles what an earlier process left behind and starts the workers:
+// call it once, when the applier has caught up.
+func (d *Delivery) Start() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.started || d.closed {
+		return
+	}
+	d.started = true
+	d.wg.Add(1)
+	go func() {
+		defer d.wg.Done()
+		for wait := d.o.Backoff; ; wait = min(2*wait, longestBackoff) {
+			err := d.recoverAttempts()
+			if err == nil || d.ctx.Err() != nil {
+				break
+			}
+			d.o.Logger.Error("settling what was left behind failed, will try again", "in", wait, "error", err)
+			d.pause(wait, nil)
+		}
+		// Workers only now: until here every attempt on disk is an old one.
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.closed {
+			return
+		}
+		d.wg.Add(1)
+		go d.unpark()
+		for _, c := range d.channels {
+			for range d.o.Workers {
+				d.wg.Add(1)
+				go c.run()
+			}
+		}
+	}()
+}
+
+// recoverAttempts settles attempts that an earlier process recorded: without an
+// outcome they are unknown; with one, their facts are told again.
+func (d *Delivery) recoverAttempts() error {
+	for d.ctx.Err() == nil {
+		var results []result
+		var settled []id
+		err := d.db.View(func(t *kv.Txn) error {
+			return t.Scan(kv.Delivery, []byte{attemptKey}, nil, func(key, _ []byte) error {
+				i := id(key[1:])
+				r, err := d.load(t, i)
+				if err != nil {
+					return err
+				}
+				if r.settled() {
+					settled = append(settled, i)
+				} else {
+					results = append(results, result{id: i, out: connector.Outcome{Result: connector.Unknown, Reason: "the appliance was stopped"}})
+				}
+				if len(results)+len(settled) == recoverPage {
+					return kv.ErrStop
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("reading attempts left behind: %w", err)
+		}
+		if len(results)+len(settled) == 0 {
+			return nil
+		}
+		d.o.Logger.Warn("settling messages left behind", "unanswered", len(results), "untold", len(settled))
+		if err := d.conclude(results, settled); err != nil {
+			return err
+		}
+	}
+	return d.ctx.Err()
+}
+
+// unpark brings back what waits for campaigns that run again, or are gone.
+func (d *Delivery) unpark() {
+	defer d.wg.Done()
+	for d.ctx.Err() == nil {
+		if d.counts.parked.Load() > 0 {
+			if err := d.unparkOnce(); err != nil && d.ctx.Err() == nil {
+				d.o.Logger.Error("looking after paused campaigns failed, will try again", "error", err)
+			}
+		}
+		d.pause(unparkEvery, nil)
+	}
+}
+
+func (d *Delivery) unparkOnce() error {
+	from := []byte{parkedKey}
+	for d.ctx.Err() == nil {
+		// The first parked message of the next campaign.
+		var first []byte
+		err := d.db.View(func(t *kv.Txn) error {
+			return t.Scan(kv.Delivery, []byte{parkedKey}, from, func(key, _ []byte) error {
+				first = bytes.Clone(key)
+				return kv.ErrStop
+			})
+		})
+		if err != nil || first == nil {
+			return err
+		}
+		prefix := first[:len(first)-idBytes] // with the 0 behind the campaign
+		campaign := string(prefix[1 : len(prefix)-1])
+		back, err := d.unparkCampaign(campaign, prefix, id(first[len(prefix):]))
+		if err != nil {
+			return err
+		}
+		if !back {
+			from = append(bytes.Clone(prefix[:len(prefix)-1]), 1) // past this campaign
+		}
+	}
+	return nil
+}
+
+// unparkCampaign brings back a page of one campaign's messages, unless it is
+// still paused.
+func (d *Delivery) unparkCampaign(campaign string, prefix []byte, sample id) (bool, error) {
+	back := false
+	err := d.db.Update(func(t *kv.Txn) error {
+		r, err := d.load(t, sample)
+		if err != nil {
+			return err
+		}
+		c, err := d.o.Programme.Content(campaign, r.Revision)
+		if err != nil && !errors.Is(err, ErrGone) {
+			return fmt.Errorf("campaign %s: %w", campaign, err)
+		}
+		if err == nil && c.Paused && d.o.Now().Before(r.Expires) {
+			return nil
+		}
+		var page []id
+		err = t.Scan(kv.Delivery, prefix, nil, func(key, _ []byte) error {
+			page = append(page, id(key[len(prefix):]))
+			if len(page) == unparkPage {
+				return kv.ErrStop
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, i := range page {
+			r, err := d.load(t, i)
+			if err != nil {
+				return err
+			}
+			if err := t.Delete(kv.Delivery, r.parked()); err != nil {
+				return err
+			}
+			if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+				return err
+			}
+		}
+		d.counts.parked.Add(-int64(len(page)))
+		back = true
+		return nil
+	})
+	if back {
+		d.Committed()
+	}
+	return back, err
+}
+
+// Pause keeps a channel's messages in the outbox, across restarts, until
+// Resume. A batch on its way is not called back.
+func (d *Delivery) Pause(channel string) error { return d.setPaused(channel, true) }
+
+// Resume lets a paused channel's messages go on.
+func (d *Delivery) Resume(channel string) error { return d.setPaused(channel, false) }
+
+func (d *Delivery) setPaused(name string, paused bool) error {
+	n := slices.Index(event.Channels, name)
+	if n < 0 {
+		return fmt.Errorf("delivery: there is no channel %q", name)
+	}
+	c := d.channels[n]
+	err := d.db.Update(func(t *kv.Txn) error {
+		if paused {
+			return t.Set(kv.Delivery, append([]byte{pausedKey}, name...), nil)
+		}
+		return t.Delete(kv.Delivery, append([]byte{pausedKey}, name...))
+	})
+	if err != nil {
+		return fmt.Errorf("pausing or resuming %s: %w", name, err)
+	}
+	c.mu.Lock()
+	c.paused = paused
+	c.mu.Unlock()
+	c.wakeUp()
+	return nil
+}
+
+// Close takes no more from the outbox, and waits for what was handed over and
+// its outcome. When ctx ends first, hand-offs are cut short and are unknown.
+func (d *Delivery) Close(ctx context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.cancel()
+	done := make(chan struct{})
+	go func() {
+		d.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("closing delivery: %w", ctx.Err())
+		d.kill()
+		<-done
+	}
+	d.kill()
+	return err
+}

@@ -1,0 +1,251 @@
+package delivery
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+// longestBackoff is the longest wait between two attempts.
+const longestBackoff = time.Hour
+
+// result is how one hand-off of a message ended.
+type result struct {
+	id        id
+	out       connector.Outcome
+	connector string
+	took      time.Duration
+}
+
+// conclude writes down how hand-offs ended, tells the journal of all that is
+// settled (held are those that the gate settled), and only then lets go of it.
+func (d *Delivery) conclude(results []result, held []id) error {
+	settled := held
+	err := d.db.Update(func(t *kv.Txn) error {
+		settled = held
+		for _, res := range results {
+			r, err := d.load(t, res.id)
+			if err != nil {
+				return err
+			}
+			if r.State != Attempting {
+				continue
+			}
+			if err := d.outcome(t, r, res); err != nil {
+				return err
+			}
+			if r.settled() {
+				settled = append(settled, res.id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording outcomes: %w", err)
+	}
+	return d.tell(settled)
+}
+
+// outcome applies one outcome to a message's record.
+func (d *Delivery) outcome(t *kv.Txn, r *record, res result) error {
+	now := d.o.Now()
+	out := res.out
+	if n := len(r.Attempts); n > 0 {
+		a := &r.Attempts[n-1]
+		a.Connector, a.Outcome, a.Class, a.Reason = res.connector, out.Result.String(), string(out.Class), out.Reason
+		a.Took = res.took.Round(time.Millisecond).String()
+	}
+	again := out.Result == connector.Again || out.Result == connector.Unknown && r.Class == Transactional
+	switch {
+	case out.Result == connector.Accepted:
+		r.ProviderID = out.ProviderID
+		d.settle(r, Sent, "", "")
+		if out.ProviderID != "" {
+			i := r.id()
+			if err := t.Set(kv.Delivery, d.providerKey(out.ProviderID), i[:]); err != nil {
+				return err
+			}
+		}
+	case again:
+		next := now.Add(d.backoff(r.Tries, out.RetryAfter))
+		if next.Before(r.Expires) {
+			return d.requeue(t, r, next, out.Result == connector.Again)
+		}
+		detail := out.Reason
+		if out.Result == connector.Unknown {
+			detail = ReasonUnknown
+		}
+		d.settle(r, Failed, ReasonExpired, detail)
+		if out.Result == connector.Again {
+			if err := d.giveBack(t, r); err != nil {
+				return err
+			}
+		}
+	case out.Result == connector.Refused:
+		reason := out.Reason
+		if reason == "" {
+			reason = string(out.Class)
+		}
+		d.settle(r, Failed, reason, string(out.Class))
+		if err := d.giveBack(t, r); err != nil {
+			return err
+		}
+	default:
+		// Perhaps it was sent: what it reserved stays reserved.
+		d.settle(r, Lost, ReasonUnknown, "")
+		if err := t.Set(kv.Delivery, r.id().key(unknownKey), nil); err != nil {
+			return err
+		}
+	}
+	r.Event = nil
+	return d.save(t, r)
+}
+
+// requeue puts an attempted message back for later.
+func (d *Delivery) requeue(t *kv.Txn, r *record, at time.Time, unsent bool) error {
+	if unsent {
+		if err := d.giveBack(t, r); err != nil {
+			return err
+		}
+	}
+	r.State, r.Due = Waiting, at.UTC()
+	if err := t.Delete(kv.Delivery, r.id().key(attemptKey)); err != nil {
+		return err
+	}
+	if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+		return err
+	}
+	d.counts.wait(r.Channel, 1)
+	d.counts.retried.Add(1)
+	return d.save(t, r)
+}
+
+// giveBack releases what a message reserved.
+func (d *Delivery) giveBack(t *kv.Txn, r *record) error {
+	c, err := d.o.Programme.Content(r.Campaign, r.Revision)
+	if err != nil && !errors.Is(err, ErrGone) {
+		return fmt.Errorf("campaign %s: %w", r.Campaign, err)
+	}
+	return d.release(t, r, c, d.o.Now())
+}
+
+// backoff is how long to wait after so many tries: doubling, with jitter of
+// half either way, so that what failed together does not return together.
+func (d *Delivery) backoff(tries int, asked time.Duration) time.Duration {
+	wait := d.o.Backoff
+	for i := 1; i < tries && wait < longestBackoff; i++ {
+		wait *= 2
+	}
+	wait = time.Duration(float64(min(wait, longestBackoff)) * (0.5 + d.o.Rand()))
+	return max(wait, min(asked, 24*time.Hour))
+}
+
+// tell appends the facts of settled messages and lets go of the messages. It
+// tries until the journal takes them, or Close: then Start tells them, and
+// the same ids make one fact of what was told twice.
+func (d *Delivery) tell(settled []id) error {
+	if len(settled) == 0 {
+		return nil
+	}
+	var facts []event.Fact
+	err := d.db.View(func(t *kv.Txn) error {
+		facts = facts[:0]
+		for _, i := range settled {
+			r, err := d.load(t, i)
+			if err != nil {
+				return err
+			}
+			if !r.Told {
+				facts = append(facts, d.factsOf(r)...)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for wait := d.o.Backoff; len(facts) > 0; wait = min(2*wait, longestBackoff) {
+		err := d.o.Journal.Append(d.hard, facts)
+		if err == nil {
+			break
+		}
+		if d.ctx.Err() != nil {
+			return fmt.Errorf("telling the journal of %d messages: %w", len(settled), err)
+		}
+		d.o.Logger.Error("the journal does not take outcomes, will try again", "facts", len(facts), "in", wait, "error", err)
+		d.pause(wait, nil)
+	}
+	err = d.db.Update(func(t *kv.Txn) error {
+		for _, i := range settled {
+			r, err := d.load(t, i)
+			if err != nil {
+				return err
+			}
+			r.Told = true
+			if err := t.Delete(kv.Delivery, i.key(attemptKey)); err != nil {
+				return err
+			}
+			if err := t.Delete(kv.Delivery, r.person()); err != nil {
+				return err
+			}
+			if err := d.save(t, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("letting go of settled messages: %w", err)
+	}
+	return nil
+}
+
+// factsOf are the facts that a settled message leaves.
+func (d *Delivery) factsOf(r *record) []event.Fact {
+	name := event.NotificationFailed
+	switch r.State {
+	case Sent:
+		name = event.NotificationSent
+	case Held:
+		name = event.NotificationHeld
+	}
+	reason := r.Reason
+	facts := []event.Fact{d.fact(r, name, "", *r.Settled, reason)}
+	if n := len(r.Attempts); r.State == Failed && n > 0 && r.Attempts[n-1].Class == string(connector.ClassAddress) {
+		b := d.fact(r, event.NotificationBounced, "", *r.Settled, reason)
+		b.Props = append(b.Props, event.Prop{Key: event.PropKind, Value: event.OfText("hard")})
+		facts = append(facts, b)
+	}
+	return facts
+}
+
+// fact makes one of the appliance's own events about a message. Its id derives
+// from message, name and what distinguishes it, so that a repeat is one fact.
+func (d *Delivery) fact(r *record, name, distinct string, at time.Time, reason string) event.Fact {
+	h := d.o.Keys.Hash("delivery fact", []byte(r.Message), []byte(name), []byte(distinct))
+	props := []event.Prop{
+		{Key: event.PropCampaign, Value: event.OfText(r.Campaign)},
+		{Key: event.PropMessage, Value: event.OfText(r.Message)},
+		{Key: event.PropChannel, Value: event.OfText(r.Channel)},
+		{Key: event.PropVariant, Value: event.OfText(r.Variant)},
+		{Key: event.PropPurpose, Value: event.OfText(r.Purpose)},
+	}
+	if reason != "" {
+		props = append(props, event.Prop{Key: event.PropReason, Value: event.OfText(reason)})
+	}
+	us := at.UnixMicro()
+	return event.Fact{
+		Kind: event.Track, ID: "own:" + hex.EncodeToString(h[:16]), Time: us, Received: d.o.Now().UnixMicro(),
+		Person: r.Person, Name: name, Ref: r.Message, Props: props,
+	}
+}
+
+func (d *Delivery) providerKey(provider string) []byte {
+	h := d.o.Keys.Hash("delivery provider", []byte(provider))
+	return append([]byte{providerKey}, h[:16]...)
+}

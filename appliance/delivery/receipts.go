@@ -1,0 +1,109 @@
+package delivery
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+// maxReceiptAge bounds how far a receipt's own time is believed.
+const maxReceiptAge = 30 * 24 * time.Hour
+
+// Receipts turns what providers report into facts and appends them. Receipts
+// that name no message known here are counted and dropped. A complaint also
+// withdraws the consent that the message stood on.
+func (d *Delivery) Receipts(ctx context.Context, rs []connector.Receipt) error {
+	var facts []event.Fact
+	for _, rc := range rs {
+		r, err := d.receiptOf(rc)
+		if errors.Is(err, ErrUnknown) {
+			d.counts.strays.Add(1)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if d.o.Keys.Destroyed(r.Person) {
+			d.counts.strays.Add(1)
+			continue
+		}
+		facts = append(facts, d.receiptFacts(r, rc)...)
+		d.counts.receipts.Add(1)
+	}
+	if len(facts) == 0 {
+		return nil
+	}
+	if err := d.o.Journal.Append(ctx, facts); err != nil {
+		return fmt.Errorf("telling the journal of %d receipts: %w", len(rs), err)
+	}
+	return nil
+}
+
+func (d *Delivery) receiptOf(rc connector.Receipt) (*record, error) {
+	if rc.MessageID != "" {
+		return d.find(rc.MessageID)
+	}
+	if rc.ProviderID == "" {
+		return nil, ErrUnknown
+	}
+	var r *record
+	err := d.db.View(func(t *kv.Txn) error {
+		b, err := t.Get(kv.Delivery, d.providerKey(rc.ProviderID))
+		if errors.Is(err, kv.ErrNotFound) || err == nil && len(b) != idBytes {
+			return ErrUnknown
+		}
+		if err != nil {
+			return err
+		}
+		r, err = d.load(t, id(b))
+		return err
+	})
+	return r, err
+}
+
+func (d *Delivery) receiptFacts(r *record, rc connector.Receipt) []event.Fact {
+	now := d.o.Now()
+	at := rc.At
+	if at.IsZero() || at.After(now) || at.Before(now.Add(-maxReceiptAge)) {
+		at = now
+	}
+	// Delivered and bounced happen once; opens and clicks are as many as their times.
+	stamp := at.UTC().Format(time.RFC3339Nano)
+	switch rc.Kind {
+	case connector.Delivered:
+		return []event.Fact{d.fact(r, event.NotificationDelivered, "", at, "")}
+	case connector.Bounced:
+		f := d.fact(r, event.NotificationBounced, "", at, rc.Reason)
+		kind := "soft"
+		if rc.Class == connector.ClassAddress {
+			kind = "hard"
+		}
+		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText(kind)})
+		return []event.Fact{f}
+	case connector.Complained:
+		f := d.fact(r, event.NotificationBounced, "complaint", at, rc.Reason)
+		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText("complaint")})
+		h := d.o.Keys.Hash("delivery fact", []byte(r.Message), []byte("withdrawal"))
+		w := event.Fact{
+			Kind: event.Identify, ID: "own:" + hex.EncodeToString(h[:16]), Time: f.Time, Received: f.Received,
+			Person: r.Person, Ref: r.Message,
+			Consents: []event.Consent{{Purpose: r.Purpose, Channel: r.Channel, Source: "complaint"}},
+		}
+		return []event.Fact{f, w}
+	case connector.Opened:
+		return []event.Fact{d.fact(r, event.NotificationViewed, stamp, at, "")}
+	case connector.Clicked:
+		return []event.Fact{d.fact(r, event.NotificationClicked, stamp, at, "")}
+	case connector.Replied:
+		return []event.Fact{d.fact(r, event.NotificationReplied, stamp, at, "")}
+	case connector.Uninstall:
+		return []event.Fact{d.fact(r, event.AppUninstalled, "", at, "removed")}
+	}
+	return nil
+}

@@ -1,0 +1,416 @@
+package delivery
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+const (
+	// longestWait is how long an idle worker sleeps at most, so that a clock
+	// that was set does not keep it asleep.
+	longestWait = 30 * time.Second
+	// maxTxn bounds what one batch writes at once, in bytes; the rest of the
+	// batch stays in the queue.
+	maxTxn = 1 << 20
+)
+
+// channel hands out the queue of one channel to its workers.
+type channel struct {
+	d    *Delivery
+	n    int // in event.Channels
+	name string
+	wake chan struct{} // one token: there may be work
+
+	mu     sync.Mutex
+	paused bool
+	taken  map[id]bool // by a worker, not given back yet
+}
+
+func newChannel(d *Delivery, n int, name string) *channel {
+	return &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), taken: map[id]bool{}}
+}
+
+func (c *channel) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the next messages whose time has come, transactional ones first,
+// and when to look again if there are none.
+func (c *channel) take(now time.Time) (batch []id, next time.Time, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next = now.Add(longestWait)
+	if c.paused {
+		return nil, next, nil
+	}
+	err = c.d.db.View(func(t *kv.Txn) error {
+		for class := byte(0); class < 2; class++ {
+			prefix := []byte{queueKey, byte(c.n), class}
+			err := t.Scan(kv.Delivery, prefix, nil, func(key, _ []byte) error {
+				at := micros(int64(binary.BigEndian.Uint64(key[len(prefix):])))
+				if at.After(now) {
+					if at.Before(next) {
+						next = at
+					}
+					return kv.ErrStop
+				}
+				if i := id(key[len(prefix)+8:]); !c.taken[i] {
+					batch = append(batch, i)
+				}
+				if len(batch) == c.d.o.Batch {
+					return kv.ErrStop
+				}
+				return nil
+			})
+			if err != nil || len(batch) == c.d.o.Batch {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, next, fmt.Errorf("looking into the outbox for %s: %w", c.name, err)
+	}
+	for _, i := range batch {
+		c.taken[i] = true
+	}
+	if len(batch) == c.d.o.Batch {
+		c.wakeUp() // for another worker
+	}
+	return batch, next, nil
+}
+
+func (c *channel) giveBack(batch []id) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range batch {
+		delete(c.taken, i)
+	}
+}
+
+// run is one worker's life.
+func (c *channel) run() {
+	defer c.d.wg.Done()
+	wait := c.d.o.Backoff
+	for c.d.ctx.Err() == nil {
+		batch, next, err := c.take(c.d.o.Now())
+		if err == nil && len(batch) > 0 {
+			err = c.d.handle(c.name, batch)
+			c.giveBack(batch)
+		}
+		switch {
+		case err != nil && c.d.ctx.Err() == nil:
+			// The messages are still in the outbox, or among the attempts that
+			// Start settles: nothing is lost by waiting.
+			c.d.o.Logger.Error("sending stopped, will go on", "channel", c.name, "in", wait, "error", err)
+			c.d.pause(wait, nil)
+			wait = min(2*wait, time.Hour)
+		case len(batch) == 0:
+			c.d.pause(next.Sub(c.d.o.Now()), c.wake)
+		default:
+			wait = c.d.o.Backoff
+		}
+	}
+}
+
+// pause waits for d, a token, or the end.
+func (d *Delivery) pause(wait time.Duration, wake <-chan struct{}) {
+	if wait <= 0 {
+		return
+	}
+	tick, stop := d.o.Timer(min(wait, longestWait))
+	defer stop()
+	select {
+	case <-tick:
+	case <-wake:
+	case <-d.ctx.Done():
+	}
+}
+
+// entry is a message on its way through one batch.
+type entry struct {
+	rec         *record
+	to          Recipient
+	address     event.Address
+	content     Content
+	unqualified bool
+	tracked     bool
+	msg         connector.Message
+	targets     []string
+	failed      verdict // rendering said no
+}
+
+// handle carries a batch through the gate and hands over what passes. The order
+// is the promise: render, wait for the applier, then in one transaction look at
+// consent and record the attempt, then hand over. So nothing that was
+// acknowledged before the wait began can be overlooked.
+func (d *Delivery) handle(channel string, batch []id) error {
+	entries, err := d.gather(batch)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := d.prepare(e); err != nil {
+			return err
+		}
+	}
+	barrier, cancel := context.WithTimeout(d.ctx, d.o.Timeout)
+	defer cancel()
+	if err := d.o.Barrier.CaughtUp(barrier); err != nil {
+		return fmt.Errorf("waiting for the applier: %w", err)
+	}
+	for _, e := range entries {
+		if err := d.meet(e); err != nil {
+			return err
+		}
+	}
+	if err := d.qualify(barrier, entries); err != nil {
+		return err
+	}
+	going, held, err := d.record(entries)
+	if err != nil {
+		return err
+	}
+	results := make([]result, 0, len(going))
+	for len(going) > 0 {
+		platform := going[0].address.Platform
+		var same, others []*entry
+		for _, e := range going {
+			if e.address.Platform == platform {
+				same = append(same, e)
+			} else {
+				others = append(others, e)
+			}
+		}
+		results = append(results, d.send(channel, platform, same)...)
+		going = others
+	}
+	return d.conclude(results, held)
+}
+
+// gather loads the records of a batch that still wait.
+func (d *Delivery) gather(batch []id) ([]*entry, error) {
+	var entries []*entry
+	err := d.db.View(func(t *kv.Txn) error {
+		for _, i := range batch {
+			r, err := d.load(t, i)
+			if errors.Is(err, ErrUnknown) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if r.State == Waiting {
+				entries = append(entries, &entry{rec: r})
+			}
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// meet looks up who the recipient is now, and their address.
+func (d *Delivery) meet(e *entry) error {
+	to, err := d.o.People.Recipient(e.rec.Asked)
+	if errors.Is(err, ErrGone) {
+		e.to, e.address = Recipient{}, event.Address{}
+		e.failed = hold(ReasonErased)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("message %s: its recipient: %w", e.rec.Message, err)
+	}
+	e.to = to
+	e.address = addressFor(to.Addresses, e.rec.Channel)
+	e.msg.To, e.msg.Platform, e.msg.Extra = e.address.Value, e.address.Platform, e.address.Extra
+	if hasControl(e.address.Value) {
+		e.address = event.Address{}
+	}
+	return nil
+}
+
+// prepare renders a message that looks as if it would pass.
+func (d *Delivery) prepare(e *entry) error {
+	if err := d.meet(e); err != nil {
+		return err
+	}
+	if e.failed.reason != "" {
+		return nil
+	}
+	v, err := d.judge(e, d.o.Now())
+	if err != nil || !v.pass {
+		return err
+	}
+	e.failed = d.render(e)
+	return nil
+}
+
+// qualify asks each campaign's further condition once for the batch.
+func (d *Delivery) qualify(ctx context.Context, entries []*entry) error {
+	answers := map[string]*roaring.Bitmap{}
+	for _, e := range entries {
+		if len(e.content.People) == 0 || e.to.Person == 0 {
+			continue
+		}
+		key := string(e.content.People)
+		who, ok := answers[key]
+		if !ok {
+			var err error
+			if who, err = d.o.Audience.People(ctx, e.content.People); err != nil {
+				return fmt.Errorf("campaign %s: who is still meant: %w", e.rec.Campaign, err)
+			}
+			answers[key] = who
+		}
+		e.unqualified = !who.Contains(e.to.Person)
+	}
+	return nil
+}
+
+// record decides each message for good and writes it down: those that go are
+// attempts from here on, whatever happens to this process.
+func (d *Delivery) record(entries []*entry) (going []*entry, held []id, err error) {
+	now := d.o.Now()
+	err = d.db.Update(func(t *kv.Txn) error {
+		for _, e := range entries {
+			if t.Size() > maxTxn {
+				return nil
+			}
+			fresh, err := d.load(t, e.rec.id())
+			if err != nil {
+				return err
+			}
+			if fresh.State != Waiting {
+				continue // forgotten meanwhile
+			}
+			e.rec = fresh
+			if e.to.Person != 0 {
+				fresh.Person = e.to.Person
+			}
+			v := e.failed
+			if v.reason == "" {
+				if v, err = d.judge(e, now); err != nil {
+					return err
+				}
+			}
+			if v.pass && e.msg.ID == "" {
+				continue // it did not look like passing before and was not rendered: next time
+			}
+			if v.pass {
+				if v, err = d.reserve(t, e, now); err != nil {
+					return err
+				}
+			}
+			if err := d.enact(t, e, v, now); err != nil {
+				return err
+			}
+			if v.pass {
+				going = append(going, e)
+			} else if fresh.settled() {
+				held = append(held, fresh.id())
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("recording a batch: %w", err)
+	}
+	return going, held, nil
+}
+
+// enact writes down what the gate said of one message.
+func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
+	r := e.rec
+	if err := d.leaveQueue(t, r); err != nil {
+		return err
+	}
+	switch {
+	case v.pass:
+		if len(e.targets) > 0 {
+			sealed, err := d.o.Keys.SealPerson(r.Person, aad(sealedTarget, r.id()), appendTexts(nil, e.targets))
+			if err != nil {
+				return fmt.Errorf("message %s: sealing its links: %w", r.Message, err)
+			}
+			r.Targets = sealed
+		}
+		r.Tracked = e.tracked
+		d.counts.wait(r.Channel, -1)
+		r.State = Attempting
+		r.Tries++
+		r.Attempts = append(r.Attempts, Attempt{At: now.UTC()})
+		if len(r.Attempts) > maxAttempts {
+			r.Attempts = r.Attempts[len(r.Attempts)-maxAttempts:]
+		}
+		if err := t.Set(kv.Delivery, r.id().key(attemptKey), nil); err != nil {
+			return err
+		}
+	case v.park:
+		if err := t.Set(kv.Delivery, r.parked(), nil); err != nil {
+			return err
+		}
+		d.counts.parked.Add(1)
+	case !v.until.IsZero():
+		r.Due = v.until
+		if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+			return err
+		}
+	default:
+		d.settle(r, Held, v.reason, v.detail)
+		r.Event = nil
+		if err := t.Set(kv.Delivery, r.id().key(attemptKey), nil); err != nil {
+			return err
+		}
+	}
+	return d.save(t, r)
+}
+
+// send hands one batch over and gives an outcome for each of its messages.
+func (d *Delivery) send(channel, platform string, going []*entry) []result {
+	batch := make([]connector.Message, len(going))
+	for i, e := range going {
+		batch[i] = e.msg
+	}
+	d.counts.inflight.Add(int64(len(going)))
+	defer d.counts.inflight.Add(-int64(len(going)))
+	ctx, cancel := context.WithTimeout(d.hard, d.o.Timeout)
+	defer cancel()
+	began := d.o.Now()
+	name, outs, err := d.o.Sender.Send(ctx, channel, platform, batch)
+	took := d.o.Now().Sub(began)
+
+	// Only what is said of this batch's own messages counts.
+	said := make(map[string]connector.Outcome, len(outs))
+	for _, o := range outs {
+		said[o.ID] = o
+	}
+	var unsent *Unsent
+	if errors.As(err, &unsent) {
+		d.o.Logger.Warn("a batch was not handed over", "channel", channel, "messages", len(batch), "error", err)
+	} else if err != nil {
+		d.o.Logger.Error("a hand-off was not answered", "channel", channel, "connector", name, "messages", len(batch), "error", err)
+	}
+	results := make([]result, len(going))
+	for i, e := range going {
+		out, ok := said[e.rec.Message]
+		switch {
+		case unsent != nil:
+			out = connector.Outcome{Result: connector.Again, Reason: "no connector"}
+		case err != nil || !ok:
+			out = connector.Outcome{Result: connector.Unknown}
+		}
+		results[i] = result{id: e.rec.id(), out: out, connector: name, took: took}
+	}
+	return results
+}
