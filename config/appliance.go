@@ -1,0 +1,252 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What holds where nothing is written.
+const (
+	defaultDataDir     = "/var/lib/cloister"
+	defaultDiskReserve = 2 << 30
+)
+
+var defaultAddress = map[string]string{
+	Collect: "127.0.0.1:8480",
+	Console: "127.0.0.1:8481",
+	Metrics: "127.0.0.1:8482",
+}
+
+func dirOf(r hcl.Range) string { return filepath.Dir(r.Filename) }
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// config decodes the whole.
+func (l *loader) config(root *node) *Config {
+	r := l.reader(root)
+	c := &Config{Files: l.files}
+	c.Appliance = l.appliance(r.one("appliance"))
+	c.Keyring = l.keyring(r.one("keyring"), c.Appliance.DataDir)
+	c.Listeners = l.listeners(r.many("listener", "name"))
+	c.Publishers = l.publishers(r.many("publisher", "name"))
+	r.end()
+	if len(c.Publishers) == 0 && len(l.files) > 0 && len(l.sources) > 0 {
+		l.bad(codeEmpty, nil, hcl.Range{Filename: l.files[0]}, "there is no publisher",
+			`Add one: publisher "acme" { key "app" { id = "ACME-APP" } }`)
+	}
+	l.links(c)
+	return c
+}
+
+func (l *loader) appliance(r *reader) Appliance {
+	a := Appliance{DataDir: defaultDataDir, DiskReserve: defaultDiskReserve}
+	a.Name, _ = os.Hostname()
+	if a.Name == "" {
+		a.Name = "cloister"
+	}
+	if r != nil {
+		a.Range = r.n.at()
+		a.Name = r.text("name", textRule{missing: a.Name, min: 1, max: 128, example: `"dc1"`})
+		a.DataDir = r.path("data_dir", false, a.DataDir)
+		a.PublicURL = publicURL(r)
+		for _, dir := range r.texts("connector_dirs", textRule{min: 1, max: 4096, example: `"/usr/lib/cloister/connectors"`}) {
+			a.Connectors = append(a.Connectors, absolute(dirOf(r.at("connector_dirs")), dir))
+		}
+		a.DiskReserve = r.size("disk_reserve", a.DiskReserve, 256<<20, 1<<50)
+		a.LogLevel = levels[r.text("log_level", textRule{missing: "info", choice: []string{"debug", "info", "warn", "error"}})]
+		r.end()
+	}
+	if l.o.DataDir != "" {
+		a.DataDir = absolute(".", l.o.DataDir)
+	}
+	return a
+}
+
+// publicURL reads the address that stands in every message. Recipients' mail
+// programs refuse plain HTTP, and one-click unsubscribing demands HTTPS.
+func publicURL(r *reader) string {
+	const name, form = "public_url", `Write where apps and recipients find the collect listener, without a query: "https://engage.acme.example".`
+	s := r.text(name, textRule{max: 512, example: `"https://engage.acme.example"`})
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
+		r.bad(codeMalformed, name, "public_url is not the address of a web server", form)
+	case u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()):
+		return strings.TrimRight(s, "/")
+	case u.Scheme == "http":
+		r.bad(codePublicURL, name, "public_url must begin with https://", "Plain HTTP is for trying it out on the same machine: http://localhost:8480.")
+	default:
+		r.bad(codeMalformed, name, "public_url must begin with https://", form)
+	}
+	return ""
+}
+
+func (l *loader) keyring(r *reader, dataDir string) Keyring {
+	k := Keyring{File: filepath.Join(dataDir, "master.key"), Make: true}
+	if r == nil {
+		return k
+	}
+	k.Range = r.n.at()
+	file := r.path("file", false, "")
+	credential := r.text("credential", textRule{max: 255, example: `"cloister-master"`})
+	r.end()
+	switch {
+	case r.is("file") && r.is("credential"):
+		r.bad(codeTogether, "credential", "the master key is named twice", "Keep either file or credential.")
+	case !r.is("file") && !r.is("credential"):
+		r.l.bad(codeMissing, r.n, r.n.at(), "the keyring names no key",
+			`Set file = "/etc/cloister/master.key", or credential = "cloister-master"; without a keyring block the key is master.key in the data directory.`)
+	case credential != "" && !validCredential(credential):
+		r.bad(codeMalformed, "credential", "this is no name of a credential", "A name has no slash and does not begin with a dot; LoadCredential=NAME:/path in the service's unit gives it.")
+	case credential != "":
+		k.File, k.Make = filepath.Join(l.o.Credentials, credential), false
+	case file != "":
+		k.File, k.Make = file, false
+	}
+	return k
+}
+
+// listeners gives all three, in order.
+func (l *loader) listeners(rs []*reader) []Listener {
+	names := []string{Collect, Console, Metrics}
+	written := map[string]*reader{}
+	for _, r := range rs {
+		if name, ok := r.name(0, textRule{choice: names}); ok {
+			written[name] = r
+		}
+	}
+	var out []Listener
+	taken := map[string]*reader{}
+	for _, name := range names {
+		r := written[name]
+		if r == nil {
+			out = append(out, Listener{Name: name, Address: defaultAddress[name]})
+			continue
+		}
+		one := l.listener(r, name)
+		if first := taken[one.Address]; first != nil && !strings.HasSuffix(one.Address, ":0") {
+			r.bad(codeTaken, "address", fmt.Sprintf("two listeners have the address %s", one.Address), "Give each its own port.",
+				Place{Range: first.at("address"), Note: "the other one"})
+		}
+		taken[one.Address] = r
+		out = append(out, one)
+	}
+	l.defaultsTaken(out, written)
+	return out
+}
+
+// defaultsTaken finds an address that was written for one listener and is the
+// default of another.
+func (l *loader) defaultsTaken(all []Listener, written map[string]*reader) {
+	for _, a := range all {
+		for _, b := range all {
+			if r := written[a.Name]; r != nil && written[b.Name] == nil && a.Address == b.Address {
+				r.bad(codeTaken, "address", fmt.Sprintf("the listener %q is at %s when nothing else is written", b.Name, b.Address),
+					fmt.Sprintf("Take another port, or write listener %q { address = \"..\" } as well.", b.Name))
+			}
+		}
+	}
+}
+
+func (l *loader) listener(r *reader, name string) Listener {
+	out := Listener{Name: name, Range: r.n.at()}
+	out.Address = address(r, defaultAddress[name])
+	out.Insecure = r.flag("insecure", false)
+	if t := r.one("tls"); t != nil {
+		out.TLS = l.tls(t)
+	}
+	r.end()
+	host, _, _ := net.SplitHostPort(out.Address)
+	switch {
+	case out.TLS != nil && out.Insecure:
+		r.bad(codeTogether, "insecure", "insecure and tls do not go together", "Remove one of the two.")
+	case out.TLS == nil && !out.Insecure && !loopback(host):
+		r.bad(codePlain, "address", fmt.Sprintf("%s can be reached from other machines, without encryption", out.Address),
+			`Add tls { cert_file = "..", key_file = ".." }, or tls { self_signed = true }; or take an address on 127.0.0.1; or say insecure = true if something in front of it encrypts.`)
+	}
+	return out
+}
+
+// address reads host:port.
+func address(r *reader, missing string) string {
+	const form = `Write an IP address and a port: "0.0.0.0:8443", "127.0.0.1:8481", "[::1]:8481".`
+	s := r.text("address", textRule{need: true, max: 300, example: strconv.Quote(missing)})
+	if s == "" {
+		if r.is("address") && r.n.args["address"] != nil {
+			return missing
+		}
+		return missing
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		r.bad(codeMalformed, "address", fmt.Sprintf("address cannot be %q", s), form)
+		return missing
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		r.bad(codeMalformed, "address", fmt.Sprintf("%q is no port", port), form)
+		return missing
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && !hostPattern.MatchString(host) {
+		r.bad(codeMalformed, "address", fmt.Sprintf("%q is no host", host), form)
+		return missing
+	}
+	return s
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+// loopback says whether only this machine reaches a host.
+func loopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return host == "localhost"
+}
+
+func (l *loader) tls(r *reader) *TLS {
+	t := &TLS{Range: r.n.at()}
+	t.CertFile = r.path("cert_file", false, "")
+	t.KeyFile = r.path("key_file", false, "")
+	t.SelfSigned = r.flag("self_signed", false)
+	r.end()
+	cert, key := r.is("cert_file"), r.is("key_file")
+	switch {
+	case t.SelfSigned && (cert || key):
+		r.bad(codeTLS, "self_signed", "a self-signed certificate needs no files", "Remove self_signed, or cert_file and key_file.")
+	case t.SelfSigned:
+	case !cert && !key:
+		r.l.bad(codeTLS, r.n, r.n.at(), "there is no certificate", `Set cert_file and key_file, or self_signed = true.`)
+	case !cert:
+		r.l.bad(codeTLS, r.n, r.n.at(), "cert_file is missing", `Set it: cert_file = "/etc/cloister/tls.crt"`)
+	case !key:
+		r.l.bad(codeTLS, r.n, r.n.at(), "key_file is missing", `Set it: key_file = "/etc/cloister/tls.key"`)
+	}
+	return t
+}
+
+// links warns when messages are sent whose links lead nowhere.
+func (l *loader) links(c *Config) {
+	if c.Appliance.PublicURL != "" || l.found.HasErrors() {
+		return
+	}
+	for _, p := range c.Publishers {
+		for _, n := range p.Connectors {
+			l.warn(codeNoPublicURL, nil, n.Range, "messages will have no links: there is no public_url",
+				`Set it in the appliance block: public_url = "https://engage.acme.example". Opens, clicks and unsubscribing need it.`)
+			return
+		}
+	}
+}

@@ -1,0 +1,300 @@
+// Package config is the language that operators write: it loads HCL files,
+// says everything that is wrong with them at once, each at the operator's own
+// line, and gives typed values with their defaults filled in.
+//
+// Failure rules. An operator's mistake is a Diagnostic, never a panic and never
+// an error of Go; reading goes on after it, so that one run shows them all. If
+// there is any error the Config must not be used. Nothing is started, written
+// or changed here, so that the same code serves `validate`, a start and a
+// reload. What env, file and credential return is never in a Diagnostic.
+package config
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+// Where the files of an installed appliance are.
+const (
+	DefaultFile = "/etc/cloister/cloister.hcl"
+	DefaultDir  = "/etc/cloister/conf.d"
+)
+
+// Range is a place in a file. The zero Range means that the value was not
+// written but is a default.
+type Range = hcl.Range
+
+// Config is all that the operator wrote, checked, with defaults.
+type Config struct {
+	Appliance  Appliance
+	Keyring    Keyring
+	Listeners  []Listener  // collect, console, metrics; always all three, in this order
+	Publishers []Publisher // as written; at least one
+	Files      []string    // what was read, in that order
+}
+
+// Listener gives the listener of that name.
+func (c *Config) Listener(name string) Listener {
+	for _, l := range c.Listeners {
+		if l.Name == name {
+			return l
+		}
+	}
+	return Listener{}
+}
+
+// Appliance is the block of that name.
+type Appliance struct {
+	Name        string   // default: the host's name
+	DataDir     string   // absolute
+	PublicURL   string   // where apps and recipients find the collect listener, without a slash at the end; "" = not written
+	Connectors  []string // directories searched for connectors before the usual ones
+	DiskReserve int64    // bytes that stay free: below, nothing is collected
+	LogLevel    slog.Level
+	Range       Range
+}
+
+// Keyring says where the master key is.
+type Keyring struct {
+	File  string // absolute
+	Make  bool   // it is the default one, made at first start
+	Range Range
+}
+
+// The listeners.
+const (
+	Collect = "collect" // apps, and recipients' links
+	Console = "console" // operators: web console and API
+	Metrics = "metrics" // /metrics /healthz /readyz
+)
+
+// Listener is an address and how it is protected.
+type Listener struct {
+	Name     string
+	Address  string // host:port
+	TLS      *TLS   // nil = plain HTTP
+	Insecure bool   // plain HTTP beyond loopback was asked for
+	Range    Range
+}
+
+// TLS is either two files, which are read again when they change, or a
+// certificate of our own making.
+type TLS struct {
+	CertFile, KeyFile string // absolute
+	SelfSigned        bool
+	Range             Range
+}
+
+// Publisher is an owner of apps.
+type Publisher struct {
+	Name       string // valid for keyring.Publisher
+	Title      string // default: Name
+	Timezone   string // IANA; default UTC
+	Location   *time.Location
+	Keys       []Key
+	Purposes   []Purpose
+	Retention  Retention
+	Identity   Identity
+	QuietHours *QuietHours // nil = none
+	Caps       []Cap
+	Properties []Properties
+	Profile    Profile
+	Limits     Limits
+	Connectors []Connector
+	Range      Range
+}
+
+// What a key with a secret may do beyond writing.
+const (
+	AllowRead      = "read"
+	AllowErase     = "erase"
+	AllowCampaigns = "campaigns"
+)
+
+// Key is a credential of apps or servers. Its ID is unique over all publishers.
+type Key struct {
+	Name   string
+	ID     string
+	Secret Secret // "" = it only writes
+	Allow  []string
+	Range  Range
+}
+
+// The bases of a purpose.
+const (
+	BasisConsent  = "consent"
+	BasisContract = "contract" // needs no consent
+)
+
+// Channels are what messages go over.
+var Channels = []string{"email", "sms", "push", "webhook"}
+
+// Purpose is what messages may be for.
+type Purpose struct {
+	Name     string
+	Title    string   // default: Name
+	Basis    string   // default: BasisConsent
+	Channels []string // default: all
+	Range    Range
+}
+
+// Retention says how long something is kept; 0 = until erased.
+type Retention struct {
+	Events time.Duration
+	Range  Range
+}
+
+// How far persons may be joined.
+const (
+	MergeAnonymous = "anonymous" // somebody unknown becomes somebody known
+	MergeKnown     = "known"     // two known people may be joined
+)
+
+// Identity says how far persons may be joined.
+type Identity struct {
+	Merge string
+	Range Range
+}
+
+// QuietHours are the time of day without marketing, in minutes since
+// midnight; over midnight if From > To. They are never equal.
+type QuietHours struct {
+	From, To int
+	Range    Range
+}
+
+// Cap bounds the messages of a purpose to one person.
+type Cap struct {
+	Purpose  string
+	Messages int
+	Per      time.Duration
+	Range    Range
+}
+
+// Properties are the rules for one event's properties. Event "*" stands for
+// all events without rules of their own.
+type Properties struct {
+	Event    string
+	Allow    []string // nil = all but the denied
+	Deny     []string
+	Personal []string
+	Range    Range
+}
+
+// Profile are the rules for attributes of people.
+type Profile struct {
+	Personal []string // which identify someone, beside the usual ones
+	Range    Range
+}
+
+// Limits bound what a publisher may take of the machine.
+type Limits struct {
+	Journal int64 // bytes on disk
+	Range   Range
+}
+
+// Connector is one configured instance of a plugin.
+type Connector struct {
+	Channel   string
+	Name      string // unique in the publisher
+	Plugin    string
+	SHA256    string   // of the binary, in hexadecimal; "" = not pinned
+	Rate      float64  // messages a second; 0 = unbounded
+	Platforms []string // of push: which devices; nil = all that no other connector names
+	// Settings are checked against the plugin's schema, with its defaults
+	// filled in. They may hold secrets: never print them.
+	Settings connector.Settings
+	Range    Range
+}
+
+// Secret is a text that prints as "(sensitive)".
+type Secret string
+
+const hidden = "(sensitive)"
+
+// Reveal gives the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString keeps it out of %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText keeps it out of JSON.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue keeps it out of logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Connectors is how configuration learns what a plugin allows, and what it
+// says of its settings. The methods are called one after another.
+type Connectors interface {
+	Schema(ctx context.Context, plugin string) (connector.Description, connector.Schema, error)
+	Validate(ctx context.Context, plugin string, s connector.Settings) ([]connector.Problem, error)
+}
+
+// LoadOptions say where values come from. The zero value is good: settings of
+// connectors are then read but not checked.
+type LoadOptions struct {
+	// Connectors answers for plugins; nil = connectors' settings are not
+	// checked, and Settings hold them as they were written.
+	Connectors Connectors
+	// DataDir wins over appliance.data_dir; "" = as written.
+	DataDir string
+	// Getenv is what env("X") asks; nil = os.LookupEnv.
+	Getenv func(name string) (string, bool)
+	// Credentials is the directory of credential("name"); "" = what systemd
+	// names in CREDENTIALS_DIRECTORY, else /etc/cloister/credentials.
+	Credentials string
+	// Patience bounds the time that one plugin may take to answer; default 20 s.
+	Patience time.Duration
+}
+
+func (o LoadOptions) withDefaults() LoadOptions {
+	if o.Getenv == nil {
+		o.Getenv = os.LookupEnv
+	}
+	if o.Credentials == "" {
+		o.Credentials, _ = o.Getenv("CREDENTIALS_DIRECTORY")
+	}
+	if o.Credentials == "" {
+		o.Credentials = "/etc/cloister/credentials"
+	}
+	if o.Patience <= 0 {
+		o.Patience = 20 * time.Second
+	}
+	return o
+}
+
+// DefaultPaths are what is loaded when nothing else was asked for: the file,
+// and the directory if there is one.
+func DefaultPaths() []string {
+	if st, err := os.Stat(DefaultDir); err == nil && st.IsDir() {
+		return []string{DefaultFile, DefaultDir}
+	}
+	return []string{DefaultFile}
+}
+
+// Load reads files, and the *.hcl of directories in lexical order, as one
+// configuration; no paths means DefaultPaths. The Config is never nil, and
+// must not be used if the Diagnostics have an error.
+func Load(paths []string, o LoadOptions) (*Config, Diagnostics) {
+	if len(paths) == 0 {
+		paths = DefaultPaths()
+	}
+	l := newLoader(o.withDefaults())
+	root := l.parse(paths)
+	c := l.config(root)
+	return c, l.finish()
+}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/cloisterhq/cloister/appliance/keyring"
+)
+
+// Bounds of durations, wide enough for everybody: they find slips of the unit.
+const (
+	minRetention = day
+	maxRetention = 100 * 365 * day
+	minCapWindow = time.Minute
+	maxCapWindow = 366 * day
+)
+
+const defaultJournal = 16 << 30
+
+var (
+	publisherPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+	namePattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+	keyPattern       = regexp.MustCompile(`^[!-~]+$`)
+)
+
+const (
+	publisherForm = "It has up to 64 lower case letters, digits, '-' and '_', and begins with a letter or a digit."
+	nameForm      = "It has up to 64 letters, digits, '-', '_' and '.', and begins with a letter or a digit."
+)
+
+// keys remembers whose a key is, over all publishers.
+type keys map[string]hcl.Range
+
+func (l *loader) publishers(rs []*reader) []Publisher {
+	seen := keys{}
+	out := make([]Publisher, 0, len(rs))
+	for _, r := range rs {
+		out = append(out, l.publisher(r, seen))
+	}
+	return out
+}
+
+func (l *loader) publisher(r *reader, seen keys) Publisher {
+	p := Publisher{Range: r.n.at()}
+	p.Name, _ = r.name(0, textRule{pattern: publisherPattern, max: keyring.MaxPublisher, form: publisherForm})
+	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Acme Bank"`})
+	p.Timezone, p.Location = timezone(r)
+
+	for _, k := range r.many("key", "name") {
+		p.Keys = append(p.Keys, l.key(k, seen))
+	}
+	for _, b := range r.many("purpose", "name") {
+		p.Purposes = append(p.Purposes, l.purpose(b))
+	}
+	if b := r.one("retention"); b != nil {
+		p.Retention = Retention{Range: b.n.at(), Events: b.duration("events", false, 0, minRetention, maxRetention)}
+		b.end()
+	}
+	p.Identity = Identity{Merge: MergeAnonymous}
+	if b := r.one("identity"); b != nil {
+		p.Identity = Identity{Range: b.n.at(), Merge: b.text("merge", textRule{missing: MergeAnonymous, choice: []string{MergeAnonymous, MergeKnown}})}
+		b.end()
+	}
+	if b := r.one("quiet_hours"); b != nil {
+		p.QuietHours = quietHours(b)
+	}
+	for _, b := range r.many("cap", "purpose") {
+		p.Caps = append(p.Caps, l.cap(b, p.Purposes))
+	}
+	for _, b := range r.many("properties", "event") {
+		p.Properties = append(p.Properties, l.properties(b))
+	}
+	if b := r.one("profile"); b != nil {
+		p.Profile = Profile{Range: b.n.at(), Personal: b.texts("personal", propertyRule)}
+		b.end()
+	}
+	p.Limits = Limits{Journal: defaultJournal}
+	if b := r.one("limits"); b != nil {
+		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}
+		b.end()
+	}
+	p.Connectors = l.connectors(r.many("connector", "channel", "name"))
+	r.end()
+	if len(p.Keys) == 0 {
+		l.warn(codeNoKey, r.n, r.n.at(), fmt.Sprintf("the publisher %q has no key: no app can send it anything", p.Name),
+			`Add one: key "app" { id = "ACME-APP" }`)
+	}
+	return p
+}
+
+// timezone reads a zone; the machine's own ("Local") is not one, since it may
+// change under the data.
+func timezone(r *reader) (string, *time.Location) {
+	const form = `Write a name of the IANA database: "Asia/Kolkata", "Europe/Berlin", "UTC".`
+	name := r.text("timezone", textRule{missing: "UTC", max: 64, example: `"Asia/Kolkata"`})
+	loc, err := time.LoadLocation(name)
+	if err != nil || name == "" || name == "Local" {
+		r.bad(codeMalformed, "timezone", fmt.Sprintf("there is no time zone %q", name), form)
+		return "UTC", time.UTC
+	}
+	return name, loc
+}
+
+func (l *loader) key(r *reader, seen keys) Key {
+	k := Key{Range: r.n.at()}
+	k.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
+	k.ID = r.text("id", textRule{need: true, min: 1, max: 128, pattern: keyPattern, form: "It is printable ASCII without spaces.", example: `"ACME-APP"`})
+	k.Secret = Secret(r.text("secret", textRule{min: 1, max: 512, secret: true, example: `file("/etc/cloister/srv")`}))
+	k.Allow = r.texts("allow", textRule{choice: []string{AllowRead, AllowErase, AllowCampaigns}})
+	r.end()
+	if len(k.Allow) > 0 && !r.is("secret") {
+		r.bad(codeTogether, "allow", "a key without a secret only writes", "Apps carry the id, so everybody knows it. Add a secret, or remove allow.")
+	}
+	if r.is("secret") {
+		l.inClear(r, "secret")
+	}
+	if k.ID == "" {
+		return k
+	}
+	if first, there := seen[k.ID]; there {
+		r.bad(codeTaken, "id", fmt.Sprintf("the id %q is taken", k.ID), "An id names one key of one publisher, over the whole appliance.",
+			Place{Range: first, Note: "used here first"})
+	} else {
+		seen[k.ID] = r.at("id")
+	}
+	return k
+}
+
+// inClear warns of a secret that stands in the file.
+func (l *loader) inClear(r *reader, name string) {
+	at := r.at(name)
+	if slices.Contains(l.secret, at) {
+		l.warn(codeClear, r.n, at, name+" stands in the file for everybody who may read it",
+			`Keep it elsewhere: `+name+` = file("/etc/cloister/..") or credential("..").`)
+	}
+}
+
+func (l *loader) purpose(r *reader) Purpose {
+	p := Purpose{Range: r.n.at()}
+	p.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
+	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Offers and news"`})
+	p.Basis = r.text("basis", textRule{missing: BasisConsent, choice: []string{BasisConsent, BasisContract}})
+	p.Channels = r.texts("channels", textRule{choice: Channels})
+	switch {
+	case !r.is("channels"):
+		p.Channels = slices.Clone(Channels)
+	case p.Channels != nil && len(p.Channels) == 0:
+		r.bad(codeBounds, "channels", "a purpose needs a channel", "Allowed: "+quoted(Channels, "or")+"; without the line it is all of them.")
+	}
+	r.end()
+	return p
+}
+
+func quietHours(r *reader) *QuietHours {
+	from, ok1 := measure(r, "from", true, 0, `"21:00"`, timeForm, parseTimeOfDay)
+	to, ok2 := measure(r, "to", true, 0, `"09:00"`, timeForm, parseTimeOfDay)
+	r.end()
+	if ok1 && ok2 && from == to {
+		r.bad(codeTogether, "to", "the quiet hours end when they begin", "Set another time; or remove the block, and no hour is quiet.")
+	}
+	return &QuietHours{From: from, To: to, Range: r.n.at()}
+}
+
+func (l *loader) cap(r *reader, purposes []Purpose) Cap {
+	c := Cap{Range: r.n.at(), Purpose: r.n.labels[0]}
+	c.Messages = r.whole("messages", true, 0, 1, 1_000_000)
+	c.Per = r.duration("per", true, 0, minCapWindow, maxCapWindow)
+	r.end()
+	var names []string
+	for _, p := range purposes {
+		names = append(names, p.Name)
+	}
+	if !slices.Contains(names, c.Purpose) {
+		l.bad(codeNoSuch, r.n, r.n.labelAt(0), fmt.Sprintf("there is no purpose %q", c.Purpose),
+			suggest(c.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
+	}
+	return c
+}
+
+var propertyRule = textRule{min: 1, max: 128, example: `"card_number"`}
+
+func (l *loader) properties(r *reader) Properties {
+	p := Properties{Range: r.n.at()}
+	p.Event, _ = r.name(0, textRule{max: 128, form: `It is the name of an event, of at most 128 bytes; "*" stands for all events without rules of their own.`})
+	p.Allow = r.texts("allow", propertyRule)
+	p.Deny = r.texts("deny", propertyRule)
+	p.Personal = r.texts("personal", propertyRule)
+	r.end()
+	for i, name := range p.Deny {
+		if slices.Contains(p.Allow, name) || slices.Contains(p.Personal, name) {
+			l.bad(codeTogether, r.n, elementAt(r.n.args["deny"], i), fmt.Sprintf("%q is denied, and taken as well", name), "What is denied is dropped at the door. Remove it from one of the lists.")
+		}
+	}
+	return p
+}

@@ -1,0 +1,371 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// reader takes values out of one block. What it was asked for is what may stand
+// there; end complains about everything else, so that the list of allowed names
+// cannot differ from what is read.
+type reader struct {
+	l      *loader
+	n      *node
+	args   []string
+	blocks []string
+}
+
+func (l *loader) reader(n *node) *reader { return &reader{l: l, n: n} }
+
+// is says whether an argument was written.
+func (r *reader) is(name string) bool { return r.n.args[name] != nil }
+
+// at is where an argument's value stands, else the block.
+func (r *reader) at(name string) hcl.Range {
+	if a := r.n.args[name]; a != nil {
+		return a.Expr.Range()
+	}
+	return r.n.at()
+}
+
+// bad complains about an argument's value.
+func (r *reader) bad(code, name, summary, detail string, also ...Place) {
+	r.l.bad(code, r.n, r.at(name), summary, detail, also...)
+}
+
+// value gives an argument's value without its marks, null if it is not there.
+func (r *reader) value(name string, need bool, want string) (v cty.Value, marked, ok bool) {
+	r.args = append(r.args, name)
+	a := r.n.args[name]
+	if a == nil {
+		if need {
+			r.l.bad(codeMissing, r.n, r.n.at(), fmt.Sprintf("%q is missing", name), "Set it: "+name+" = "+want)
+		}
+		return cty.NilVal, false, false
+	}
+	v, ok = r.l.evaluate(r.n, a)
+	if !ok {
+		return cty.NilVal, false, false
+	}
+	v, marks := v.UnmarkDeep()
+	if v.IsNull() {
+		r.l.bad(codeType, r.n, a.Expr.Range(), fmt.Sprintf("%q is null", name), "Remove the line, or set it: "+name+" = "+want)
+		return cty.NilVal, false, false
+	}
+	return v, len(marks) > 0, true
+}
+
+func (r *reader) wrongType(name, want, example string, at hcl.Range) {
+	r.l.bad(codeType, r.n, at, fmt.Sprintf("%q must be %s", name, want), "Write it like this: "+name+" = "+example)
+}
+
+// textRule says what a text may be.
+type textRule struct {
+	need     bool
+	missing  string   // the default
+	choice   []string // what it may be; nil = anything
+	min, max int      // length in bytes, max 0 = 1,024
+	pattern  *regexp.Regexp
+	code     string // of a complaint about the pattern; "" = codeMalformed
+	form     string // what the pattern means
+	secret   bool
+	example  string // as it is typed
+}
+
+func (t textRule) sample(name string) string {
+	switch {
+	case t.example != "":
+		return t.example
+	case len(t.choice) > 0:
+		return strconv.Quote(t.choice[0])
+	}
+	return `".."`
+}
+
+// text reads a text.
+func (r *reader) text(name string, t textRule) string {
+	v, marked, ok := r.value(name, t.need, t.sample(name))
+	if t.secret && !marked && r.is(name) {
+		r.l.secret = append(r.l.secret, r.at(name))
+	}
+	if !ok {
+		return t.missing
+	}
+	if v.Type() != cty.String {
+		r.wrongType(name, "a text in quotes", t.sample(name), r.at(name))
+		return t.missing
+	}
+	s := v.AsString()
+	if !r.fits(name, s, t, marked || t.secret, r.at(name)) {
+		return t.missing
+	}
+	return s
+}
+
+// fits checks one text; hide keeps it out of the complaint.
+func (r *reader) fits(name, s string, t textRule, hide bool, at hcl.Range) bool {
+	if t.max == 0 {
+		t.max = 1024
+	}
+	shown := fmt.Sprintf("%q", s)
+	if hide {
+		shown = "the value"
+	}
+	switch n := len(s); {
+	case len(t.choice) > 0 && !slices.Contains(t.choice, s):
+		hint := ""
+		if !hide {
+			hint = suggest(s, t.choice)
+		}
+		r.l.bad(codeChoice, r.n, at, fmt.Sprintf("%s cannot be %s", name, shown), hint+"Allowed: "+quoted(t.choice, "or")+".")
+	case n < t.min:
+		r.l.bad(codeBounds, r.n, at, name+" is too short", fmt.Sprintf("It has at least %d bytes.", t.min))
+	case n > t.max:
+		r.l.bad(codeBounds, r.n, at, name+" is too long", fmt.Sprintf("It has at most %d bytes; this has %d.", t.max, n))
+	case t.pattern != nil && !t.pattern.MatchString(s):
+		code := t.code
+		if code == "" {
+			code = codeMalformed
+		}
+		r.l.bad(code, r.n, at, fmt.Sprintf("%s cannot be %s", name, shown), t.form)
+	default:
+		return true
+	}
+	return false
+}
+
+// texts reads a list of texts, each of which t describes; nil if it is absent.
+func (r *reader) texts(name string, t textRule) []string {
+	t.example = "[" + t.sample(name) + "]"
+	v, marked, ok := r.value(name, t.need, t.example)
+	if !ok {
+		return nil
+	}
+	if !v.Type().IsTupleType() {
+		r.wrongType(name, "a list of texts", t.example, r.at(name))
+		return nil
+	}
+	out := []string{}
+	for i, e := range v.AsValueSlice() {
+		at := elementAt(r.n.args[name], i)
+		switch {
+		case e.IsNull() || e.Type() != cty.String:
+			r.wrongType(name, "a list of texts in quotes", t.example, at)
+		case slices.Contains(out, e.AsString()):
+			r.l.bad(codeTwice, r.n, at, "the list "+name+" has this twice", "Remove one of the two.")
+		case r.fits(name, e.AsString(), t, marked, at):
+			out = append(out, e.AsString())
+		}
+	}
+	return out
+}
+
+// elementAt is where an element of a list stands.
+func elementAt(a *hclsyntax.Attribute, i int) hcl.Range {
+	if t, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i < len(t.Exprs) {
+		return t.Exprs[i].Range()
+	}
+	return a.Expr.Range()
+}
+
+// flag reads true or false.
+func (r *reader) flag(name string, missing bool) bool {
+	v, _, ok := r.value(name, false, "true")
+	if !ok {
+		return missing
+	}
+	v, err := convert.Convert(v, cty.Bool)
+	if err != nil || v.IsNull() {
+		r.wrongType(name, "true or false", "true", r.at(name))
+		return missing
+	}
+	return v.True()
+}
+
+// whole reads a whole number between two bounds, both included.
+func (r *reader) whole(name string, need bool, missing, low, high int) int {
+	v, _, ok := r.value(name, need, strconv.Itoa(low))
+	if !ok {
+		return missing
+	}
+	v, err := convert.Convert(v, cty.Number)
+	if err != nil || v.IsNull() {
+		r.wrongType(name, "a number", strconv.Itoa(low), r.at(name))
+		return missing
+	}
+	n, exact := v.AsBigFloat().Int64()
+	if exact != 0 || n < int64(low) || n > int64(high) {
+		r.bad(codeBounds, name, name+" is out of bounds", fmt.Sprintf("It is a whole number from %d to %d.", low, high))
+		return missing
+	}
+	return int(n)
+}
+
+// measure reads a text that parse understands.
+func measure[T any](r *reader, name string, need bool, missing T, example, form string, parse func(string) (T, error)) (T, bool) {
+	v, marked, ok := r.value(name, need, example)
+	if !ok {
+		return missing, false
+	}
+	if v.Type() != cty.String {
+		r.bad(codeType, name, fmt.Sprintf("%q must be a text in quotes", name), form)
+		return missing, false
+	}
+	out, err := parse(v.AsString())
+	if err != nil {
+		summary := name + ": " + err.Error()
+		if marked {
+			summary = name + " cannot be what the function returned"
+		}
+		r.bad(codeMalformed, name, summary, form)
+		return missing, false
+	}
+	return out, true
+}
+
+// duration reads a duration between two bounds, both included.
+func (r *reader) duration(name string, need bool, missing, low, high time.Duration) time.Duration {
+	example := strconv.Quote(FormatDuration(max(low, day)))
+	d, ok := measure(r, name, need, missing, example, durationForm, ParseDuration)
+	if ok && (d < low || d > high) {
+		r.bad(codeBounds, name, name+" is out of bounds", fmt.Sprintf("It lies between %s and %s.", FormatDuration(low), FormatDuration(high)))
+		return missing
+	}
+	return d
+}
+
+// size reads a size in bytes between two bounds, both included.
+func (r *reader) size(name string, missing, low, high int64) int64 {
+	n, ok := measure(r, name, false, missing, `"16GiB"`, sizeForm, ParseSize)
+	if ok && (n < low || n > high) {
+		r.bad(codeBounds, name, name+" is out of bounds", fmt.Sprintf("It lies between %s and %s.", formatSize(low), formatSize(high)))
+		return missing
+	}
+	return n
+}
+
+func formatSize(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; i < len(units)-1 && n >= 1024 && n%1024 == 0; i++ {
+		n /= 1024
+	}
+	return strconv.FormatInt(n, 10) + units[i]
+}
+
+// path reads a path; a relative one begins where the file is that names it.
+func (r *reader) path(name string, need bool, missing string) string {
+	s := r.text(name, textRule{need: need, min: 1, max: 4096, example: `"/etc/cloister/.."`})
+	if s == "" {
+		return missing
+	}
+	return absolute(dirOf(r.at(name)), s)
+}
+
+// one gives the reader of a block without labels, nil if it is absent.
+func (r *reader) one(kind string) *reader {
+	r.blocks = append(r.blocks, kind)
+	var out *reader
+	for _, n := range r.n.blocks {
+		if n.kind == kind && r.labelled(n) {
+			out = r.l.reader(n)
+		}
+	}
+	return out
+}
+
+// many gives the readers of the blocks with labels, of which names says what
+// each is.
+func (r *reader) many(kind string, names ...string) []*reader {
+	r.blocks = append(r.blocks, kind)
+	var out []*reader
+	for _, n := range r.n.blocks {
+		if n.kind == kind && r.labelled(n, names...) {
+			out = append(out, r.l.reader(n))
+		}
+	}
+	return out
+}
+
+func (r *reader) labelled(n *node, names ...string) bool {
+	if len(n.labels) == len(names) {
+		return true
+	}
+	form := n.kind
+	for _, name := range names {
+		form += ` "` + strings.ToUpper(name) + `"`
+	}
+	r.l.bad(codeLabels, n, n.at(), fmt.Sprintf("%s takes %s, not %d", n.kind, count(len(names), "label"), len(n.labels)),
+		"Write it like this: "+form+" { .. }")
+	return false
+}
+
+func count(n int, what string) string {
+	switch n {
+	case 0:
+		return "no " + what
+	case 1:
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// end complains about what nobody asked for.
+func (r *reader) end() {
+	allowed := allowedHere(r.args, r.blocks)
+	for _, a := range byPosition(r.n.args) {
+		switch {
+		case slices.Contains(r.args, a.Name):
+		case slices.Contains(r.blocks, a.Name):
+			r.l.bad(codeUnknownArgument, r.n, a.NameRange, fmt.Sprintf("%q is a block, not an argument", a.Name),
+				"Write it without the equals sign: "+a.Name+" { .. }")
+		default:
+			r.l.bad(codeUnknownArgument, r.n, a.NameRange, fmt.Sprintf("there is no argument %q here", a.Name),
+				suggest(a.Name, slices.Concat(r.args, r.blocks))+allowed)
+		}
+	}
+	for _, n := range r.n.blocks {
+		switch {
+		case slices.Contains(r.blocks, n.kind):
+		case slices.Contains(r.args, n.kind):
+			r.l.bad(codeUnknownBlock, r.n, n.at(), fmt.Sprintf("%q is an argument, not a block", n.kind),
+				"Write it with an equals sign: "+n.kind+" = ..")
+		case r.n.parent == nil && slices.Contains(programmeObjects, n.kind):
+			r.l.bad(codeProgramme, r.n, n.at(), fmt.Sprintf("a %s does not stand in these files", n.kind),
+				"Segments, campaigns, journeys, boards and templates are made in the console or through its API.")
+		default:
+			r.l.bad(codeUnknownBlock, r.n, n.at(), fmt.Sprintf("there is no block %q here", n.kind),
+				suggest(n.kind, slices.Concat(r.blocks, r.args))+allowed)
+		}
+	}
+}
+
+var programmeObjects = []string{"segment", "campaign", "journey", "board", "template"}
+
+// name reads a label that becomes a name.
+func (r *reader) name(i int, t textRule) (string, bool) {
+	s := r.n.labels[i]
+	t.code = codeName
+	if t.max == 0 {
+		t.max = 64
+	}
+	if !utf8.ValidString(s) || s == "" || len(s) > t.max || t.pattern != nil && !t.pattern.MatchString(s) {
+		r.l.bad(codeName, r.n, r.n.labelAt(i), fmt.Sprintf("%q cannot be the name of a %s", s, r.n.kind), t.form)
+		return s, false
+	}
+	if len(t.choice) > 0 && !slices.Contains(t.choice, s) {
+		r.l.bad(codeName, r.n, r.n.labelAt(i), fmt.Sprintf("there is no %s %q", r.n.kind, s), suggest(s, t.choice)+"Allowed: "+quoted(t.choice, "or")+".")
+		return s, false
+	}
+	return s, true
+}
