@@ -92,7 +92,11 @@ func init() {
 	define(1, 1, "append", func(c *call, v any) (any, error) { return c.concat(v, c.arg(0)) })
 	define(1, 1, "prepend", func(c *call, v any) (any, error) { return c.concat(c.arg(0), v) })
 	for name, n := range map[string]int{"replace": -1, "replace_first": 1, "replace_last": 0} {
-		define(1, 2, name, func(c *call, v any) (any, error) {
+		least := 1
+		if n == 0 {
+			least = 2
+		}
+		define(least, 2, name, func(c *call, v any) (any, error) {
 			return c.replace(v, toText(c.arg(0)), toText(c.arg(1)), n)
 		})
 	}
@@ -218,9 +222,6 @@ func truncateWords(c *call, v any) (any, error) {
 	n = max(n, 1)
 	words := strings.Fields(s)
 	if int64(len(words)) <= n {
-		if len(words) == int(n) {
-			return strings.Join(words, " ") + map[bool]string{true: end}[strings.Join(words, " ") != s && len(words) > int(n)], nil
-		}
 		return s, nil
 	}
 	return strings.Join(words[:n], " ") + end, nil

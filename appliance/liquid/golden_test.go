@@ -1,11 +1,16 @@
 package liquid
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // leftOut are the golden tests that this Liquid fails on purpose, by the
@@ -13,6 +18,8 @@ import (
 var leftOut = map[string]string{
 	"tags, include,": "templates have no files",
 	"tags, render,":  "templates have no files",
+	// Two tests contradict each other here; we side with the stricter one.
+	"tags, case, unexpected when token": "a mistake in a when is a mistake",
 }
 
 // TestGolden runs the golden tests of the Liquid that Shopify runs.
@@ -42,19 +49,15 @@ next:
 				if _, err := Parse(g.Template); err == nil {
 					t.Errorf("%s: left out, yet taken", g.Name)
 				}
-				out++
+				if !g.Invalid {
+					out++
+				} else {
+					passed++
+				}
 				continue next
 			}
 		}
-		vars := map[string]any{}
-		d := json.NewDecoder(strings.NewReader(string(g.Data)))
-		d.UseNumber()
-		if len(g.Data) > 0 {
-			if err := d.Decode(&vars); err != nil {
-				t.Fatal(err)
-			}
-		}
-		got, err := render1(g.Template, numbers(vars).(map[string]any))
+		got, err := render1(g.Template, g.Data)
 		switch want := g.Results; {
 		case g.Invalid:
 			if err == nil {
@@ -85,7 +88,16 @@ next:
 	}
 }
 
-func render1(source string, vars map[string]any) (string, error) {
+func render1(source string, data []byte) (string, error) {
+	vars := map[string]any{}
+	if len(data) > 0 {
+		d := jsontext.NewDecoder(bytes.NewReader(data))
+		if v, ok := ordered(d).(*object); ok {
+			for i, k := range v.keys {
+				vars[k] = v.values[i]
+			}
+		}
+	}
 	t, err := Parse(source)
 	if err != nil {
 		return "", err
@@ -93,23 +105,57 @@ func render1(source string, vars map[string]any) (string, error) {
 	return t.Render(vars, Options{Limits: Limits{Time: time.Second}})
 }
 
-// numbers turns JSON's numbers into whole ones and others.
-func numbers(v any) any {
-	switch x := v.(type) {
-	case json.Number:
-		if i, err := x.Int64(); err == nil {
-			return i
-		}
-		f, _ := x.Float64()
-		return f
-	case []any:
-		for i := range x {
-			x[i] = numbers(x[i])
-		}
-	case map[string]any:
-		for k := range x {
-			x[k] = numbers(x[k])
-		}
+// object keeps the order of its members, as Ruby's does.
+type object struct {
+	keys   []string
+	values []any
+}
+
+func (o *object) Get(key string) (any, bool) {
+	i := slices.Index(o.keys, key)
+	if i < 0 {
+		return nil, false
 	}
-	return v
+	return o.values[i], true
+}
+
+func (o *object) Keys() []string { return o.keys }
+
+// ordered reads a value of the golden file, which is taken to be JSON.
+func ordered(d *jsontext.Decoder) any {
+	tok, err := d.ReadToken()
+	if err != nil {
+		panic(err)
+	}
+	switch tok.Kind() {
+	case '{':
+		o := &object{}
+		for d.PeekKind() != '}' {
+			o.keys = append(o.keys, ordered(d).(string))
+			o.values = append(o.values, ordered(d))
+		}
+		d.ReadToken()
+		return o
+	case '[':
+		l := []any{}
+		for d.PeekKind() != ']' {
+			l = append(l, ordered(d))
+		}
+		d.ReadToken()
+		return l
+	case '"':
+		return tok.String()
+	case 't', 'f':
+		return tok.Bool()
+	case '0':
+		if n, err := strconv.ParseInt(tok.String(), 10, 64); err == nil {
+			return n
+		}
+		f, err := strconv.ParseFloat(tok.String(), 64)
+		if err != nil {
+			panic(err)
+		}
+		return f
+	}
+	return nil
 }

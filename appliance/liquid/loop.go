@@ -3,7 +3,6 @@ package liquid
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -155,18 +154,19 @@ func (p *parser) loop(t token) (piece, error) {
 	if err != nil {
 		return piece{}, err
 	}
-	body, blank, end, err := p.block("else", "endfor")
+	inside, end, err := p.block("else", "endfor")
 	if err != nil {
 		return piece{}, err
 	}
-	var otherwise block
+	var instead pieces
+	blank := inside.blank()
 	for end.name == "else" {
-		var empty bool
-		if otherwise, empty, end, err = p.block("else", "endfor"); err != nil {
+		if instead, end, err = p.block("else", "endfor"); err != nil {
 			return piece{}, err
 		}
-		blank = blank && empty
+		blank = blank && instead.blank()
 	}
+	body, otherwise := inside.block(blank), instead.block(blank)
 	return piece{blank: blank, run: at(t.line, func(r *render) error {
 		s, err := l.slice(r)
 		if err != nil {
@@ -236,10 +236,11 @@ func (p *parser) tablerow(t token) (piece, error) {
 	if err != nil {
 		return piece{}, err
 	}
-	body, _, _, err := p.block("endtablerow")
+	inside, _, err := p.block("endtablerow")
 	if err != nil {
 		return piece{}, err
 	}
+	body := inside.block(false)
 	return piece{run: at(t.line, func(r *render) error {
 		s, err := l.slice(r)
 		if err != nil {
@@ -281,7 +282,7 @@ func (l *tableloop) cell(r *render, body block) error {
 		return err
 	}
 	stop := body.run(r)
-	if stop != nil && !slices.Contains([]error{errBreak, errContinue}, stop) {
+	if stop != nil && stop != errBreak && stop != errContinue {
 		return stop
 	}
 	if err := r.out.text("</td>"); err != nil {

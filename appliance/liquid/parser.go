@@ -41,43 +41,56 @@ func shorten(s string) string {
 	return s
 }
 
+// pieces are what stands in a block.
+type pieces []piece
+
+func (ps pieces) blank() bool {
+	return !slices.ContainsFunc(ps, func(x piece) bool { return !x.blank })
+}
+
+// block gives the nodes, without white space where the tag that they belong to
+// is blank as a whole.
+func (ps pieces) block(blank bool) (b block) {
+	for _, x := range ps {
+		if !blank || !x.space {
+			b = append(b, x.run)
+		}
+	}
+	return b
+}
+
 // whole parses to the end of the source.
 func (p *parser) whole() (block, error) {
-	b, _, _, err := p.block()
-	return b, err
+	b, _, err := p.block()
+	return b.block(false), err
 }
 
 // block parses up to one of the tags that end it, which it gives too. Without
 // ends it goes on to the end of the source.
-func (p *parser) block(ends ...string) (b block, blank bool, end token, err error) {
+func (p *parser) block(ends ...string) (b pieces, end token, err error) {
 	p.depth++
 	defer func() { p.depth-- }()
 	if p.depth > maxDepth {
-		return nil, false, end, &Error{Line: p.line(), Message: fmt.Sprintf("blocks nested deeper than %d", maxDepth)}
+		return nil, end, &Error{Line: p.line(), Message: fmt.Sprintf("blocks nested deeper than %d", maxDepth)}
 	}
-	var pieces []piece
 	for len(p.tokens) > 0 {
 		t := p.tokens[0]
 		p.tokens = p.tokens[1:]
 		if t.kind == tagToken && slices.Contains(ends, t.name) {
-			b, blank = assemble(pieces)
-			return b, blank, t, nil
+			return b, t, nil
 		}
 		x, err := p.piece(t)
 		if err != nil {
-			return nil, false, end, p.fail(t, err)
+			return nil, end, p.fail(t, err)
 		}
 		if x.run != nil {
-			pieces = append(pieces, x)
+			b = append(b, x)
 		}
 	}
 	if len(ends) > 0 {
-		return nil, false, end, fmt.Errorf("never closed with %s", ends[len(ends)-1])
+		return nil, end, fmt.Errorf("never closed with %s", ends[len(ends)-1])
 	}
-	for _, x := range pieces {
-		b = append(b, x.run)
-	}
-	return b, false, end, nil
+	return b, end, nil
 }
 
 func (p *parser) line() int {
@@ -85,19 +98,6 @@ func (p *parser) line() int {
 		return p.tokens[0].line
 	}
 	return 0
-}
-
-func assemble(pieces []piece) (b block, blank bool) {
-	blank = true
-	for _, x := range pieces {
-		blank = blank && x.blank
-	}
-	for _, x := range pieces {
-		if !blank || !x.space {
-			b = append(b, x.run)
-		}
-	}
-	return b, blank
 }
 
 func (p *parser) piece(t token) (piece, error) {
@@ -208,11 +208,11 @@ func (p *parser) lines(t token) (piece, error) {
 		return piece{}, err
 	}
 	inner := &parser{tokens: tokens, fields: p.fields, depth: p.depth}
-	b, blank, _, err := inner.block()
+	b, _, err := inner.block()
 	if err != nil {
 		return piece{}, err
 	}
-	return piece{blank: blank, run: b.run}, nil
+	return piece{blank: b.blank(), run: b.block(false).run}, nil
 }
 
 func scanLines(t token) ([]token, error) {

@@ -88,13 +88,29 @@ func scan(src string) ([]token, error) {
 			text(body, trims[0])
 			trim = trims[1]
 			src = after
-		case "comment", "doc":
-			after, lines, t, err := skipComment(src, name, start)
+		case "doc":
+			body, after, trims, ok := untilTag(src, "enddoc")
+			switch {
+			case rest != "":
+				return nil, &Error{Line: start, Message: "doc takes nothing"}
+			case !ok:
+				return nil, &Error{Line: start, Message: "doc is never closed with enddoc"}
+			}
+			line += strings.Count(src[:len(src)-len(after)], "\n")
+			if _, _, _, nested := untilTag(body, "doc"); nested {
+				return nil, &Error{Line: start, Message: "a doc stands in a doc"}
+			}
+			src, trim = after, trims[1]
+		case "comment":
+			after, lines, t, err := skipComment(src, start)
 			if err != nil {
 				return nil, err
 			}
 			line += lines
 			src, trim = after, t
+		case "liquid":
+			first := start + strings.Count(markup[:strings.Index(markup, rest)], "\n")
+			out = append(out, token{kind: tagToken, text: rest, name: name, line: first})
 		default:
 			out = append(out, token{kind: tagToken, text: rest, name: name, line: start})
 		}
@@ -149,27 +165,28 @@ func tagName(markup string) (name, rest string) {
 
 // untilTag finds the tag name in s; trims says whether it trims before and after.
 func untilTag(s, name string) (body, after string, trims [2]bool, ok bool) {
-	for at := 0; ; {
+	for at := 0; ; at += 2 {
 		n := strings.Index(s[at:], "{%")
 		if n < 0 {
 			return "", "", trims, false
 		}
 		at += n
-		end := strings.Index(s[at+2:], "%}")
-		if end < 0 {
-			return "", "", trims, false
+		// Only what can be this tag is looked at, so that many openings cost no
+		// more than one look each.
+		rest, before := strings.CutPrefix(s[at+2:], "-")
+		rest, found := strings.CutPrefix(strings.TrimLeft(rest, spaces), name)
+		if !found {
+			continue
 		}
-		inner := s[at+2 : at+2+end]
-		trims = [2]bool{strings.HasPrefix(inner, "-"), len(inner) > 1 && strings.HasSuffix(inner, "-")}
-		if strings.Trim(inner, spaces+"-") == name {
-			return s[:at], s[at+2+end+2:], trims, true
+		rest, behind := strings.CutPrefix(strings.TrimLeft(rest, spaces), "-")
+		if rest, found = strings.CutPrefix(rest, "%}"); found {
+			return s[:at], rest, [2]bool{before, behind}, true
 		}
-		at += 2
 	}
 }
 
 // skipComment passes a comment, with the comments and raw blocks in it.
-func skipComment(s, name string, line int) (after string, lines int, trim bool, err error) {
+func skipComment(s string, line int) (after string, lines int, trim bool, err error) {
 	depth := 1
 	all := s
 	for {
@@ -179,20 +196,20 @@ func skipComment(s, name string, line int) (after string, lines int, trim bool, 
 			end = strings.Index(s[n+2:], "%}")
 		}
 		if end < 0 {
-			return "", 0, false, &Error{Line: line, Message: name + " is never closed with end" + name}
+			return "", 0, false, &Error{Line: line, Message: "comment is never closed with endcomment"}
 		}
 		inner := s[n+2 : n+2+end]
 		s = s[n+2+end+2:]
 		trim = len(inner) > 1 && strings.HasSuffix(inner, "-")
 		tag, _ := tagName(strings.Trim(inner, "-"))
 		switch {
-		case tag == "raw" && name == "comment":
+		case tag == "raw":
 			if _, after, _, ok := untilTag(s, "endraw"); ok {
 				s = after
 			}
-		case tag == "comment" && name == "comment":
+		case tag == "comment":
 			depth++
-		case tag == "end"+name:
+		case tag == "endcomment":
 			depth--
 		}
 		if depth == 0 {

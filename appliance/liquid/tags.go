@@ -64,10 +64,11 @@ func (p *parser) capture(t token) (piece, error) {
 	if err := e.end(); err != nil {
 		return piece{}, err
 	}
-	body, _, _, err := p.block("endcapture")
+	inside, _, err := p.block("endcapture")
 	if err != nil {
 		return piece{}, err
 	}
+	body := inside.block(false)
 	return piece{blank: true, run: at(t.line, func(r *render) error {
 		outer := r.out
 		r.out = newWriter(r)
@@ -199,17 +200,16 @@ func (p *parser) conditional(t token) (piece, error) {
 		}
 	}
 	var branches []branch
-	blank, closed := true, false
+	var bodies []pieces
+	blank := true
 	for {
-		body, empty, end, err := p.block("elsif", "else", "end"+t.name)
+		body, end, err := p.block("elsif", "else", "end"+t.name)
 		if err != nil {
 			return piece{}, err
 		}
-		blank = blank && empty
-		if !closed { // what follows an else is never met
-			branches = append(branches, branch{cond, body})
-		}
-		closed = closed || cond == nil
+		blank = blank && body.blank()
+		branches = append(branches, branch{when: cond}) // what follows an else is never met
+		bodies = append(bodies, body)
 		switch end.name {
 		case "elsif":
 			if cond, err = p.condition(end); err != nil {
@@ -218,6 +218,9 @@ func (p *parser) conditional(t token) (piece, error) {
 		case "else":
 			cond = nil
 		default:
+			for i, b := range bodies {
+				branches[i].body = b.block(blank)
+			}
 			return piece{blank: blank, run: at(t.line, choose(branches))}, nil
 		}
 	}
@@ -274,11 +277,12 @@ func (p *parser) switches(t token) (piece, error) {
 	if err := e.end(); err != nil {
 		return piece{}, err
 	}
-	_, _, end, err := p.block("when", "else", "endcase") // before the first when nothing is shown
+	_, end, err := p.block("when", "else", "endcase") // before the first when nothing is shown
 	if err != nil {
 		return piece{}, err
 	}
 	var all []whens
+	var bodies []pieces
 	blank := true
 	for end.name != "endcase" {
 		var w whens
@@ -287,12 +291,15 @@ func (p *parser) switches(t token) (piece, error) {
 				return piece{}, p.fail(end, err)
 			}
 		}
-		var empty bool
-		if w.body, empty, end, err = p.block("when", "else", "endcase"); err != nil {
+		var body pieces
+		if body, end, err = p.block("when", "else", "endcase"); err != nil {
 			return piece{}, err
 		}
-		blank = blank && empty
-		all = append(all, w)
+		blank = blank && body.blank()
+		all, bodies = append(all, w), append(bodies, body)
+	}
+	for i, b := range bodies {
+		all[i].body = b.block(blank)
 	}
 	return piece{blank: blank, run: at(t.line, func(r *render) error {
 		v, err := subject(r)
@@ -350,10 +357,11 @@ func (p *parser) ifchanged(t token) (piece, error) {
 	if t.text != "" {
 		return piece{}, fmt.Errorf("%q cannot stand here", shorten(t.text))
 	}
-	body, _, _, err := p.block("endifchanged")
+	inside, _, err := p.block("endifchanged")
 	if err != nil {
 		return piece{}, err
 	}
+	body := inside.block(false)
 	return piece{run: func(r *render) error {
 		mark := r.out.mark()
 		if err := body.run(r); err != nil {

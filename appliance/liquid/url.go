@@ -66,6 +66,9 @@ func (u *urlPlace) escape(s string, v any) string {
 	if _, ok := v.(encoded); !ok && u.query {
 		return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 	}
+	if u.head.n == 0 && !u.past {
+		s = strings.TrimSpace(s)
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c > ' ' && c < 0x7f && strings.IndexByte("\"'<>\\^`{|}", c) < 0 {

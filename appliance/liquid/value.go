@@ -409,11 +409,11 @@ func (r *render) compare(op string, a, b any) (any, error) {
 }
 
 func contains(a, b any) bool {
+	if !truthy(normal(b)) {
+		return false
+	}
 	switch x := plainText(normal(a)).(type) {
 	case string:
-		if b == nil {
-			return false
-		}
 		return strings.Contains(x, toText(b))
 	case []any:
 		return slices.ContainsFunc(x, func(e any) bool { return equal(e, b) })
