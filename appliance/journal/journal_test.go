@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -238,5 +239,261 @@ func TestReadWaits(t *testing.T) {
 	}
 	if err := j.Append(context.Background(), []event.Fact{track("x")}); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
+	}
+}
+
+func TestFullStream(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{MaxBytes: 300_000})
+	noise := bytes.Repeat([]byte("0123456789"), 5000)
+	var err error
+	n := 0
+	for ; n < 100; n++ {
+		for i := range noise {
+			noise[i] = byte((i*2654435761 + n*40503) >> 7) // does not compress
+		}
+		if err = j.Append(context.Background(), []event.Fact{{Kind: event.Track, Name: "x", Body: noise}}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrFull) || n == 0 {
+		t.Fatalf("after %d: %v", n, err)
+	}
+	if err := j.Trim(context.Background(), j.End()); err != nil {
+		t.Fatal(err)
+	}
+	if b, e := j.Begin(), j.End(); b.Sequence != e.Sequence-1 {
+		t.Fatalf("%v to %v: the last record must stay", b, e)
+	}
+	appendOne(t, j, "again")
+	if ids, _ := readIDs(t, j, Cursor{j.End().Incarnation, j.End().Sequence - 1}); fmt.Sprint(ids) != "[again]" {
+		t.Fatalf("read %v", ids)
+	}
+}
+
+func TestDiskAtItsReserve(t *testing.T) {
+	h := newHouse(t)
+	h.o.Reserve = 1 << 60
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	if err := j.Append(context.Background(), []event.Fact{track("1")}); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if !h.problem(ProblemFull) {
+		t.Fatal("no problem was raised")
+	}
+	h.s.o.Reserve = 1
+	appendOne(t, j, "2")
+	if h.problem(ProblemFull) {
+		t.Fatal("the problem stayed")
+	}
+}
+
+func TestOverload(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{QueueBytes: 2000})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var ok, refused int
+	for i := range 400 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			err := j.Append(context.Background(), []event.Fact{track(fmt.Sprint(i))})
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				ok++
+			case errors.Is(err, ErrOverloaded):
+				refused++
+			default:
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if ok == 0 || refused == 0 {
+		t.Fatalf("%d taken, %d refused", ok, refused)
+	}
+	if ids, _ := readIDs(t, j, Cursor{}); len(ids) != ok {
+		t.Fatalf("%d taken, %d found", ok, len(ids))
+	}
+}
+
+func TestAppendCancelled(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 50 {
+		if err := j.Append(ctx, []event.Fact{track(fmt.Sprint(i))}); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	appendOne(t, j, "sure")
+	ids, _ := readIDs(t, j, Cursor{})
+	if ids[len(ids)-1] != "sure" {
+		t.Fatalf("read %v", ids)
+	}
+	if st := j.Stats(); st.Queued != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	f := event.Fact{Kind: event.Track, ID: "large", Name: "x", Body: bytes.Repeat([]byte("\x00\x93\x11"), MaxAppend/3-100)}
+	if err := j.Append(context.Background(), []event.Fact{f}); err != nil {
+		t.Fatal(err)
+	}
+	if ids, _ := readIDs(t, j, Cursor{}); fmt.Sprint(ids) != "[large]" {
+		t.Fatalf("read %v", ids)
+	}
+	f.Body = append(f.Body, f.Body[:1000]...)
+	if err := j.Append(context.Background(), []event.Fact{f}); !errors.Is(err, ErrTooLarge) {
+		t.Fatal(err)
+	}
+}
+
+// An engine that is gone under a journal is opened again by the journal.
+func TestEngineStops(t *testing.T) {
+	h := newHouse(t)
+	h.o.AckTimeout = time.Second
+	h.open()
+	shop, bank := h.journal("shop", StreamOptions{}), h.journal("bank", StreamOptions{})
+	appendOne(t, shop, "1")
+	appendOne(t, bank, "1")
+	h.s.engine.ns.Shutdown()
+	for _, j := range []*Journal{shop, bank} {
+		for tries := 0; ; tries++ {
+			err := j.Append(context.Background(), []event.Fact{track("2")})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, ErrUnavailable) || tries > 1000 {
+				t.Fatal(err)
+			}
+			// What waits here is the journal's own recovery.
+			if _, err := j.Read(context.Background(), Cursor{}, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids, _ := readIDs(t, j, Cursor{})
+		if ids[0] != "1" || ids[len(ids)-1] != "2" {
+			t.Fatalf("read %v", ids)
+		}
+	}
+	if h.problem(ProblemUnavailable) {
+		t.Error("the problem stayed")
+	}
+}
+
+func TestTwoOpeners(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.journal("shop", StreamOptions{})
+	if _, err := Open(Options{Dir: h.dir + "/journal"}); !errors.Is(err, ErrInUse) {
+		t.Fatal(err)
+	}
+	if _, err := h.s.Journal("shop", h.keys("shop"), StreamOptions{}); !errors.Is(err, ErrInUse) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "Shop", "../x", "a b", "-a"} {
+		if _, err := h.s.Journal(name, h.keys("shop"), StreamOptions{}); !errors.Is(err, ErrName) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// lifelike is a fact about as large, and as hard to compress, as an app's.
+func lifelike(i int) event.Fact {
+	r := rand.New(rand.NewPCG(uint64(i), 1))
+	return event.Fact{
+		Kind: event.Track, ID: fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()), Time: 1_700_000_000_000_000 + int64(i)*1000 + r.Int64N(1000), Received: 1_700_000_000_500_000 + int64(i)*1000,
+		User: fmt.Sprintf("user-%d", r.IntN(500_000)), Device: fmt.Sprintf("%016x", r.Uint64()), Name: []string{"Product Viewed", "Added To Cart", "App Launched", "Charged"}[r.IntN(4)],
+		Props: []event.Prop{
+			{Key: "product", Value: event.OfText(fmt.Sprintf("SKU-%05d", r.IntN(20_000)))}, {Key: "price", Value: event.OfFloat(float64(r.IntN(100_000)) / 100)},
+			{Key: "country", Value: event.OfText([]string{"IN", "DE", "US", "BR"}[r.IntN(4)])}, {Key: "platform", Value: event.OfText([]string{"ios", "android", "web"}[r.IntN(3)])},
+			{Key: "quantity", Value: event.OfInt(int64(r.IntN(5)))},
+		},
+	}
+}
+
+// BenchmarkAppend has many callers append at once, each with so many events.
+func BenchmarkAppend(b *testing.B) {
+	for _, c := range []struct{ callers, events int }{{1, 1}, {64, 1}, {1024, 1}, {64, 100}, {4, 5000}} {
+		b.Run(fmt.Sprintf("callers=%d/events=%d", c.callers, c.events), func(b *testing.B) {
+			h := newHouse(b)
+			h.open()
+			j := h.journal("shop", StreamOptions{})
+			facts := make([]event.Fact, c.events)
+			for i := range facts {
+				facts[i] = lifelike(i)
+			}
+			b.ResetTimer()
+			start := time.Now()
+			var wg sync.WaitGroup
+			per := max(b.N/c.callers, 1)
+			for range c.callers {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					for range per {
+						if err := j.Append(context.Background(), facts); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				}()
+			}
+			wg.Wait()
+			took := time.Since(start).Seconds()
+			st := j.Stats()
+			b.ReportMetric(float64(st.Facts)/took, "events/s")
+			b.ReportMetric(float64(st.Facts)/float64(st.Records), "events/record")
+			b.ReportMetric(float64(st.Sealed)/float64(st.Facts), "B/event")
+		})
+	}
+}
+
+// BenchmarkRead reads a journal from its beginning.
+func BenchmarkRead(b *testing.B) {
+	for _, per := range []int{1, 5000} {
+		b.Run(fmt.Sprintf("events=%d", per), func(b *testing.B) {
+			h := newHouse(b)
+			h.open()
+			j := h.journal("shop", StreamOptions{})
+			facts := make([]event.Fact, per)
+			for i := range facts {
+				facts[i] = lifelike(i)
+			}
+			for range 100 {
+				if err := j.Append(context.Background(), facts); err != nil {
+					b.Fatal(err)
+				}
+			}
+			n := 0
+			b.ResetTimer()
+			start := time.Now()
+			for range b.N {
+				for at := (Cursor{}); at.Sequence < j.End().Sequence; {
+					records, err := j.Read(context.Background(), at, 100)
+					if err != nil {
+						b.Fatal(err)
+					}
+					for _, r := range records {
+						n += len(r.Facts)
+					}
+					at = records[len(records)-1].Cursor
+				}
+			}
+			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
+		})
 	}
 }
