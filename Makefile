@@ -1,0 +1,53 @@
+# What each target does stands in README.md.
+SHELL   := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO      ?= go
+export CGO_ENABLED := 0
+
+BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+CONNECTORS := $(notdir $(wildcard connectors/*))
+WEB := appliance/console/web
+
+.PHONY: build connectors console run test test-web race faults bench package check clean generate
+
+build: need-go console connectors
+	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
+
+connectors: need-go
+	@mkdir -p bin/connectors
+	@for c in $(CONNECTORS); do $(BUILD) -o bin/connectors/$$c ./connectors/$$c || exit 1; done
+
+# The web console's bundle; made anew when its sources change.
+console: $(WEB)/dist/index.html
+
+$(WEB)/dist/index.html: $(shell find $(WEB)/src -type f 2>/dev/null) $(WEB)/package-lock.json
+	@packaging/scripts/need.sh npm:nodejs,npm
+	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
+run: build
+	bin/cloister server --demo
+
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Building needs Go $(shell sed -n 's/^go //p' go.mod) or newer: https://go.dev/dl/ (or apt-get install -y golang)" >&2; exit 1; }
+
+# Everything that a change must pass; under 15 minutes. Installs what the tests
+# need and is missing: Chromium, a real SMTP server, the web console's tools.
+test: need-test build
+	$(GO) vet ./...
+	$(GO) test ./...
+	$(GO) test -tags e2e -count=1 ./appliance/e2e/... ./appliance/console/webtest/...
+
+need-test:
+	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix
+
+# The same under the race detector, which needs cgo and takes longer.
+race:
+	@packaging/scripts/need.sh gcc:gcc,libc6-dev
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+check: need-go
+	$(GO) vet ./... && test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	cd $(WEB) && npm run --silent check
+
+clean:
+	rm -rf bin dist $(WEB)/dist/assets $(WEB)/dist/index.html

@@ -1,0 +1,139 @@
+package appliance_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cloisterhq/cloister/"
+
+// floors are the rooms, lowest first; a room may import what lies on a lower
+// floor. What no line names may import nothing of the house.
+var floors = [][]string{
+	{"appliance/event", "appliance/block", "appliance/liquid", "appliance/health", "plugins/connector"},
+	{"appliance/keyring", "appliance/kv", "appliance/journal", "appliance/audit"},
+	{"appliance/access", "appliance/people", "appliance/history"},
+	{"appliance/query"},
+	{"appliance/campaign", "appliance/delivery", "appliance/erasure"},
+	{"appliance/flow"},
+	{"appliance/publisher"},
+	{"appliance/ingest", "appliance/links", "appliance/console"},
+	{"appliance"},
+	{"appliance/cmd/cloister"},
+}
+
+// also are the imports beside those that the floors allow.
+var also = map[string][]string{
+	"appliance/block":        {"appliance/event"}, // columns hold its values
+	"appliance":              {"config", "plugins/host", "plugins/sandbox", "appliance/demo"},
+	"appliance/cmd/cloister": {"config", "plugins/host", "plugins/sandbox"},
+	"config":                 {"plugins/connector"},
+	"plugins/connectorpb":    {},
+	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
+	"plugins/host":           {"plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
+	"plugins/sandbox":        {},
+	"plugins/conformance":    {"plugins/connector", "plugins/host"},
+	"appliance/demo":         {},
+}
+
+// connectorMay is all of the house that a connector sees, so that a third
+// party's is exactly like ours.
+var connectorMay = []string{"plugins/connector", "plugins/serve"}
+
+// engines are the libraries that only one room may know.
+var engines = map[string]string{
+	"github.com/nats-io/nats":          "appliance/journal",
+	"github.com/dgraph-io/badger":      "appliance/kv",
+	"github.com/hashicorp/go-plugin":   "plugins/",
+	"github.com/hashicorp/hcl":         "config",
+	"github.com/spf13/cobra":           "appliance/cmd/cloister",
+	"github.com/chromedp/chromedp":     "appliance/console/webtest",
+	"github.com/prometheus/client_gol": "appliance",
+}
+
+func allowed(room, imported string) bool {
+	if room == imported {
+		return true
+	}
+	if strings.HasPrefix(room, "connectors/") {
+		return slices.Contains(connectorMay, imported)
+	}
+	if slices.Contains(also[room], imported) {
+		return true
+	}
+	return floor(imported) >= 0 && floor(imported) < floor(room)
+}
+
+func floor(room string) int {
+	for i, f := range floors {
+		if slices.Contains(f, room) {
+			return i
+		}
+	}
+	return -1
+}
+
+// TestImports holds the table of who may import whom.
+func TestImports(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	met := map[string]bool{}
+	err = fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "node_modules" || name == "testdata" || strings.HasPrefix(name, ".") && name != "." {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		// Tests may use what they like: they stand outside the house.
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		room := filepath.ToSlash(filepath.Dir(path))
+		if strings.HasPrefix(room, "appliance/bench") || strings.HasPrefix(room, "packaging/") || strings.HasPrefix(room, "appliance/e2e") {
+			return nil
+		}
+		met[room] = true
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range file.Imports {
+			imported, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			if of, ok := strings.CutPrefix(imported, module); ok && !allowed(room, of) {
+				t.Errorf("%s: %s may not import %s", path, room, of)
+			}
+			for engine, owner := range engines {
+				if strings.HasPrefix(imported, engine) && !strings.HasPrefix(room, owner) {
+					t.Errorf("%s: only %s may import %s", path, owner, imported)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range floors {
+		for _, room := range f {
+			if !met[room] {
+				t.Errorf("the floors name %s, which is not there", room)
+			}
+		}
+	}
+}
