@@ -42,7 +42,7 @@ func (l *loader) config(root *node) *Config {
 	r.end()
 	if len(c.Publishers) == 0 && len(l.files) > 0 && len(l.sources) > 0 {
 		l.bad(codeEmpty, nil, hcl.Range{Filename: l.files[0]}, "there is no publisher",
-			`Add one: publisher "acme" { key "app" { id = "ACME-APP" } }`)
+			`Add one: publisher "acme" { .. }, and in it key "app" { id = "ACME-APP" }.`)
 	}
 	l.links(c)
 	return c
@@ -138,7 +138,7 @@ func (l *loader) listeners(rs []*reader) []Listener {
 		}
 		one := l.listener(r, name)
 		if first := taken[one.Address]; first != nil && !strings.HasSuffix(one.Address, ":0") {
-			r.bad(codeTaken, "address", fmt.Sprintf("two listeners have the address %s", one.Address), "Give each its own port.",
+			r.bad(codeTaken, "address", "two listeners have the address "+r.shown("address", one.Address), "Give each its own port.",
 				Place{Range: first.at("address"), Note: "the other one"})
 		}
 		taken[one.Address] = r
@@ -174,8 +174,8 @@ func (l *loader) listener(r *reader, name string) Listener {
 	case out.TLS != nil && out.Insecure:
 		r.bad(codeTogether, "insecure", "insecure and tls do not go together", "Remove one of the two.")
 	case out.TLS == nil && !out.Insecure && !loopback(host):
-		r.bad(codePlain, "address", fmt.Sprintf("%s can be reached from other machines, without encryption", out.Address),
-			`Add tls { cert_file = "..", key_file = ".." }, or tls { self_signed = true }; or take an address on 127.0.0.1; or say insecure = true if something in front of it encrypts.`)
+		r.bad(codePlain, "address", r.shown("address", out.Address)+" can be reached from other machines, without encryption",
+			"Add a block tls with cert_file and key_file, or tls { self_signed = true }; or take an address on 127.0.0.1; or say insecure = true if something in front of it encrypts.")
 	}
 	return out
 }
@@ -183,24 +183,21 @@ func (l *loader) listener(r *reader, name string) Listener {
 // address reads host:port.
 func address(r *reader, missing string) string {
 	const form = `Write an IP address and a port: "0.0.0.0:8443", "127.0.0.1:8481", "[::1]:8481".`
-	s := r.text("address", textRule{need: true, max: 300, example: strconv.Quote(missing)})
+	s := r.text("address", textRule{need: true, min: 1, max: 300, example: strconv.Quote(missing)})
 	if s == "" {
-		if r.is("address") && r.n.args["address"] != nil {
-			return missing
-		}
 		return missing
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		r.bad(codeMalformed, "address", fmt.Sprintf("address cannot be %q", s), form)
+		r.bad(codeMalformed, "address", "address cannot be "+r.shown("address", s), form)
 		return missing
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		r.bad(codeMalformed, "address", fmt.Sprintf("%q is no port", port), form)
+		r.bad(codeMalformed, "address", r.shown("address", port)+" is no port", form)
 		return missing
 	}
 	if _, err := netip.ParseAddr(host); err != nil && host != "" && !hostPattern.MatchString(host) {
-		r.bad(codeMalformed, "address", fmt.Sprintf("%q is no host", host), form)
+		r.bad(codeMalformed, "address", r.shown("address", host)+" is no host", form)
 		return missing
 	}
 	return s

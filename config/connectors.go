@@ -1,3 +1,121 @@
 package config
 
-func (l *loader) connectors(rs []*reader) []Connector { return nil }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+var (
+	pluginPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// platforms are the kinds of device that push goes to.
+var platforms = []string{"fcm", "apns", "webpush"}
+
+func (l *loader) connectors(rs []*reader) []Connector {
+	var out []Connector
+	names := map[string]*reader{}
+	for _, r := range rs {
+		c := l.connector(r)
+		if first := names[c.Name]; first != nil {
+			l.bad(codeTaken, r.n, r.n.labelAt(1), fmt.Sprintf("there is a connector %q already", c.Name),
+				"A connector's name is unique in its publisher, over all channels. Give one of them another name.",
+				Place{Range: first.n.labelAt(1), Note: "the other one"})
+		}
+		names[c.Name] = r
+		out = append(out, c)
+	}
+	return out
+}
+
+func (l *loader) connector(r *reader) Connector {
+	c := Connector{Range: r.n.at()}
+	var channelOK bool
+	c.Channel, channelOK = r.name(0, textRule{choice: Channels, what: "channel"})
+	c.Name, _ = r.name(1, textRule{pattern: namePattern, form: nameForm})
+	c.Plugin = r.text("plugin", textRule{need: true, max: 64, pattern: pluginPattern, example: `"smtp"`,
+		form: "It is the name of the plugin's file, of lower case letters, digits, '-' and '_'."})
+	c.SHA256 = r.text("sha256", textRule{max: 64, pattern: hashPattern, form: "It has 64 hexadecimal digits in lower case, as sha256sum prints them."})
+	c.Rate, _ = measure(r, "rate", false, 0, `"100/s"`, rateForm, ParseRate)
+	c.Platforms = r.texts("platforms", textRule{choice: platforms})
+	settings := r.one("settings")
+	r.end()
+	if r.is("platforms") && channelOK && c.Channel != "push" {
+		r.bad(codeTogether, "platforms", "platforms are of push only", "Remove the line.")
+	}
+	l.settings(r, settings, channelOK, &c)
+	return c
+}
+
+// settings fills in c.Settings: what the plugin allows, in the values it wants.
+func (l *loader) settings(r, body *reader, channelOK bool, c *Connector) {
+	var where *node
+	if body != nil {
+		where = body.n
+	}
+	s := &settings{l: l, connector: r.n, body: where}
+	d, schema, ok := l.schema(r, c.Plugin)
+	if !ok {
+		c.Settings = s.unchecked(where)
+		return
+	}
+	if channelOK && len(d.Channels) > 0 && !slices.Contains(d.Channels, c.Channel) {
+		l.bad(codeChannel, r.n, r.n.labelAt(0), fmt.Sprintf("%s does not serve the channel %q", c.Plugin, c.Channel),
+			"It serves "+quoted(d.Channels, "and")+".")
+	}
+	before := l.found.Count(Error)
+	c.Settings = s.read(schema)
+	// What is known to be wrong already need not be said twice, in other words.
+	if l.found.Count(Error) == before {
+		l.validate(s, c)
+	}
+}
+
+func (l *loader) schema(r *reader, plugin string) (connector.Description, connector.Schema, bool) {
+	if l.o.Connectors == nil || plugin == "" {
+		return connector.Description{}, connector.Schema{}, false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
+	defer cancel()
+	d, schema, err := l.o.Connectors.Schema(ctx, plugin)
+	if err != nil {
+		r.bad(codePlugin, "plugin", "the plugin "+r.shown("plugin", plugin)+" cannot be used", "It was asked for its settings: "+answer(err)+".")
+		return d, schema, false
+	}
+	return d, schema, true
+}
+
+// answer is an error's text as the end of a sentence.
+func answer(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "it did not answer in time"
+	}
+	return strings.TrimRight(err.Error(), ".\n")
+}
+
+// validate asks the connector itself and puts what it says at the operator's
+// own lines.
+func (l *loader) validate(s *settings, c *Connector) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
+	defer cancel()
+	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings)
+	if err != nil {
+		l.bad(codePlugin, s.connector, s.connector.at(), fmt.Sprintf("the plugin %q did not check its settings", c.Plugin), s.conceal(answer(err))+".")
+		return
+	}
+	for _, p := range problems {
+		severity, code := Error, codeRefused
+		if p.Severity == connector.SeverityWarning {
+			severity, code = Warning, codeAdvice
+		}
+		n, at := s.find(p.Path)
+		l.say(severity, code, n, at, c.Plugin+": "+s.conceal(p.Summary), s.conceal(p.Detail))
+	}
+}

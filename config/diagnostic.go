@@ -31,6 +31,8 @@ type Place struct {
 	Range  Range
 	Source string // without the line's end; "" = there is none
 	Note   string // of Also: what is there
+
+	from, to int // the part of Source that is meant, in bytes
 }
 
 // Diagnostics are in the order of files and lines.

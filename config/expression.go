@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -179,9 +180,9 @@ func (l *loader) context(file string) *hcl.EvalContext {
 	}
 	dir := filepath.Dir(file)
 	c := &hcl.EvalContext{Functions: map[string]function.Function{
-		"env":        textFunction(l.env),
-		"file":       textFunction(func(path string) (string, string) { return secretFile(absolute(dir, path), "the file") }),
-		"credential": textFunction(l.credential),
+		"env":        l.textFunction(l.env),
+		"file":       l.textFunction(func(path string) (string, string) { return l.secretFile(absolute(dir, path), "the file") }),
+		"credential": l.textFunction(l.credential),
 	}}
 	l.eval[file] = c
 	return c
@@ -206,7 +207,7 @@ func (e *functionError) Error() string { return e.summary }
 
 // textFunction makes a function of one text whose value is sensitive. f gives
 // the value, or what is wrong.
-func textFunction(f func(string) (value, wrong string)) function.Function {
+func (l *loader) textFunction(f func(string) (value, wrong string)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "name", Type: cty.String, AllowMarked: true}},
 		Type:   function.StaticReturnType(cty.String),
@@ -219,6 +220,7 @@ func textFunction(f func(string) (value, wrong string)) function.Function {
 				}
 				return cty.NilVal, &functionError{wrong}
 			}
+			l.values = append(l.values, value)
 			return cty.StringVal(value).Mark(sensitive), nil
 		},
 	})
@@ -229,6 +231,9 @@ func (l *loader) env(name string) (value, wrong string) {
 	if !ok {
 		return "", fmt.Sprintf("the environment has no variable %q", name)
 	}
+	if !utf8.ValidString(v) {
+		return "", fmt.Sprintf("the variable %q is not text", name)
+	}
 	return v, ""
 }
 
@@ -236,7 +241,7 @@ func (l *loader) credential(name string) (value, wrong string) {
 	if !validCredential(name) {
 		return "", fmt.Sprintf("%q is no name of a credential", name)
 	}
-	return secretFile(filepath.Join(l.o.Credentials, name), "the credential")
+	return l.secretFile(filepath.Join(l.o.Credentials, name), "the credential")
 }
 
 // validCredential keeps a name from leaving the directory.
@@ -244,12 +249,12 @@ func validCredential(name string) bool {
 	return name != "" && len(name) <= 255 && !strings.HasPrefix(name, ".") && !strings.ContainsAny(name, "/\x00")
 }
 
-func secretFile(path, what string) (value, wrong string) {
-	b, err := readBounded(path, maxSecret)
+func (l *loader) secretFile(path, what string) (value, wrong string) {
+	b, err := l.readSecret(path, maxSecret)
 	if err != nil {
 		return "", fmt.Sprintf("%s %s cannot be read: %s", what, path, reason(err))
 	}
-	if strings.ToValidUTF8(string(b), "") != string(b) {
+	if !utf8.Valid(b) {
 		return "", fmt.Sprintf("%s %s is not text", what, path)
 	}
 	return strings.TrimRight(string(b), "\r\n"), ""

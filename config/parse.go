@@ -28,23 +28,38 @@ type loader struct {
 	sources map[string][]byte
 	found   Diagnostics
 	secret  []hcl.Range // literal secrets, not to be shown
+	values  []string    // what the functions returned, not to be shown either
 	eval    map[string]*hcl.EvalContext
+
+	readSecret func(path string, limit int64) ([]byte, error) // of file and credential
 }
 
 func newLoader(o LoadOptions) *loader {
-	return &loader{o: o, sources: map[string][]byte{}, eval: map[string]*hcl.EvalContext{}}
+	return &loader{o: o, sources: map[string][]byte{}, eval: map[string]*hcl.EvalContext{}, readSecret: readBounded}
 }
 
 // finish gives what was found, in order, with the lines of the files.
 func (l *loader) finish() Diagnostics {
 	for i := range l.found {
 		d := &l.found[i]
+		d.Summary, d.Detail = conceal(d.Summary, l.values), conceal(d.Detail, l.values)
 		l.illustrate(&d.Place)
 		for j := range d.Also {
 			l.illustrate(&d.Also[j])
 		}
 	}
 	return l.found.sorted(l.files)
+}
+
+// conceal takes values out of a text. What has one or two letters is no secret,
+// and would make the text unreadable.
+func conceal(text string, values []string) string {
+	for _, v := range values {
+		if len(v) > 2 {
+			text = strings.ReplaceAll(text, v, hidden)
+		}
+	}
+	return text
 }
 
 func (l *loader) bad(code string, n *node, rng hcl.Range, summary, detail string, also ...Place) {
@@ -154,6 +169,10 @@ func (l *loader) find(paths []string) []string {
 		for _, f := range inside {
 			add(f)
 		}
+	}
+	if len(out) == 0 && !l.found.HasErrors() {
+		l.bad(codeUnreadable, nil, hcl.Range{Filename: paths[0]}, "there is no configuration in "+strings.Join(paths, ", "),
+			"Files of a configuration end in .hcl.")
 	}
 	if len(out) > maxFiles {
 		l.bad(codeTooBig, nil, hcl.Range{Filename: out[maxFiles]}, fmt.Sprintf("%d files are too many", len(out)),

@@ -99,7 +99,7 @@ func timezone(r *reader) (string, *time.Location) {
 	name := r.text("timezone", textRule{missing: "UTC", max: 64, example: `"Asia/Kolkata"`})
 	loc, err := time.LoadLocation(name)
 	if err != nil || name == "" || name == "Local" {
-		r.bad(codeMalformed, "timezone", fmt.Sprintf("there is no time zone %q", name), form)
+		r.bad(codeMalformed, "timezone", "there is no time zone "+r.shown("timezone", name), form)
 		return "UTC", time.UTC
 	}
 	return name, loc
@@ -107,6 +107,7 @@ func timezone(r *reader) (string, *time.Location) {
 
 func (l *loader) key(r *reader, seen keys) Key {
 	k := Key{Range: r.n.at()}
+	r.guarded = true
 	k.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
 	k.ID = r.text("id", textRule{need: true, min: 1, max: 128, pattern: keyPattern, form: "It is printable ASCII without spaces.", example: `"ACME-APP"`})
 	k.Secret = Secret(r.text("secret", textRule{min: 1, max: 512, secret: true, example: `file("/etc/cloister/srv")`}))
@@ -115,14 +116,14 @@ func (l *loader) key(r *reader, seen keys) Key {
 	if len(k.Allow) > 0 && !r.is("secret") {
 		r.bad(codeTogether, "allow", "a key without a secret only writes", "Apps carry the id, so everybody knows it. Add a secret, or remove allow.")
 	}
-	if r.is("secret") {
-		l.inClear(r, "secret")
+	if r.inClear("secret") {
+		l.clear(r, "secret")
 	}
 	if k.ID == "" {
 		return k
 	}
 	if first, there := seen[k.ID]; there {
-		r.bad(codeTaken, "id", fmt.Sprintf("the id %q is taken", k.ID), "An id names one key of one publisher, over the whole appliance.",
+		r.bad(codeTaken, "id", "the id "+r.shown("id", k.ID)+" is taken", "An id names one key of one publisher, over the whole appliance.",
 			Place{Range: first, Note: "used here first"})
 	} else {
 		seen[k.ID] = r.at("id")
@@ -130,13 +131,10 @@ func (l *loader) key(r *reader, seen keys) Key {
 	return k
 }
 
-// inClear warns of a secret that stands in the file.
-func (l *loader) inClear(r *reader, name string) {
-	at := r.at(name)
-	if slices.Contains(l.secret, at) {
-		l.warn(codeClear, r.n, at, name+" stands in the file for everybody who may read it",
-			`Keep it elsewhere: `+name+` = file("/etc/cloister/..") or credential("..").`)
-	}
+// clear warns of a secret that stands in the file.
+func (l *loader) clear(r *reader, name string) {
+	l.warn(codeClear, r.n, r.at(name), name+" stands in the file for everybody who may read it",
+		`Keep it elsewhere: `+name+` = file("/etc/cloister/..") or credential("..").`)
 }
 
 func (l *loader) purpose(r *reader) Purpose {

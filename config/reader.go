@@ -23,9 +23,30 @@ type reader struct {
 	n      *node
 	args   []string
 	blocks []string
+	// guarded blocks hold secrets: the value of an argument that nobody knows
+	// may be one, with its name misspelt.
+	guarded bool
+	marked  map[string]bool // arguments whose value is known: whether it is sensitive
 }
 
-func (l *loader) reader(n *node) *reader { return &reader{l: l, n: n} }
+func (l *loader) reader(n *node) *reader {
+	return &reader{l: l, n: n, marked: map[string]bool{}}
+}
+
+// shown is a value as a complaint may quote it. Use it for everything that is
+// only a part of the value: the whole is concealed at the end in any case.
+func (r *reader) shown(name, value string) string {
+	if r.marked[name] {
+		return hidden
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// inClear says whether a value was written as it is, without a function.
+func (r *reader) inClear(name string) bool {
+	marked, known := r.marked[name]
+	return known && !marked
+}
 
 // is says whether an argument was written.
 func (r *reader) is(name string) bool { return r.n.args[name] != nil }
@@ -58,6 +79,7 @@ func (r *reader) value(name string, need bool, want string) (v cty.Value, marked
 		return cty.NilVal, false, false
 	}
 	v, marks := v.UnmarkDeep()
+	r.marked[name] = len(marks) > 0
 	if v.IsNull() {
 		r.l.bad(codeType, r.n, a.Expr.Range(), fmt.Sprintf("%q is null", name), "Remove the line, or set it: "+name+" = "+want)
 		return cty.NilVal, false, false
@@ -80,6 +102,7 @@ type textRule struct {
 	form     string // what the pattern means
 	secret   bool
 	example  string // as it is typed
+	what     string // of labels: what it names; "" = the block
 }
 
 func (t textRule) sample(name string) string {
@@ -95,8 +118,8 @@ func (t textRule) sample(name string) string {
 // text reads a text.
 func (r *reader) text(name string, t textRule) string {
 	v, marked, ok := r.value(name, t.need, t.sample(name))
-	if t.secret && !marked && r.is(name) {
-		r.l.secret = append(r.l.secret, r.at(name))
+	if t.secret {
+		r.cover(name)
 	}
 	if !ok {
 		return t.missing
@@ -110,6 +133,18 @@ func (r *reader) text(name string, t textRule) string {
 		return t.missing
 	}
 	return s
+}
+
+// cover keeps an argument's value, unless it is a plain call of a function, out
+// of the lines that are shown.
+func (r *reader) cover(name string) {
+	a := r.n.args[name]
+	if a == nil {
+		return
+	}
+	if _, call := a.Expr.(*hclsyntax.FunctionCallExpr); !call {
+		r.l.secret = append(r.l.secret, a.Expr.Range())
+	}
 }
 
 // fits checks one text; hide keeps it out of the complaint.
@@ -324,6 +359,9 @@ func count(n int, what string) string {
 func (r *reader) end() {
 	allowed := allowedHere(r.args, r.blocks)
 	for _, a := range byPosition(r.n.args) {
+		if r.guarded && !slices.Contains(r.args, a.Name) {
+			r.cover(a.Name)
+		}
 		switch {
 		case slices.Contains(r.args, a.Name):
 		case slices.Contains(r.blocks, a.Name):
@@ -355,7 +393,9 @@ var programmeObjects = []string{"segment", "campaign", "journey", "board", "temp
 // name reads a label that becomes a name.
 func (r *reader) name(i int, t textRule) (string, bool) {
 	s := r.n.labels[i]
-	t.code = codeName
+	if t.what == "" {
+		t.what = r.n.kind
+	}
 	if t.max == 0 {
 		t.max = 64
 	}
@@ -364,7 +404,7 @@ func (r *reader) name(i int, t textRule) (string, bool) {
 		return s, false
 	}
 	if len(t.choice) > 0 && !slices.Contains(t.choice, s) {
-		r.l.bad(codeName, r.n, r.n.labelAt(i), fmt.Sprintf("there is no %s %q", r.n.kind, s), suggest(s, t.choice)+"Allowed: "+quoted(t.choice, "or")+".")
+		r.l.bad(codeName, r.n, r.n.labelAt(i), fmt.Sprintf("there is no %s %q", t.what, s), suggest(s, t.choice)+"Allowed: "+quoted(t.choice, "or")+".")
 		return s, false
 	}
 	return s, true

@@ -1,0 +1,129 @@
+# Cloister's configuration. Try a change before you apply it:
+#
+#     cloister validate          every mistake at once, at its own line
+#     cloister fmt               puts the white space in order
+#     systemctl reload cloister  a mistake changes nothing: the old one stays
+#
+# Files in /etc/cloister/conf.d/*.hcl are read as well, in the order of their
+# names. A block that is written again, with the same labels, is the same block;
+# an argument that is written twice is a mistake. Lines that are commented out
+# below show what holds when nothing is written, or an example.
+#
+# Values may come from elsewhere, and are then never printed:
+#   env("X")             the environment
+#   file("/path")        a file, without its last line end
+#   credential("name")   a systemd credential, else /etc/cloister/credentials/name
+# Durations: "30s" "15m" "24h" "7d" "2w". Rates: "100/s" "5000/h". Sizes: "64MiB".
+
+appliance {
+  # name         = "dc1"                 # in the console and in mails to operators; the host's name
+  data_dir = "/var/lib/cloister" # everything that is kept, and the key that seals it
+  # disk_reserve = "2GiB"                # with less free, nothing is collected
+  # log_level    = "info"                # debug, info, warn, error
+
+  # Where apps and the links in messages find the listener "collect". Messages
+  # have links for opening, clicking and unsubscribing only if this is set.
+  # public_url = "https://engage.acme.example"
+
+  # Directories with connectors of your own, searched before
+  # /usr/lib/cloister/connectors.
+  # connector_dirs = ["/opt/cloister/connectors"]
+}
+
+# The key above all keys. Without this block it is DATA_DIR/master.key, made at
+# the first start. Whoever loses it loses everything: keep a copy elsewhere.
+# keyring {
+#   credential = "cloister-master" # LoadCredential= in the service's unit; or: file = "/path"
+# }
+
+# Three listeners. One without tls must be on this machine, or say
+# insecure = true because something in front of it encrypts.
+
+listener "collect" { # apps, and recipients' links
+  address = "127.0.0.1:8480"
+  # address = "0.0.0.0:8443"
+  # tls {
+  #   cert_file = "/etc/cloister/tls.crt" # read again when it changes
+  #   key_file  = "/etc/cloister/tls.key"
+  #   # self_signed = true                # instead: made here, its fingerprint in the log
+  # }
+}
+
+listener "console" { # operators: web console and API
+  address = "127.0.0.1:8481"
+}
+
+listener "metrics" { # /metrics /healthz /readyz
+  address = "127.0.0.1:8482"
+}
+
+# A publisher is an owner of apps. Its data is sealed under keys of its own and
+# cannot meet another publisher's. Its name is in the data: it cannot change.
+publisher "main" {
+  title    = "Our apps"
+  timezone = "UTC" # whose days its days are: "Asia/Kolkata"
+
+  # What apps carry: CleverTap's account id, or the write key of Segment and its
+  # kind. It is public by nature, and alone it only writes.
+  key "app" { id = "MAIN-APP" }
+
+  # What servers carry. With its secret it may do what allow says.
+  # key "server" {
+  #   id     = "MAIN-SRV"
+  #   secret = file("/etc/cloister/server-secret")
+  #   allow  = ["read"] # read, erase, campaigns
+  # }
+
+  # What messages are for. Nobody gets one without consent for its purpose and
+  # channel, unless a contract is the basis.
+  purpose "offers" {
+    title    = "Offers and news"
+    channels = ["email", "sms", "push"] # without the line: also webhook
+  }
+  purpose "service" {
+    title = "About your account"
+    basis = "contract" # "consent" if nothing is written
+  }
+
+  # How long events are kept; without the block until the person is erased.
+  # retention { events = "400d" }
+
+  # Whether two known people may become one: "anonymous" (no) or "known".
+  # identity { merge = "anonymous" }
+
+  # When no marketing goes out, in the recipient's own time.
+  # quiet_hours {
+  #   from = "21:00"
+  #   to   = "09:00"
+  # }
+
+  # How many messages of a purpose one person gets.
+  # cap "offers" {
+  #   messages = 3
+  #   per      = "24h"
+  # }
+
+  # What is dropped at the door, and what is kept sealed with the person and
+  # cannot be asked about. "*" stands for all events without rules of their own.
+  # properties "Charged" {
+  #   deny     = ["card_number"]
+  #   personal = ["delivery_address"]
+  # }
+  # profile { personal = ["passport"] } # beside name, e-mail, phone and their kind
+
+  # How much of the journal may lie on the disk.
+  # limits { journal = "16GiB" }
+
+  # A connector is a process of its own that speaks to a provider. What its
+  # settings may be: cloister connector inspect smtp
+  # connector "email" "relay" {
+  #   plugin = "smtp"
+  #   rate   = "100/s"
+  #   # sha256 = ".."        # start this very program and no other
+  #   settings {
+  #     host = "mail.acme.example"
+  #     port = 587
+  #     from = "Acme <hello@acme.example>"
+  #   }
+  # }
+}

@@ -1,0 +1,5 @@
+appliance { name = "dc1" }
+publisher "acme" {
+  title = "Acme"
+  key "app" { id = "A" }
+}

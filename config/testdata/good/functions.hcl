@@ -1,0 +1,47 @@
+# Every function, in every kind of value; and unusual but right forms.
+appliance {
+  name       = "dc-${env("CLOISTER_TEST_NAME")}"
+  public_url = "http://localhost:8480/"
+}
+
+keyring { credential = "master" }
+
+listener "collect" {
+  address = ":8443"
+  tls { self_signed = true }
+}
+listener "console" {
+  address  = "[::]:8481"
+  insecure = true
+}
+listener "metrics" { address = "[::1]:0" }
+
+publisher "a_b-1" {
+  key "k" {
+    id     = "K"
+    secret = file("relative/secret")
+    allow  = ["read", "erase", "campaigns"]
+  }
+  purpose "p" { channels = ["webhook"] }
+  properties "*" {
+    allow = ["a"]
+    deny  = []
+  }
+  connector "email" "relay" {
+    plugin = "smtp"
+    settings {
+      host    = env("CLOISTER_TEST_HOST")
+      from    = "a@b"
+      timeout = "1d"
+      headers = { X-Loop = "1", "Y" = credential("y") }
+      domains = [
+        "a.example",
+        "b.example",
+      ]
+      auth {
+        user     = "me"
+        password = credential("relay")
+      }
+    }
+  }
+}
