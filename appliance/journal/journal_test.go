@@ -432,7 +432,7 @@ func BenchmarkAppend(b *testing.B) {
 			h := newHouse(b)
 			h.open()
 			j := h.journal("shop", StreamOptions{})
-			facts := make([]event.Fact, c.events)
+			facts := make([]event.Fact, c.callers*c.events)
 			for i := range facts {
 				facts[i] = lifelike(i)
 			}
@@ -440,12 +440,13 @@ func BenchmarkAppend(b *testing.B) {
 			start := time.Now()
 			var wg sync.WaitGroup
 			per := max(b.N/c.callers, 1)
-			for range c.callers {
+			for caller := range c.callers {
 				wg.Add(1)
 				go func() {
 					defer wg.Done()
+					mine := facts[caller*c.events:][:c.events]
 					for range per {
-						if err := j.Append(context.Background(), facts); err != nil {
+						if err := j.Append(context.Background(), mine); err != nil {
 							b.Error(err)
 							return
 						}
@@ -495,5 +496,28 @@ func BenchmarkRead(b *testing.B) {
 			}
 			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
 		})
+	}
+}
+
+// BenchmarkSurvey checks a stream's files as every start does.
+func BenchmarkSurvey(b *testing.B) {
+	h := newHouse(b)
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	facts := make([]event.Fact, 5000)
+	for i := range facts {
+		facts[i] = lifelike(i)
+	}
+	for range 200 {
+		if err := j.Append(context.Background(), facts); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(j.Stats().Bytes)
+	for b.Loop() {
+		s, err := surveyBlocks(j.streamDir()+"/msgs", streamName, 200, false)
+		if err != nil || s.last() != 200 {
+			b.Fatal(s.last(), err)
+		}
 	}
 }

@@ -63,6 +63,7 @@ type Server struct {
 	starts   uint64
 	journals map[string]*Journal
 	closed   bool
+	opening  sync.WaitGroup // of journals that are on the list and not open yet
 }
 
 // engine is one run of the NATS server.
@@ -214,7 +215,9 @@ func (s *Server) Journal(publisher string, keys Sealer, o StreamOptions) (*Journ
 		return nil, fmt.Errorf("journal of %s: %w", publisher, ErrInUse)
 	}
 	s.journals[publisher] = j
+	s.opening.Add(1)
 	s.mu.Unlock()
+	defer s.opening.Done()
 	if err := j.open(); err != nil {
 		s.forget(j)
 		return nil, fmt.Errorf("opening the journal of %s: %w", publisher, err)
@@ -239,6 +242,9 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.mu.Unlock()
+	s.opening.Wait()
+	s.mu.Lock()
 	open := make([]*Journal, 0, len(s.journals))
 	for _, j := range s.journals {
 		open = append(open, j)
