@@ -52,6 +52,7 @@ type Description struct {
 	Summary  string   // one sentence for the operator
 	Channels []string // which of "email", "sms", "push", "webhook" it serves
 	Batch    int      // how many messages a Send takes at most; 0 = 500
+	Network  bool     // it reaches its provider over the network; without it the sandbox allows none
 }
 
 // Message is one content for one person. Text is UTF-8; headers, subject and
@@ -203,7 +204,10 @@ type Setting struct {
 	Deprecated string // what to use instead; "" = not deprecated
 	Enum       []string
 	Min, Max   *float64 // numbers: bounds, both included; strings: length
-	Pattern    string   // RE2, for strings
+	Pattern    string   // RE2, for strings; matches the whole
+	// Folder marks a string that is the absolute path of a folder the connector
+	// writes to. The appliance makes it; nothing else on the disk can be written.
+	Folder bool
 }
 
 // Block is a nested block, written at most once.
