@@ -1,0 +1,253 @@
+package sandbox
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// Exec must be the first call of main, and of TestMain in tests that start
+// connectors. In an ordinary start it returns at once; in a process that was
+// started as the helper it never returns.
+func Exec() {
+	if len(os.Args) != 2 || os.Args[1] != Verb {
+		return
+	}
+	out := os.NewFile(reportFD, "report")
+	level, err := become(out)
+	// Reached only if nothing was executed.
+	_ = json.NewEncoder(out).Encode(report{Level: level, Error: err.Error()})
+	os.Exit(1)
+}
+
+// become turns the helper into the program. It returns only an error.
+func become(out *os.File) (Level, error) {
+	// Capabilities, signals on the parent's death and the executing itself are
+	// matters of one thread.
+	runtime.LockOSThread()
+	var level Level
+	var s spec
+	in := os.NewFile(specFD, "spec")
+	if err := json.NewDecoder(io.LimitReader(in, 64<<10)).Decode(&s); err != nil {
+		return level, fmt.Errorf("reading what to start: %w (%q is not a command for people)", err, Verb)
+	}
+	if len(s.Argv) == 0 {
+		return level, errors.New("reading what to start: no arguments")
+	}
+	kind, err := inspect(os.NewFile(binaryFD, "binary"))
+	if err != nil {
+		return level, err
+	}
+	level.Profile = "static"
+	if kind != static {
+		level.Profile = "dynamic"
+	}
+	if err := closeFiles(kind == script); err != nil {
+		return level, fmt.Errorf("closing files: %w", err)
+	}
+	syscall.Umask(0o077)
+	if err := limit(s.Policy.Limits); err != nil {
+		return level, err
+	}
+	if err := dropCapabilities(); err != nil {
+		return level, err
+	}
+	if level.Landlock, err = restrictFiles(s.Policy, kind); err != nil {
+		return level, err
+	}
+	if level.Seccomp, err = restrictCalls(s.Policy); err != nil {
+		return level, err
+	}
+	if err := json.NewEncoder(out).Encode(report{Level: level}); err != nil {
+		return level, fmt.Errorf("reporting: %w", err)
+	}
+	err = syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", binaryFD), s.Argv, s.Env)
+	return level, fmt.Errorf("executing the connector: %w", err)
+}
+
+// kind is how a program is loaded.
+type kind int
+
+const (
+	static kind = iota
+	dynamic
+	script
+)
+
+// inspect says how binary is loaded: by the kernel alone, with a loader, or by
+// an interpreter.
+func inspect(binary *os.File) (kind, error) {
+	var head [2]byte
+	if _, err := binary.ReadAt(head[:], 0); err != nil {
+		return static, fmt.Errorf("reading the connector: %w", err)
+	}
+	if string(head[:]) == "#!" {
+		return script, nil
+	}
+	f, err := elf.NewFile(binary)
+	if err != nil {
+		return static, fmt.Errorf("the connector is neither a Linux program nor a script: %w", err)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return dynamic, nil
+		}
+	}
+	return static, nil
+}
+
+// closeFiles lets nothing but the standard streams, and for a script the
+// script itself, reach the program.
+func closeFiles(keepBinary bool) error {
+	if err := unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		// Before Linux 5.11.
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			var fd int
+			if _, err := fmt.Sscan(e.Name(), &fd); err == nil && fd >= specFD {
+				unix.CloseOnExec(fd)
+			}
+		}
+	}
+	if keepBinary {
+		if _, err := unix.FcntlInt(binaryFD, unix.F_SETFD, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func limit(l Limits) error {
+	for _, r := range []struct {
+		name     string
+		resource int
+		value    uint64
+	}{
+		{"open files", unix.RLIMIT_NOFILE, l.Files},
+		{"memory", unix.RLIMIT_DATA, l.Memory},
+		{"file size", unix.RLIMIT_FSIZE, l.File},
+		{"core files", unix.RLIMIT_CORE, 0},
+	} {
+		var now syscall.Rlimit
+		if err := syscall.Getrlimit(r.resource, &now); err != nil {
+			return fmt.Errorf("limit of %s: %w", r.name, err)
+		}
+		v := min(r.value, now.Max)
+		// Through package syscall, which else puts the old limit of open files
+		// back when it executes.
+		if err := syscall.Setrlimit(r.resource, &syscall.Rlimit{Cur: v, Max: v}); err != nil {
+			return fmt.Errorf("limit of %s: %w", r.name, err)
+		}
+	}
+	return nil
+}
+
+// Of linux/securebits.h: user 0 gets no capabilities by executing, and that
+// cannot be undone.
+const noRoot = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
+
+// dropCapabilities makes sure that the program has none, also when the
+// appliance runs as root.
+func dropCapabilities() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("dropping capabilities: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, noRoot, 0, 0, 0); err != nil && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("dropping capabilities: %w", err)
+	} else if err != nil && os.Geteuid() == 0 {
+		return fmt.Errorf("dropping root's capabilities: %w", err)
+	}
+	// What was inherited would survive, so nothing is.
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return fmt.Errorf("dropping capabilities: %w", err)
+	}
+	data[0].Inheritable, data[1].Inheritable = 0, 0
+	if err := unix.Capset(&head, &data[0]); err != nil {
+		return fmt.Errorf("dropping capabilities: %w", err)
+	}
+	return nil
+}
+
+// What a program in any language reads of the system.
+var (
+	readable = []string{
+		"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+		"/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
+		"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols",
+		"/proc/self", "/dev/urandom", "/dev/random",
+	}
+	// What loaders and interpreters need as well.
+	libraries = []string{
+		"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/etc/python3", "/etc/passwd",
+	}
+)
+
+const (
+	readFile  = landlock.AccessFSSet(ll.AccessFSReadFile)
+	readDir   = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir)
+	execFile  = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSExecute)
+	execDir   = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir | ll.AccessFSExecute)
+	device    = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSWriteFile)
+	writeable = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir | ll.AccessFSWriteFile | ll.AccessFSTruncate |
+		ll.AccessFSRemoveFile | ll.AccessFSRemoveDir | ll.AccessFSMakeReg | ll.AccessFSMakeDir | ll.AccessFSMakeSock)
+)
+
+// restrictFiles applies Landlock as far as the kernel has it, and says how far.
+func restrictFiles(p Policy, k kind) (abi int, err error) {
+	abi, err = ll.LandlockGetABIVersion()
+	if err != nil || abi <= 0 {
+		return 0, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) // seccomp wants it
+	}
+	config := landlock.V11
+	if p.Network {
+		// No port can be named before the settings are read, and a rule by
+		// port would not name a host anyway. Listening stays forbidden.
+		config.HandledAccessNet = landlock.AccessNetSet(ll.AccessNetBindTCP)
+	}
+	rules := []landlock.Rule{
+		landlock.PathAccess(execFile, fmt.Sprintf("/proc/self/fd/%d", binaryFD)),
+		landlock.PathAccess(device, "/dev/null"),
+	}
+	rules = append(rules, allow(readable, readFile, readDir)...)
+	if k != static {
+		rules = append(rules, allow(libraries, execFile, execDir)...)
+	}
+	for _, dir := range p.Write {
+		rules = append(rules, landlock.PathAccess(writeable, dir))
+	}
+	if err := config.BestEffort().Restrict(rules...); err != nil {
+		return 0, fmt.Errorf("restricting files: %w", err)
+	}
+	return min(abi, 11), nil
+}
+
+// allow gives access to those of the paths that are there.
+func allow(paths []string, file, dir landlock.AccessFSSet) []landlock.Rule {
+	var rules []landlock.Rule
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			continue
+		}
+		if info.IsDir() {
+			rules = append(rules, landlock.PathAccess(dir, path))
+		} else {
+			rules = append(rules, landlock.PathAccess(file, path))
+		}
+	}
+	return rules
+}
