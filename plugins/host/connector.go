@@ -1,0 +1,587 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/plugins/connector"
+	"github.com/cloisterhq/cloister/plugins/connectorpb"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
+)
+
+// Instance is one configured connector.
+type Instance struct {
+	Publisher string
+	Channel   string // which of the plugin's channels it serves here
+	Name      string
+	Plugin    string
+	SHA256    string // of the program, hex; "" = whatever lies there, if it is safe
+	Settings  connector.Settings
+	Rate      float64  // messages a second; 0 = no limit
+	Platforms []string // of push, which of its platforms; empty = all
+}
+
+func (i Instance) subject() string { return i.Publisher + "/" + i.Channel + "/" + i.Name }
+
+// Rejected means that the connector, or the host, does not want the settings.
+type Rejected struct{ Problems []connector.Problem }
+
+func (r *Rejected) Error() string {
+	var all []string
+	for _, p := range r.Problems {
+		all = append(all, strings.TrimSuffix(strings.Join(p.Path, ".")+": "+p.Summary+": "+p.Detail, ": "))
+	}
+	return "the connector rejects its settings: " + strings.Join(all, "; ")
+}
+
+// State of a connector.
+type State string
+
+const (
+	Starting    State = "starting"    // there is no process yet
+	Running     State = "running"     //
+	Restarting  State = "restarting"  // the process is gone; another follows soon
+	Quarantined State = "quarantined" // it failed too often; tried again now and then, and on Check
+	Draining    State = "draining"    //
+	Stopped     State = "stopped"     // for good
+)
+
+// Sent counts what became of messages since Start.
+type Sent struct {
+	Accepted uint64 `json:"accepted"`
+	Refused  uint64 `json:"refused"`
+	Again    uint64 `json:"again"`
+	Unknown  uint64 `json:"unknown"`
+}
+
+// Status is for operators. It holds no personal data and no settings.
+type Status struct {
+	Publisher   string    `json:"-"`
+	Channel     string    `json:"channel"`
+	Name        string    `json:"name"`
+	Plugin      string    `json:"plugin"`
+	Version     string    `json:"version"`
+	Description string    `json:"description"`
+	State       State     `json:"state"`
+	Since       time.Time `json:"since"`    // when this state began
+	Restarts    int       `json:"restarts"` // since Start
+	Error       string    `json:"error,omitempty"`
+	Sent        Sent      `json:"sent"`
+	Sandbox     string    `json:"sandbox"`
+	SHA256      string    `json:"sha256"`
+	PID         int       `json:"pid,omitempty"`
+}
+
+// maxInFlight is how many Sends may be inside one connector at once.
+const maxInFlight = 4
+
+// Connector is one running instance. Its methods may be called concurrently.
+type Connector struct {
+	h *Host
+	i Instance
+
+	limit *rate.Limiter // nil = none
+	slots chan struct{}
+	wake  chan struct{} // try again now
+	hung  chan *process // a process that a call found hanging
+	gone  chan struct{} // closed when the supervisor has ended
+
+	// The life of the connector: ended by Close, when no process is wanted
+	// any more.
+	ctx  context.Context
+	quit context.CancelFunc
+
+	sent [4]atomic.Uint64 // by connector.Result
+
+	mu       sync.Mutex
+	about    *about
+	proc     *process // nil = none
+	level    sandbox.Level
+	sum      string
+	state    State
+	since    time.Time
+	restarts int
+	err      string
+	draining bool
+	closed   bool
+	raised   map[string]bool
+	flights  sync.WaitGroup // Sends; added to under mu, before draining is set
+}
+
+// Start verifies, starts and configures an instance, and then keeps it running
+// until Close. On an error, among them *Rejected, nothing runs. ctx bounds the
+// start only. The provider is checked in the background: that it cannot be
+// reached is a health problem and no reason not to start.
+func (h *Host) Start(ctx context.Context, i Instance) (*Connector, error) {
+	c := h.newConnector(i)
+	if err := c.begin(ctx); err != nil {
+		c.quit()
+		return nil, err
+	}
+	if err := h.adopt(c); err != nil {
+		c.quit()
+		c.takeProcess().end()
+		return nil, err
+	}
+	return c, nil
+}
+
+// StartLater is Start for a connector that is to run as soon as it can: it
+// returns at once, and failures are retried as those of a running one are.
+// It fails only if the host is closed.
+func (h *Host) StartLater(i Instance) (*Connector, error) {
+	c := h.newConnector(i)
+	if err := h.adopt(c); err != nil {
+		c.quit()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (h *Host) newConnector(i Instance) *Connector {
+	c := &Connector{
+		h: h, i: i, slots: make(chan struct{}, maxInFlight), wake: make(chan struct{}, 1), hung: make(chan *process, 1),
+		gone: make(chan struct{}), state: Starting, since: h.o.Now(), raised: make(map[string]bool),
+	}
+	c.ctx, c.quit = context.WithCancel(context.Background())
+	if i.Rate > 0 {
+		c.limit = rate.NewLimiter(rate.Limit(i.Rate), max(1, int(i.Rate)))
+	}
+	return c
+}
+
+// adopt starts c's supervisor.
+func (h *Host) adopt(c *Connector) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return fmt.Errorf("connector %s: %w", c.i.subject(), ErrClosed)
+	}
+	h.running[c] = true
+	go c.supervise()
+	return nil
+}
+
+// begin brings up one process, configured.
+func (c *Connector) begin(ctx context.Context) error {
+	bin, err := c.h.open(c.i.Plugin, c.i.SHA256)
+	if err != nil {
+		return err
+	}
+	defer bin.Close()
+	a, err := c.h.describe(ctx, bin)
+	if err != nil {
+		return err
+	}
+	if problems := c.h.folderProblems(a, c.i.Settings); len(problems) > 0 {
+		return &Rejected{problems}
+	}
+	policy := sandbox.Policy{Network: a.description.Network}
+	for setting, dir := range a.folders(c.i.Settings) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return &Rejected{[]connector.Problem{{Path: strings.Split(setting, "\x00"), Summary: "the folder cannot be made", Detail: err.Error()}}}
+		}
+		policy.Write = append(policy.Write, dir)
+	}
+	p, err := c.h.launch(ctx, bin, c.i.subject(), policy)
+	if err != nil {
+		return err
+	}
+	problems, err := p.configure(ctx, c.i.Settings)
+	if err != nil {
+		p.stop()
+		return fmt.Errorf("configuring connector %s: %w: %w", c.i.subject(), ErrBroken, err)
+	}
+	for _, q := range problems {
+		if q.Severity == connector.SeverityError {
+			p.end()
+			return &Rejected{problems}
+		}
+		c.h.o.Logger.Warn("a connector has something to say about its settings", "connector", c.i.subject(), "setting", strings.Join(q.Path, "."), "summary", q.Summary)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.about, c.proc, c.sum, c.level = a, p, bin.sum, p.run.confinement()
+	c.set(Running, "")
+	return nil
+}
+
+// set changes the state. The caller holds mu.
+func (c *Connector) set(s State, err string) {
+	if s != c.state {
+		c.state, c.since = s, c.h.o.Now()
+	}
+	if err != "" || s == Running {
+		c.err = err
+	}
+}
+
+func (c *Connector) takeProcess() *process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.proc
+	c.proc = nil
+	return p
+}
+
+// supervise keeps a process running until quit. It owns the process.
+func (c *Connector) supervise() {
+	defer close(c.gone)
+	var failures []time.Time
+	for {
+		c.mu.Lock()
+		p := c.proc
+		c.mu.Unlock()
+		why := error(nil)
+		if p != nil {
+			c.clear("connector.down", "connector.quarantined")
+			why = c.watch(p)
+			c.takeProcess()
+			if why == nil { // quit
+				p.end()
+				c.clearAll()
+				return
+			}
+			p.stop()
+		} else {
+			why = c.begin(c.ctx)
+			if c.ctx.Err() != nil {
+				if p := c.takeProcess(); p != nil {
+					p.end()
+				}
+				c.clearAll()
+				return
+			}
+			if why == nil {
+				c.mu.Lock()
+				c.restarts++
+				c.mu.Unlock()
+				c.h.o.Logger.Info("a connector was started", "connector", c.i.subject(), "plugin", c.i.Plugin)
+				continue
+			}
+		}
+		now := c.h.o.Now()
+		failures = append(failures, now)
+		for len(failures) > 0 && now.Sub(failures[0]) > c.h.o.timing.window {
+			failures = failures[1:]
+		}
+		if !c.pause(failures, why) {
+			c.clearAll()
+			return
+		}
+	}
+}
+
+// pause waits before the next try, longer the more there were. It says false
+// when no further try is wanted.
+func (c *Connector) pause(failures []time.Time, why error) bool {
+	t := c.h.o.timing
+	text := connectorpb.Clean(why.Error(), connectorpb.MaxError)
+	var wait time.Duration
+	c.mu.Lock()
+	if len(failures) >= t.strikes {
+		c.set(Quarantined, text)
+		wait = t.parole
+	} else {
+		c.set(Restarting, text)
+		wait = min(t.backoff<<(len(failures)-1), t.max)
+		wait += time.Duration(rand.Float64() * 0.2 * float64(wait)) // not all at once
+	}
+	state := c.state
+	c.mu.Unlock()
+	if state == Quarantined {
+		c.clear("connector.down")
+		c.raise("connector.quarantined", health.Degraded,
+			fmt.Sprintf("Connector %s failed %d times in %s and is left alone: %s", c.i.subject(), len(failures), t.window, text),
+			fmt.Sprintf("Messages wait meanwhile. See the log for what the connector printed; then check it in the console, which starts it again. It is tried every %s.", t.parole))
+	} else {
+		c.raise("connector.down", health.Degraded,
+			fmt.Sprintf("Connector %s is being restarted: %s", c.i.subject(), text), "Messages wait meanwhile. If it stays, see the log for what the connector printed.")
+	}
+	c.h.o.Logger.Warn("a connector failed", "connector", c.i.subject(), "plugin", c.i.Plugin, "state", string(state), "again_in", wait.Round(time.Millisecond).String(), "error", text)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.wake:
+	case <-c.ctx.Done():
+		return false
+	}
+	return true
+}
+
+// watch waits for a process's end and says why it came; nil means quit.
+func (c *Connector) watch(p *process) error {
+	t := c.h.o.timing
+	ctx, cancel := context.WithCancel(c.ctx)
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	defer cancel()
+	checked := make(chan error, 1)
+	check := func() { busy.Go(func() { checked <- p.check(ctx) }) }
+	check()
+	var recheck <-chan time.Time
+
+	pinged := make(chan error, 1)
+	tick := time.NewTicker(t.pingEvery)
+	defer tick.Stop()
+	pinging, missed := false, 0
+	ping := func() {
+		pinging = true
+		busy.Go(func() { pinged <- p.ping(ctx) })
+	}
+	for {
+		select {
+		case <-c.ctx.Done():
+			return nil
+		case <-p.run.exited:
+			state, _ := p.run.ended()
+			return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
+		case q := <-c.hung:
+			if q != p {
+				continue // of an earlier process
+			}
+			return fmt.Errorf("%w: a batch was not answered in time", ErrBroken)
+		case <-tick.C:
+			if !pinging {
+				ping()
+			}
+		case err := <-pinged:
+			pinging = false
+			if err == nil {
+				missed = 0
+				continue
+			}
+			if missed++; missed < 2 {
+				ping()
+				continue
+			}
+			return fmt.Errorf("%w: it does not answer: %w", ErrBroken, err)
+		case err := <-checked:
+			if err == nil || status.Code(err) == codes.Unimplemented {
+				c.clear("connector.unreachable")
+				recheck = nil
+				continue
+			}
+			if ctx.Err() == nil {
+				c.raise("connector.unreachable", health.Warning,
+					fmt.Sprintf("Connector %s does not reach its provider: %s", c.i.subject(), err), "Look at its settings, at the provider, and at the firewall between.")
+			}
+			recheck = time.After(t.recheck)
+		case <-recheck:
+			recheck = nil
+			check()
+		}
+	}
+}
+
+func (c *Connector) raise(code string, s health.Severity, summary, hint string) {
+	c.mu.Lock()
+	c.raised[code] = true
+	c.mu.Unlock()
+	c.h.o.Board.Raise(health.Problem{Code: code, Subject: c.i.subject(), Severity: s, Summary: summary, Hint: hint})
+}
+
+// clear takes back what this connector raised.
+func (c *Connector) clear(codes ...string) {
+	for _, code := range codes {
+		c.mu.Lock()
+		was := c.raised[code]
+		delete(c.raised, code)
+		c.mu.Unlock()
+		if was {
+			c.h.o.Board.Clear(code, c.i.subject())
+		}
+	}
+}
+
+func (c *Connector) clearAll() {
+	c.clear("connector.down", "connector.quarantined", "connector.unreachable")
+}
+
+// Instance gives what was configured.
+func (c *Connector) Instance() Instance { return c.i }
+
+// Status says how the connector is.
+func (c *Connector) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Status{
+		Publisher: c.i.Publisher, Channel: c.i.Channel, Name: c.i.Name, Plugin: c.i.Plugin,
+		State: c.state, Since: c.since, Restarts: c.restarts, Error: c.err, SHA256: c.sum,
+		Sent: Sent{
+			Accepted: c.sent[connector.Accepted].Load(), Refused: c.sent[connector.Refused].Load(),
+			Again: c.sent[connector.Again].Load(), Unknown: c.sent[connector.Unknown].Load(),
+		},
+	}
+	if c.about != nil {
+		s.Version, s.Description, s.Sandbox = c.about.description.Version, c.about.description.Summary, c.level.String()
+	}
+	if c.proc != nil {
+		c.proc.run.mu.Lock()
+		s.PID = c.proc.run.pid
+		c.proc.run.mu.Unlock()
+	}
+	return s
+}
+
+// Check tries to reach the provider. One in quarantine is started first.
+func (c *Connector) Check(ctx context.Context) error {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	for {
+		p, err := c.live()
+		if err == nil {
+			select { // it did not need waking
+			case <-c.wake:
+			default:
+			}
+			return p.check(ctx)
+		}
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-c.gone:
+			return ErrClosed
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// live gives the process that takes calls now.
+func (c *Connector) live() (*process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed || c.draining:
+		return nil, fmt.Errorf("connector %s: %w", c.i.subject(), ErrClosed)
+	case c.proc == nil && c.err != "":
+		return nil, fmt.Errorf("connector %s: %w (%s): %s", c.i.subject(), ErrNotRunning, c.state, c.err)
+	case c.proc == nil:
+		return nil, fmt.Errorf("connector %s: %w (%s)", c.i.subject(), ErrNotRunning, c.state)
+	}
+	return c.proc, nil
+}
+
+// Receipts hands over a provider's raw request. It fails with ErrUnsupported
+// if this connector takes none.
+func (c *Connector) Receipts(ctx context.Context, w connector.Webhook) ([]connector.Receipt, error) {
+	p, err := c.live()
+	if err != nil {
+		return nil, err
+	}
+	if !c.knows().receives {
+		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), ErrUnsupported)
+	}
+	r, err := call(ctx, c.h.o.timing.receipts, func(ctx context.Context) (*connectorpb.ReceiptsReply, error) {
+		return p.rpc.Receipts(ctx, connectorpb.FromWebhook(w))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), rpcError(err))
+	}
+	var out []connector.Receipt
+	for _, q := range r.GetReceipts() {
+		if receipt, ok := connectorpb.ToReceipt(q); ok {
+			out = append(out, receipt)
+		}
+	}
+	return out, nil
+}
+
+// Forget has the connector erase what it or its provider keeps of addresses.
+// It fails with ErrUnsupported if there is nothing that it keeps.
+func (c *Connector) Forget(ctx context.Context, addresses []string) error {
+	p, err := c.live()
+	if err != nil {
+		return err
+	}
+	if !c.knows().forgets {
+		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), ErrUnsupported)
+	}
+	_, err = call(ctx, c.h.o.timing.forget, func(ctx context.Context) (*connectorpb.ForgetReply, error) {
+		return p.rpc.Forget(ctx, &connectorpb.ForgetRequest{Addresses: addresses})
+	})
+	if err != nil {
+		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), rpcError(err))
+	}
+	return nil
+}
+
+func (c *Connector) knows() *about {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.about
+}
+
+// Drain takes no more messages, waits for those that are being sent, lets the
+// connector end what it began, and ends it. When ctx ends first the rest is cut
+// off. The connector is closed afterwards, whatever is returned.
+func (c *Connector) Drain(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return c.Close()
+	}
+	c.draining = true
+	c.set(Draining, "")
+	p := c.proc
+	c.mu.Unlock()
+	landed := make(chan struct{})
+	go func() {
+		c.flights.Wait()
+		close(landed)
+	}()
+	var err error
+	select {
+	case <-landed:
+		if p != nil {
+			_, err = call(ctx, c.h.o.timing.drain, func(ctx context.Context) (*connectorpb.DrainReply, error) {
+				return p.rpc.Drain(ctx, &connectorpb.DrainRequest{})
+			})
+			if err != nil {
+				err = fmt.Errorf("draining connector %s: %w", c.i.subject(), rpcError(err))
+			}
+		}
+	case <-ctx.Done():
+		err = fmt.Errorf("draining connector %s: messages were still being sent: %w", c.i.subject(), ctx.Err())
+	}
+	err = errors.Join(err, c.Close())
+	<-landed // the end of the process ended them
+	return err
+}
+
+// Close ends the connector now and waits for it. What is being sent ends as
+// unknown. It may be called again.
+func (c *Connector) Close() error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		c.quit()
+	}
+	c.mu.Unlock()
+	<-c.gone
+	c.mu.Lock()
+	c.set(Stopped, "")
+	c.mu.Unlock()
+	c.h.mu.Lock()
+	delete(c.h.running, c)
+	c.h.mu.Unlock()
+	return nil
+}
