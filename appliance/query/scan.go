@@ -97,7 +97,7 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 	if len(p.refs) > maxRefs {
 		return nil, fail(CodeBudget, "", "the question looks for more than %d events at once", maxRefs)
 	}
-	if p.within.from >= p.within.to || len(p.refs) == 0 {
+	if p.within.from >= p.within.to || len(p.refs) == 0 || p.people != nil && p.people.IsEmpty() {
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(q.ctx)

@@ -1,0 +1,240 @@
+// Package memory is a small history and people in memory, for tests of query:
+// made in a moment, in every shape in which rows may come (Layout), without
+// files. Nothing but tests imports it.
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/block"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
+)
+
+// Layout is how a generation of rows is handed over.
+type Layout uint8
+
+// The layouts.
+const (
+	Arrival  Layout = iota // one stretch a partition, in order of arrival: a head
+	ByPerson               // by person, time, arrival: a merged block
+	ByDay                  // by day, then as ByPerson
+)
+
+// Generation is rows that arrived together, in their order.
+type Generation struct {
+	Rows   []history.Row
+	Layout Layout
+	Codes  bool // numbers are kept in dictionaries too
+}
+
+// History is a query.History.
+type History struct {
+	loc   *time.Location
+	parts [event.Partitions][]*stretch
+	days  map[string]map[int32]*roaring.Bitmap
+	infos map[string]*history.NameInfo
+}
+
+type stretch struct {
+	rows    []history.Row
+	out     history.Rows
+	columns map[string]*block.Column
+}
+
+// New makes a history of generations, the oldest first, with days in loc.
+func New(loc *time.Location, generations ...Generation) *History {
+	h := &History{loc: loc, days: map[string]map[int32]*roaring.Bitmap{}, infos: map[string]*history.NameInfo{}}
+	for g, gen := range generations {
+		var parts [event.Partitions][]int
+		for i, r := range gen.Rows {
+			p := event.PartitionOf(r.Person)
+			parts[p] = append(parts[p], i)
+			h.note(r)
+		}
+		for p, rows := range parts {
+			if len(rows) == 0 {
+				continue
+			}
+			if gen.Layout != Arrival {
+				slices.SortStableFunc(rows, func(a, b int) int {
+					x, y := &gen.Rows[a], &gen.Rows[b]
+					byDay := 0
+					if gen.Layout == ByDay {
+						byDay = cmp.Compare(h.day(x.Time), h.day(y.Time))
+					}
+					return cmp.Or(byDay, cmp.Compare(x.Person, y.Person), cmp.Compare(x.Time, y.Time))
+				})
+			}
+			h.parts[p] = append(h.parts[p], newStretch(p, uint64(g+1), gen, rows))
+		}
+	}
+	return h
+}
+
+func (h *History) day(us int64) int32 {
+	y, m, d := time.UnixMicro(us).In(h.loc).Date()
+	return int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+}
+
+func (h *History) note(r history.Row) {
+	days := h.days[r.Name]
+	if days == nil {
+		days = map[int32]*roaring.Bitmap{}
+		h.days[r.Name] = days
+		h.infos[r.Name] = &history.NameInfo{Name: r.Name, First: r.Time, Last: r.Time}
+	}
+	info := h.infos[r.Name]
+	info.Rows++
+	info.First, info.Last = min(info.First, r.Time), max(info.Last, r.Time)
+	d := h.day(r.Time)
+	if days[d] == nil {
+		days[d] = roaring.New()
+	}
+	days[d].Add(r.Person)
+}
+
+func newStretch(partition int, generation uint64, gen Generation, order []int) *stretch {
+	s := &stretch{columns: map[string]*block.Column{}}
+	s.out = history.Rows{Partition: partition, Generation: generation, Sorted: gen.Layout == ByPerson}
+	names := map[string]uint16{}
+	for _, i := range order {
+		r := gen.Rows[i]
+		s.rows = append(s.rows, r)
+		s.out.Persons = append(s.out.Persons, r.Person)
+		s.out.Times = append(s.out.Times, r.Time)
+		s.out.Ties = append(s.out.Ties, uint32(i))
+		code, ok := names[r.Name]
+		if !ok {
+			code = uint16(len(names))
+			names[r.Name] = code
+			s.out.Names = append(s.out.Names, r.Name)
+		}
+		s.out.Events = append(s.out.Events, code)
+		for _, p := range r.Props {
+			if !p.Personal {
+				s.columns[p.Key] = nil
+			}
+		}
+	}
+	for key := range s.columns {
+		s.columns[key] = column(s.rows, key, gen.Codes)
+	}
+	return s
+}
+
+// give makes the Rows of a Scan.
+func (s *stretch) give(w history.Want) *history.Rows {
+	out := s.out
+	// Only history itself may say where columns come from.
+	f := reflect.ValueOf(&out).Elem().FieldByName("column")
+	*(*func(string) (*block.Column, error))(unsafe.Pointer(f.UnsafeAddr())) = func(key string) (*block.Column, error) {
+		if !slices.Contains(w.Keys, key) {
+			return nil, fmt.Errorf("memory: the property %q was not wanted", key)
+		}
+		return s.columns[key], nil
+	}
+	return &out
+}
+
+// wanted says whether any row can match.
+func (s *stretch) wanted(w history.Want) bool {
+	return slices.ContainsFunc(s.rows, func(r history.Row) bool {
+		return r.Time >= w.From && r.Time < w.To && (w.Names == nil || slices.Contains(w.Names, r.Name))
+	})
+}
+
+func column(rows []history.Row, key string, codes bool) *block.Column {
+	values := make([]event.Value, len(rows))
+	for i, r := range rows {
+		if j := slices.IndexFunc(r.Props, func(p event.Prop) bool { return p.Key == key && !p.Personal }); j >= 0 {
+			values[i] = r.Props[j].Value
+		}
+	}
+	return Column(values, codes)
+}
+
+// Column makes a column of values; of numbers alone it has Nums, unless codes.
+func Column(values []event.Value, codes bool) *block.Column {
+	numeric := !codes
+	for _, v := range values {
+		f, _ := v.Number()
+		numeric = numeric && (v.IsNull() || v.IsNumber() && event.OfFloat(f).Equal(v))
+	}
+	c := &block.Column{}
+	known := map[string]uint32{}
+	for _, v := range values {
+		if numeric {
+			f, ok := v.Number()
+			if !ok {
+				f = math.NaN()
+			}
+			c.Nums = append(c.Nums, f)
+			continue
+		}
+		code := uint32(0)
+		if !v.IsNull() {
+			enc := string(event.AppendValue(nil, v))
+			if code = known[enc]; code == 0 {
+				c.Dict = append(c.Dict, v)
+				code = uint32(len(c.Dict))
+				known[enc] = code
+			}
+		}
+		c.Codes = append(c.Codes, code)
+	}
+	return c
+}
+
+// Scan hands over the stretches of a partition that have a row that is wanted.
+func (h *History) Scan(ctx context.Context, partition int, w history.Want, fn func(*history.Rows) error) error {
+	for _, s := range h.parts[partition] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !s.wanted(w) {
+			continue
+		}
+		if err := fn(s.give(w)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// People are those with an event on a day.
+func (h *History) People(name string, day int32) (*roaring.Bitmap, error) {
+	if b := h.days[name][day]; b != nil {
+		return b, nil
+	}
+	return roaring.New(), nil
+}
+
+// Days are the days with an event.
+func (h *History) Days(name string) []int32 {
+	var out []int32
+	for d := range h.days[name] {
+		out = append(out, d)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Names are the event names there are.
+func (h *History) Names() []history.NameInfo {
+	var out []history.NameInfo
+	for _, n := range h.infos {
+		out = append(out, *n)
+	}
+	slices.SortFunc(out, func(a, b history.NameInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
