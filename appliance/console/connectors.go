@@ -1,0 +1,117 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+func (c *Console) connectors(r *request) error {
+	return ok(r, map[string]any{"connectors": list(r.publisher.Connectors())})
+}
+
+func (c *Console) checkConnector(r *request) error {
+	if err := known(r, "channel"); err != nil {
+		return err
+	}
+	channel, name := r.URL.Query().Get("channel"), r.PathValue("name")
+	type result struct {
+		OK      bool   `json:"ok"`
+		Problem string `json:"problem,omitempty"`
+	}
+	var out result
+	err := c.change(r, "connector.check", "connector "+clip(name, 64), func() error {
+		err := r.publisher.CheckConnector(r.Context(), channel, name)
+		if err == nil || errors.Is(err, ErrNotFound) {
+			out.OK = err == nil
+			return err
+		}
+		out.Problem = clip(err.Error(), 1000)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return ok(r, out)
+}
+
+func (c *Console) mailbox(r *request) error {
+	if err := known(r, "limit"); err != nil {
+		return err
+	}
+	limit, err := number(r, "limit", 50, 1, 500)
+	if err != nil {
+		return err
+	}
+	if err := c.record(r, "mailbox.read", "", ""); err != nil {
+		return err
+	}
+	mails, err := r.publisher.Mailbox(r.Context(), int(limit))
+	if err != nil {
+		return err
+	}
+	return ok(r, map[string]any{"messages": list(mails)})
+}
+
+// mailPage gives a mail's own HTML, for a frame.
+func (c *Console) mailPage(r *request) error {
+	if err := c.record(r, "mailbox.read", "message "+clip(r.PathValue("id"), 64), ""); err != nil {
+		return err
+	}
+	m, err := r.publisher.Mail(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	h := r.w.Header()
+	h.Set("Content-Security-Policy", mailPolicy)
+	h.Set("X-Frame-Options", "SAMEORIGIN")
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	// Its links open in a window of their own, which the policy lets out.
+	page := append([]byte(`<!doctype html><base target="_blank">`), m.HTML...)
+	if m.HTML == "" {
+		page = append([]byte(`<!doctype html><meta charset="utf-8"><pre>`), escapeHTML(m.Text)...)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	_, _ = r.w.Write(page)
+	return nil
+}
+
+func escapeHTML(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;").Replace(s)
+}
+
+func (c *Console) importEvents(r *request) error   { return c.importLines(r, "events") }
+func (c *Console) importProfiles(r *request) error { return c.importLines(r, "profiles") }
+
+// maxSource bounds the name that an import gives its file.
+const maxSource = 64
+
+func (c *Console) importLines(r *request, kind string) error {
+	if err := known(r, "source", "line"); err != nil {
+		return err
+	}
+	line, err := number(r, "line", 1, 1, 1<<53)
+	if err != nil {
+		return err
+	}
+	source := r.URL.Query().Get("source")
+	if len(source) > maxSource || strings.Trim(source, "0123456789abcdef") != "" {
+		return badValue("source", "at most 64 of 0-9 and a-f")
+	}
+	leave, err := c.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var out Imported
+	err = c.change(r, "import."+kind, "source "+source+" line "+strconv.FormatInt(line, 10), func() error {
+		out, err = r.publisher.Import(r.Context(), kind, Import{Source: source, Line: line, Body: bytes.NewReader(r.body)})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return answer(r.w, http.StatusOK, Imported{Taken: out.Taken, Refused: list(out.Refused)})
+}
