@@ -93,7 +93,7 @@ type TLS struct {
 
 // Publisher is an owner of apps.
 type Publisher struct {
-	Name       string // valid for keyring.Publisher
+	Name       string // valid for keyring's publishers
 	Title      string // default: Name
 	Timezone   string // IANA; default UTC
 	Location   *time.Location

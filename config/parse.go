@@ -30,6 +30,7 @@ type loader struct {
 	secret  []hcl.Range // literal secrets, not to be shown
 	values  []string    // what the functions returned, not to be shown either
 	eval    map[string]*hcl.EvalContext
+	broken  bool // a file could not be read or parsed as a whole
 
 	readSecret func(path string, limit int64) ([]byte, error) // of file and credential
 }
@@ -71,6 +72,15 @@ func (l *loader) warn(code string, n *node, rng hcl.Range, summary, detail strin
 }
 
 func (l *loader) say(s Severity, code string, n *node, rng hcl.Range, summary, detail string, also ...Place) {
+	switch code {
+	case codeUnreadable, codeTooBig, codeSyntax:
+		l.broken = true
+	case codeMissing, codeEmpty, codeNoSuch, codeNoKey, codeTLS:
+		// It may stand in what could not be read.
+		if l.broken {
+			return
+		}
+	}
 	l.found = append(l.found, Diagnostic{
 		Severity: s, Code: code, Summary: summary, Detail: detail,
 		In: n.path(), Place: Place{Range: rng}, Also: also,
@@ -262,7 +272,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 // syntax parses one file. What cannot be parsed is left out of the body.
 func (l *loader) syntax(path string, src []byte) *hclsyntax.Body {
 	if d := scan(path, src); d != nil {
-		l.found = append(l.found, *d)
+		l.found, l.broken = append(l.found, *d), true
 		return nil
 	}
 	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)

@@ -12,11 +12,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/cloisterhq/cloister/appliance/keyring"
 )
 
 // Preflight looks at the machine as a start would: the data directory, the
@@ -69,13 +68,25 @@ func (l *loader) dataDir(a Appliance) {
 	}
 }
 
+// masterKey looks at what keyring.LoadMaster will ask for.
 func (l *loader) masterKey(k Keyring) {
-	_, err := keyring.LoadMaster(k.File)
-	if err == nil || k.Make && errors.Is(err, os.ErrNotExist) {
+	st, err := os.Stat(k.File)
+	if k.Make && errors.Is(err, os.ErrNotExist) {
 		return
 	}
-	l.bad(codeMasterKey, nil, k.Range, err.Error(), "The file holds 64 hexadecimal digits and is readable by the service's user alone (0400).")
+	const detail = "The file holds 64 hexadecimal digits and is readable by the service's user alone (0400)."
+	key, rerr := readBounded(k.File, 1024)
+	switch {
+	case err != nil || rerr != nil:
+		l.bad(codeMasterKey, nil, k.Range, fmt.Sprintf("the master key %s cannot be read: %s", k.File, reason(errors.Join(err, rerr))), detail)
+	case st.Mode().Perm()&0o077 != 0:
+		l.bad(codeMasterKey, nil, k.Range, fmt.Sprintf("the master key %s may be read by others (mode %#o)", k.File, st.Mode().Perm()), detail)
+	case !masterPattern.Match(key):
+		l.bad(codeMasterKey, nil, k.Range, fmt.Sprintf("%s holds no master key", k.File), detail)
+	}
 }
+
+var masterPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}\r?\n?$`)
 
 func (l *loader) certificate(one Listener, now time.Time) {
 	if one.TLS == nil || one.TLS.SelfSigned {

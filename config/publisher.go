@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-
-	"github.com/cloisterhq/cloister/appliance/keyring"
 )
 
 // Bounds of durations, wide enough for everybody: they find slips of the unit.
@@ -46,7 +44,7 @@ func (l *loader) publishers(rs []*reader) []Publisher {
 
 func (l *loader) publisher(r *reader, seen keys) Publisher {
 	p := Publisher{Range: r.n.at()}
-	p.Name, _ = r.name(0, textRule{pattern: publisherPattern, max: keyring.MaxPublisher, form: publisherForm})
+	p.Name, _ = r.name(0, textRule{pattern: publisherPattern, max: 64, form: publisherForm})
 	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Acme Bank"`})
 	p.Timezone, p.Location = timezone(r)
 

@@ -79,11 +79,14 @@ func (r *reader) value(name string, need bool, want string) (v cty.Value, marked
 		return cty.NilVal, false, false
 	}
 	v, marks := v.UnmarkDeep()
-	r.marked[name] = len(marks) > 0
+	if !v.IsWhollyKnown() {
+		return cty.NilVal, false, false // what the parser could not read, and has told
+	}
 	if v.IsNull() {
 		r.l.bad(codeType, r.n, a.Expr.Range(), fmt.Sprintf("%q is null", name), "Remove the line, or set it: "+name+" = "+want)
 		return cty.NilVal, false, false
 	}
+	r.marked[name] = len(marks) > 0
 	return v, len(marks) > 0, true
 }
 

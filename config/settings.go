@@ -122,7 +122,7 @@ func (s *settings) one(r *reader, spec connector.Setting) (any, bool) {
 	}
 	want, text := wanted(spec)
 	v, err := convert.Convert(v, want)
-	if err != nil || !v.IsWhollyKnown() || hasNull(v) {
+	if err != nil || hasNull(v) {
 		r.wrongType(spec.Name, text, sample(spec), r.at(spec.Name))
 		return nil, false
 	}
@@ -260,7 +260,7 @@ func (s *settings) unchecked(n *node) connector.Settings {
 }
 
 func plainValue(v cty.Value) (any, bool) {
-	if v.IsNull() {
+	if v.IsNull() || !v.IsWhollyKnown() {
 		return nil, false
 	}
 	switch t := v.Type(); {
