@@ -240,7 +240,7 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // Connectors is how configuration learns what a plugin allows, and what it
 // says of its settings. The methods are called one after another.
 type Connectors interface {
-	Schema(ctx context.Context, plugin string) (connector.Description, connector.Schema, error)
+	Describe(ctx context.Context, plugin string) (connector.Description, connector.Schema, error)
 	Validate(ctx context.Context, plugin string, s connector.Settings) ([]connector.Problem, error)
 }
 

@@ -84,7 +84,7 @@ func (l *loader) schema(r *reader, plugin string) (connector.Description, connec
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
 	defer cancel()
-	d, schema, err := l.o.Connectors.Schema(ctx, plugin)
+	d, schema, err := l.o.Connectors.Describe(ctx, plugin)
 	if err != nil {
 		r.bad(codePlugin, "plugin", "the plugin "+r.shown("plugin", plugin)+" cannot be used", "It was asked for its settings: "+answer(err)+".")
 		return d, schema, false

@@ -15,7 +15,7 @@ type fakeConnectors struct {
 	validated []connector.Settings
 }
 
-func (f *fakeConnectors) Schema(_ context.Context, plugin string) (connector.Description, connector.Schema, error) {
+func (f *fakeConnectors) Describe(_ context.Context, plugin string) (connector.Description, connector.Schema, error) {
 	switch plugin {
 	case "smtp":
 		return connector.Description{Name: "smtp", Version: "1.0.0", Channels: []string{"email"}}, connector.Schema{
