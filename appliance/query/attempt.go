@@ -283,17 +283,14 @@ func (w *walker) void() bool {
 	return false
 }
 
-// best finds the attempt that counts for a person: the earliest of the
-// deepest. ok is false if there is none.
-func (w *walker) best(hits []hit, s *store) (best attempt, ok bool) {
+// deepest is how many steps a person's deepest attempt served, 0 without one.
+func (w *walker) deepest(hits []hit, s *store) int {
+	depth := 0
 	w.walk(hits, s, func(a *attempt) bool {
-		if !ok || a.depth > best.depth || a.depth == best.depth && a.start < best.start {
-			best, ok = *a, true
-		}
-		// Without hold values attempts come in order: nothing better follows.
-		return a.depth < len(w.fu.steps) || len(w.fu.hold) > 0
+		depth = max(depth, a.depth)
+		return depth < len(w.fu.steps)
 	})
-	return best, ok
+	return depth
 }
 
 // depths are people by how deep they went: reachedBy[k] reached step k+1.
@@ -315,8 +312,8 @@ type depthFinder struct {
 }
 
 func (f *depthFinder) take(hits []hit, s *store) error {
-	if a, ok := f.w.best(hits, s); ok {
-		f.people[a.depth-1] = append(f.people[a.depth-1], hits[0].who)
+	if depth := f.w.deepest(hits, s); depth > 0 {
+		f.people[depth-1] = append(f.people[depth-1], hits[0].who)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 )
@@ -34,7 +35,13 @@ func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval
 	if !within.fromOpen && !within.toOpen {
 		return within, nil
 	}
-	b, err := q.bounds(refs, within, people)
+	var b *bounds
+	var err error
+	if interval >= unitDay && q.byDays(refs) && q.aligned(within) {
+		b, err = q.dayBounds(refs, within, people)
+	} else {
+		b, err = q.rowBounds(refs, within, people)
+	}
 	if err != nil {
 		return within, err
 	}
@@ -60,7 +67,34 @@ func (q *run) close(refs []*ref, within period, people *roaring.Bitmap, interval
 	return within, nil
 }
 
-func (q *run) bounds(refs []*ref, within period, people *roaring.Bitmap) (*bounds, error) {
+// dayBounds finds the first and last day without reading rows.
+func (q *run) dayBounds(refs []*ref, within period, people *roaring.Bitmap) (*bounds, error) {
+	all := &bounds{}
+	for _, r := range refs {
+		var days []civil
+		for _, d := range q.daysOf(r) {
+			if within.has(q.cal.start(d)) {
+				days = append(days, d)
+			}
+		}
+		for range 2 { // from both ends, to the first day that has somebody
+			for _, d := range days {
+				raw, err := q.peopleOn(r, d)
+				if err != nil {
+					return nil, err
+				}
+				if !q.persons(raw, people).IsEmpty() {
+					all.add(q.cal.start(d))
+					break
+				}
+			}
+			slices.Reverse(days)
+		}
+	}
+	return all, nil
+}
+
+func (q *run) rowBounds(refs []*ref, within period, people *roaring.Bitmap) (*bounds, error) {
 	took, err := q.read(&pass{refs: refs, within: within, people: people, single: true}, func() consumer { return &bounds{} })
 	if err != nil {
 		return nil, err

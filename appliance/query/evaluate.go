@@ -213,7 +213,7 @@ func (q *run) collect(p *pass, some *roaring.Bitmap, keep func() func([]hit, *st
 func (q *run) did(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 	p := &pass{refs: []*ref{e.ref}, within: e.when, single: len(e.conds) == 0}
 	if p.single {
-		return q.collect(p, some, nil)
+		return q.anyOccurrence(p, some)
 	}
 	for _, c := range e.conds {
 		if c.measure == measureDistinct {

@@ -31,6 +31,9 @@ type trendPass struct {
 
 // lines reads the rows and gives all lines, those of allowed breakdown values only.
 func (m *trendPass) lines() (lines, error) {
+	if m.fromBitmaps() {
+		return m.bitmapLines()
+	}
 	p := &pass{dims: slices.Clone(m.t.breakdown.dims), within: m.within, people: m.people, single: true}
 	m.dims = len(p.dims)
 	m.starts = make([][]int64, len(m.t.series))

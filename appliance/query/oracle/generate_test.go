@@ -17,7 +17,7 @@ type asking struct {
 func (a *asking) chance(n int) bool { return a.IntN(n) == 0 }
 
 func (a *asking) question() object {
-	q := pick(a.Rand, a.trend, a.trend, a.funnel, a.funnel, a.segment)()
+	q := pick(a.Rand, a.trend, a.trend, a.funnel, a.funnel, a.segment, a.uniques)()
 	if a.chance(6) {
 		q["filter"] = a.filter(1)
 	}
@@ -288,7 +288,7 @@ func (a *asking) segment() object {
 	return q
 }
 
-func (a *asking) dimension(funnel bool) object {
+func (a *asking) dimension() object {
 	d := object{}
 	switch a.IntN(6) {
 	case 0:
@@ -308,11 +308,11 @@ func (a *asking) dimension(funnel bool) object {
 
 func (a *asking) breakdown() any {
 	if a.chance(2) {
-		return a.dimension(false)
+		return a.dimension()
 	}
 	list := []any{}
 	for range 1 + a.IntN(3) {
-		list = append(list, a.dimension(false))
+		list = append(list, a.dimension())
 	}
 	return list
 }
@@ -320,14 +320,6 @@ func (a *asking) breakdown() any {
 func (a *asking) trend() object {
 	q := a.maybePeople(object{"kind": "trend"})
 	a.between(q)
-	if a.chance(3) {
-		// The plain question of uniques, which has a way of its own.
-		delete(q, "timezone")
-		q["from"], q["to"] = a.date(), a.date()
-		if q["from"].(string) > q["to"].(string) {
-			q["from"], q["to"] = q["to"], q["from"]
-		}
-	}
 	interval := pick(a.Rand, "", "day", "day", "week", "month", "quarter", "year", "all", "hour", "minute")
 	if interval == "minute" || interval == "hour" {
 		// Keep the number of buckets small.
@@ -357,6 +349,28 @@ func (a *asking) trend() object {
 	q["series"] = list
 	if a.chance(3) {
 		q["formula"] = a.formula(len(list), 3)
+	}
+	return q
+}
+
+// uniques is a trend that bitmaps can answer.
+func (a *asking) uniques() object {
+	q := a.maybePeople(object{"kind": "trend", "interval": pick(a.Rand, "day", "day", "week", "month", "all")})
+	if a.IntN(4) > 0 {
+		from := a.about()
+		q["from"], q["to"] = from.Format("2006-01-02"), from.AddDate(0, 0, a.IntN(20)).Format("2006-01-02")
+	}
+	list := []any{}
+	for range 1 + a.IntN(3) {
+		s := object{"event": pick[any](a.Rand, "A", "B", "C", nil), "measure": "unique"}
+		if a.chance(2) {
+			s["trailing"] = pick(a.Rand, object{"n": 1 + a.IntN(9), "unit": "day"}, object{"n": 1, "unit": "week"}, object{"n": 1, "unit": "month"})
+		}
+		list = append(list, s)
+	}
+	q["series"] = list
+	if a.chance(4) {
+		q["compare"] = "previous"
 	}
 	return q
 }

@@ -1,0 +1,290 @@
+package query
+
+import (
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// History keeps, for every event name and day of the publisher's, the people
+// who had such an event. Questions that ask for no more than that are answered
+// from these bitmaps: references without a filter, whole days, and the
+// publisher's own zone. What is read here is never less than the rows say,
+// and never more.
+
+// byDays says whether bitmaps know all that the references ask.
+func (q *run) byDays(refs []*ref) bool {
+	if q.cal.loc.String() != q.env.Location.String() {
+		return false
+	}
+	return !slices.ContainsFunc(refs, func(r *ref) bool { return r.filter != nil })
+}
+
+// aligned says whether a range begins and ends with a day; open ends do.
+func (q *run) aligned(p period) bool {
+	return (p.fromOpen || q.cal.start(q.cal.day(p.from)) == p.from) && (p.toOpen || q.cal.start(q.cal.day(p.to)) == p.to)
+}
+
+// regular says whether the days in [from, to) are each one stretch of time. A
+// change of the clock shortly after midnight can bring the day before back.
+func (q *run) regular(from, to civil) bool {
+	at := q.cal.at(q.cal.start(from))
+	for {
+		_, change := at.ZoneBounds()
+		if change.IsZero() || change.UnixMicro() >= q.cal.start(to) {
+			return true
+		}
+		if us := change.UnixMicro(); q.cal.day(us) < q.cal.day(us-1) || q.cal.start(q.cal.day(us)) > us {
+			return false
+		}
+		at = change
+	}
+}
+
+// namesOf are the event names that a reference means.
+func (q *run) namesOf(r *ref) []string {
+	if r.name != "" {
+		return []string{r.name}
+	}
+	var out []string
+	for _, n := range q.env.Data.History.Names() {
+		if !event.Own(n.Name) {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+// daysOf are the days with an event that a reference means, in order.
+func (q *run) daysOf(r *ref) []civil {
+	var out []civil
+	for _, name := range q.namesOf(r) {
+		for _, d := range q.env.Data.History.Days(name) {
+			out = append(out, civil(d))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// peopleOn are the numbers, before merges, with such an event on a day. The
+// bitmap may be shared.
+func (q *run) peopleOn(r *ref, d civil) (*roaring.Bitmap, error) {
+	var all []*roaring.Bitmap
+	for _, name := range q.namesOf(r) {
+		b, err := q.env.Data.History.People(name, int32(d))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return union(all), nil
+}
+
+// union of bitmaps; of one, that one itself.
+func union(all []*roaring.Bitmap) *roaring.Bitmap {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return roaring.FastOr(all...)
+}
+
+// persons turns numbers into people: merged ones into their winners, erased
+// ones into nobody, and only those of limit (nil = everyone). The bitmap may
+// be shared.
+func (q *run) persons(raw, limit *roaring.Bitmap) *roaring.Bitmap {
+	if limit == nil {
+		limit = q.everyone
+	}
+	if raw.AndCardinality(limit) == raw.GetCardinality() {
+		return raw
+	}
+	out := roaring.And(raw, limit)
+	for it := roaring.AndNot(raw, q.everyone).Iterator(); it.HasNext(); {
+		if who := q.who(it.Next()); who != 0 && limit.Contains(who) {
+			out.Add(who)
+		}
+	}
+	return out
+}
+
+// anyOccurrence finds who has an occurrence at all: whole days from bitmaps,
+// what is left of the first and the last day from rows.
+func (q *run) anyOccurrence(p *pass, some *roaring.Bitmap) (*roaring.Bitmap, error) {
+	r := p.refs[0]
+	days := q.daysOf(r)
+	if len(days) == 0 || !q.byDays(p.refs) || !q.regular(days[0], days[len(days)-1]+1) {
+		return q.collect(p, some, nil)
+	}
+	var inner []*roaring.Bitmap
+	out := roaring.New()
+	for _, d := range days {
+		from, to := q.cal.start(d), q.cal.start(d+1)
+		if from >= p.within.to || to <= p.within.from {
+			continue
+		}
+		if p.within.from <= from && to <= p.within.to {
+			b, err := q.peopleOn(r, d)
+			if err != nil {
+				return nil, err
+			}
+			inner = append(inner, b)
+			continue
+		}
+		edge := &pass{refs: p.refs, single: true, within: period{from: max(from, p.within.from), to: min(to, p.within.to)}}
+		found, err := q.collect(edge, some, nil)
+		if err != nil {
+			return nil, err
+		}
+		out.Or(found)
+	}
+	out.Or(q.persons(union(inner), some))
+	return out, nil
+}
+
+// fromBitmaps says whether the whole trend is about uniques of whole days.
+func (m *trendPass) fromBitmaps() bool {
+	q, t := m.q, m.t
+	if m.totals || m.allowed != nil || t.breakdown.any() || t.interval < unitDay || m.cut.len() == 0 || !q.aligned(m.within) {
+		return false
+	}
+	refs := make([]*ref, len(t.series))
+	first := q.cal.day(m.within.from)
+	for i := range t.series {
+		s := &t.series[i]
+		if s.measure != measureUnique {
+			return false
+		}
+		refs[i] = s.ref
+		if s.trailing == nil {
+			continue
+		}
+		for _, end := range m.cut.edges[1:] {
+			start := q.cal.add(end, *s.trailing, -1)
+			if q.cal.start(q.cal.day(start)) != start {
+				return false
+			}
+			first = min(first, q.cal.day(start))
+		}
+	}
+	return q.byDays(refs) && q.regular(first, q.cal.day(m.within.to))
+}
+
+// bitmapLines are the lines of such a trend.
+func (m *trendPass) bitmapLines() (lines, error) {
+	out := make(lines, len(m.t.series))
+	for k := range out {
+		r := m.t.series[k].ref
+		days := m.q.daysOf(r)
+		w, whole := &window{q: m.q, ref: r, days: days}, &window{q: m.q, ref: r, days: days}
+		l := &line{values: make([]float64, m.cut.len())}
+		for b := range l.values {
+			if err := m.q.ctx.Err(); err != nil {
+				return nil, err
+			}
+			from, to := m.cut.edges[b], m.cut.edges[b+1]
+			if span := m.t.series[k].trailing; span != nil {
+				from = m.q.cal.add(to, *span, -1)
+			}
+			raw, err := w.move(m.q.cal.day(from), m.q.cal.day(to))
+			if err != nil {
+				return nil, err
+			}
+			l.values[b] = float64(m.q.persons(raw, m.people).GetCardinality())
+		}
+		raw, err := whole.move(m.q.cal.day(m.within.from), m.q.cal.day(m.within.to))
+		if err != nil {
+			return nil, err
+		}
+		l.total = float64(m.q.persons(raw, m.people).GetCardinality())
+		if err := m.q.reserve(-w.held - whole.held); err != nil {
+			return nil, err
+		}
+		out[k] = map[tuple]*line{{}: l}
+	}
+	return out, nil
+}
+
+// window is the union of the bitmaps of consecutive days, moving on: a queue
+// of two stacks, so that a day is joined about three times whatever the length.
+type window struct {
+	q    *run
+	ref  *ref
+	days []civil // that have events, not in the window yet
+
+	front     []joined // front[i] is the union of the i+1 newest days of the front
+	back      []joined // the days behind them, oldest first
+	backUnion *roaring.Bitmap
+	held      int64
+}
+
+// joined is a day, alone or as the oldest of a union.
+type joined struct {
+	day civil
+	all *roaring.Bitmap
+}
+
+// move gives the people of the days in [from, to), neither of which ever goes
+// back. The bitmap may be shared, and is valid until the next move.
+func (w *window) move(from, to civil) (*roaring.Bitmap, error) {
+	for len(w.days) > 0 && w.days[0] < to {
+		if d := w.days[0]; d >= from {
+			b, err := w.q.peopleOn(w.ref, d)
+			if err != nil {
+				return nil, err
+			}
+			if len(w.back) == 0 {
+				w.backUnion = b
+			} else if len(w.back) == 1 {
+				w.backUnion = roaring.Or(w.backUnion, b)
+			} else {
+				w.backUnion.Or(b)
+			}
+			w.back = append(w.back, joined{d, b})
+		}
+		w.days = w.days[1:]
+	}
+	w.drop(from)
+	if len(w.front) == 0 && len(w.back) > 0 && w.back[0].day < from {
+		if err := w.turn(from); err != nil {
+			return nil, err
+		}
+	}
+	var parts []*roaring.Bitmap
+	if n := len(w.front); n > 0 {
+		parts = append(parts, w.front[n-1].all)
+	}
+	if len(w.back) > 0 {
+		parts = append(parts, w.backUnion)
+	}
+	return union(parts), nil
+}
+
+// drop takes days before from off the front.
+func (w *window) drop(from civil) {
+	for n := len(w.front); n > 0 && w.front[n-1].day < from; n = len(w.front) {
+		w.front = w.front[:n-1]
+	}
+}
+
+// turn makes the back the front.
+func (w *window) turn(from civil) error {
+	var all *roaring.Bitmap
+	for i := len(w.back) - 1; i >= 0 && w.back[i].day >= from; i-- {
+		if all == nil {
+			all = w.back[i].all
+		} else {
+			all = roaring.Or(all, w.back[i].all)
+			n := int64(all.GetSizeInBytes())
+			w.held += n
+			if err := w.q.reserve(n); err != nil {
+				return err
+			}
+		}
+		w.front = append(w.front, joined{w.back[i].day, all})
+	}
+	w.back, w.backUnion = nil, nil
+	return nil
+}
