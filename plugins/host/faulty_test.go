@@ -165,6 +165,7 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 		return []connector.Outcome{{ID: batch[0].ID, Result: connector.Accepted}}, nil
 	case "freeze":
 		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-f.stop
 	case "fail":
 		return nil, errors.New("broken inside\nby a line")
 	case "failsecond":
@@ -172,7 +173,7 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 			return nil, errors.New("the second always fails")
 		}
 	case "bigreply":
-		out := make([]connector.Outcome, 100_000)
+		out := make([]connector.Outcome, 40_000)
 		for i := range out {
 			out[i] = connector.Outcome{ID: fmt.Sprint("made-up-", i), Result: connector.Accepted, Reason: strings.Repeat("x", 150)}
 		}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +59,32 @@ func (r *ration) read(from io.Reader) {
 			return
 		}
 	}
+}
+
+// stream takes what comes in pieces and makes lines of it. It is one
+// goroutine's.
+type stream struct {
+	log  *ration
+	line []byte
+	skip bool // the rest of a line that was too long
+}
+
+// Write implements io.Writer; it never fails, and blocks whoever writes too fast.
+func (s *stream) Write(p []byte) (int, error) {
+	for part := range bytes.Lines(p) {
+		_ = s.log.speed.WaitN(context.Background(), min(len(part), logBurst))
+		whole := part[len(part)-1] == '\n'
+		if !s.skip {
+			s.line = append(s.line, part[:min(len(part), logLine-len(s.line))]...)
+		}
+		if whole || len(s.line) == logLine {
+			if !s.skip {
+				s.log.line(s.line)
+			}
+			s.line, s.skip = s.line[:0], !whole
+		}
+	}
+	return len(p), nil
 }
 
 func (r *ration) line(raw []byte) {

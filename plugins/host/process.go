@@ -47,6 +47,7 @@ type process struct {
 // plugin's, or the instance's, for the log.
 func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sandbox.Policy) (_ *process, err error) {
 	p := &process{h: h, name: name, sum: bin.sum}
+	log := newRation(h.o.Logger.With("connector", name))
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			MagicCookieKey:   connectorpb.CookieKey,
@@ -60,7 +61,7 @@ func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sand
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
 			p.run = &child{
 				h: h, name: name, bin: bin, env: cmd.Env, dir: dir, policy: policy,
-				exited: make(chan struct{}), log: newRation(h.o.Logger.With("connector", name)),
+				exited: make(chan struct{}), log: log,
 			}
 			return p.run, nil
 		},
@@ -68,6 +69,8 @@ func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sand
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
+		SyncStdout:       &stream{log: log}, // what a Go connector prints comes by this way
+		SyncStderr:       &stream{log: log},
 		StartTimeout:     h.o.timing.start,
 		Logger:           hclog.NewNullLogger(), // what is worth saying is said here
 		GRPCDialOptions: []grpc.DialOption{
@@ -138,7 +141,8 @@ func (p *process) startError(err error) error {
 		if own := p.run.failure(); own != nil {
 			return fmt.Errorf("starting connector %q: %w", p.name, own)
 		}
-		if state, ended := p.run.ended(); ended && !p.run.killed() {
+		p.run.await(time.Second)
+		if state, ended := p.run.ended(); ended && (state.Exited() || !p.run.killed()) {
 			return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, exitText(state))
 		}
 	}

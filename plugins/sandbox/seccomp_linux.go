@@ -34,8 +34,9 @@ var denied = []string{
 
 // The action of a call is its errno.
 const (
-	eperm  = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
-	enosys = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS))
+	eperm   = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
+	enosys  = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS))
+	noproto = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.EPROTONOSUPPORT))
 )
 
 // restrictCalls installs the filter. It says false if the kernel has none.
@@ -68,10 +69,20 @@ func restrictCalls(p Policy) (bool, error) {
 			Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: f}},
 		})
 	}
+	// What carries streams beside TCP, which is all that Landlock rules: Go
+	// listens by MPTCP if it can, and falls back.
+	var carriers []seccomp.NameWithConditions
+	for _, proto := range []uint64{unix.IPPROTO_MPTCP, unix.IPPROTO_SCTP, unix.IPPROTO_DCCP} {
+		carriers = append(carriers, seccomp.NameWithConditions{
+			Name:       "socket",
+			Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.Equal, Value: proto}},
+		})
+	}
 	policy := seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{
 			{Action: eperm, Names: names, NamesWithCondtions: conditional},
+			{Action: noproto, NamesWithCondtions: carriers},
 			// Its flags are in memory, where a filter cannot look; told that
 			// it does not exist, everybody falls back to clone.
 			{Action: enosys, Names: []string{"clone3"}},

@@ -1,0 +1,601 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
+)
+
+// Programs that are no connectors, or not ours: each is refused in a bounded
+// time, leaves no process, and the error says what it did.
+func TestRefusedAtStart(t *testing.T) {
+	for _, c := range []struct{ plugin, says string }{
+		{"exit0", "ended with exit code 0 before it answered"},
+		{"exit3", "ended with exit code 3 before it answered"},
+		{"silent", "timeout while waiting for plugin to start"},
+		{"garbage", "Unrecognized remote plugin message: hello"},
+		{"longline", "Unrecognized remote plugin message"},
+		{"magic", "incompatible core API version"},
+		{"oldprotocol", "incompatible API version"},
+		{"netrpc", "its socket"},
+		{"tcp", "other means than a unix socket"},
+		{"elsewhere", "outside its own folder"},
+		{"nocert", "did not answer"},
+		{"slowdescribe", "asked what it is: it did not answer in time"},
+		{"noname", "no name"},
+	} {
+		t.Run(c.plugin, func(t *testing.T) {
+			tm := quick()
+			if c.plugin == "silent" {
+				tm.start = time.Second
+			}
+			r := newRig(t, Options{timing: tm}, c.plugin)
+			began := time.Now()
+			_, err := r.Start(t.Context(), instance(c.plugin))
+			if err == nil || !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want ErrBroken saying %q", err, c.says)
+			}
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if len(err.Error()) > 2000 || strings.ContainsAny(err.Error(), "\n\r") {
+				t.Errorf("the error is not fit for a log: %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func TestRejectedSettings(t *testing.T) {
+	r := newRig(t, Options{}, "picky", "unconfigurable", "slowconfigure", "good")
+	_, err := r.Start(t.Context(), instance("picky"))
+	var rejected *Rejected
+	if !errors.As(err, &rejected) || len(rejected.Problems) != 2 || rejected.Problems[1].Path[1] != "mode" {
+		t.Errorf("got %v", err)
+	}
+	problems, err := r.Validate(t.Context(), "picky", connector.Settings{})
+	if err != nil || len(problems) != 2 || problems[0].Severity != connector.SeverityWarning {
+		t.Errorf("Validate: %v, %v", problems, err)
+	}
+	for plugin, says := range map[string]string{"unconfigurable": "cannot be configured", "slowconfigure": "did not answer in time"} {
+		if _, err := r.Start(t.Context(), instance(plugin)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v", plugin, err)
+		}
+	}
+	// Folders are the host's to check.
+	self, _ := os.Executable()
+	r.o.Protect = []string{"/etc/ssl/private"}
+	for dir, says := range map[string]string{"here": "absolute", "/": "absolute", self: "is a file", "/etc": "appliance's own", "/etc/ssl/private/x": "appliance's own"} {
+		i := instance("good")
+		i.Settings = connector.Settings{"dir": dir}
+		if _, err := r.Start(t.Context(), i); !errors.As(err, &rejected) || !strings.Contains(err.Error(), says) {
+			t.Errorf("folder %s: got %v", dir, err)
+		}
+		if problems, err := r.Validate(t.Context(), "good", i.Settings); err != nil || len(problems) != 1 {
+			t.Errorf("folder %s: Validate: %v, %v", dir, problems, err)
+		}
+	}
+}
+
+func TestSettingsArriveAsWritten(t *testing.T) {
+	r := newRig(t, Options{}, "echo")
+	i := instance("echo")
+	i.Settings = connector.Settings{
+		"secret": "hush", "limit": 3.5, "again": []string{"a", "b"}, "labels": map[string]string{"k": "v"}, "wait": "1m0s",
+		"tls": connector.Settings{"verify": false},
+	}
+	if _, err := r.Start(t.Context(), i); err != nil {
+		t.Error(err)
+	}
+	i.Settings["unknown"] = "x"
+	if _, err := r.Start(t.Context(), i); err == nil || !strings.Contains(err.Error(), "not in the schema") {
+		t.Errorf("an unknown setting: %v", err)
+	}
+	if strings.Contains(r.log.String(), "hush") {
+		t.Error("a secret is in the log")
+	}
+}
+
+// A process that dies, in any way, while it sends: the batch is unknown, what
+// follows is not handed over, and another process comes.
+func TestDiesWhileSending(t *testing.T) {
+	for _, plugin := range []string{"crash", "panic"} {
+		t.Run(plugin, func(t *testing.T) {
+			r := newRig(t, Options{}, plugin)
+			c := r.start(t, plugin)
+			pid := c.Status().PID
+			outs, err := c.Send(short(t), messages(25))
+			if err != nil {
+				t.Fatalf("got %v", err)
+			}
+			for i, o := range outs {
+				want := connector.Again
+				if i < 10 {
+					want = connector.Unknown
+				}
+				if o.Result != want {
+					t.Errorf("message %d: %s, want %s", i, o.Result, want)
+				}
+			}
+			took := eventually(t, "another process", 5*time.Second, func() bool {
+				s := c.Status()
+				return s.State == Running && s.PID != pid && s.Restarts == 1
+			})
+			t.Logf("another process after %s", took)
+			eventually(t, "the problem cleared", time.Second, func() bool { return !r.problem("connector.down") })
+			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+				t.Errorf("the old process: %v", err)
+			}
+			// A batch that fits one call is unknown as a whole.
+			var unsent *NotSent
+			if _, err := c.Send(short(t), messages(3)); err == nil || errors.As(err, &unsent) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestNotRunningIsNotSent(t *testing.T) {
+	tm := quick()
+	tm.backoff, tm.max = time.Hour, time.Hour
+	r := newRig(t, Options{timing: tm}, "dieslater")
+	c := r.start(t, "dieslater")
+	eventually(t, "restarting", 5*time.Second, func() bool { return c.Status().State == Restarting })
+	var unsent *NotSent
+	_, err := c.Send(short(t), messages(3))
+	if !errors.As(err, &unsent) || !errors.Is(err, ErrNotRunning) || !strings.Contains(err.Error(), "exit code 1") {
+		t.Errorf("got %v", err)
+	}
+	if s := c.Status(); s.Sent.Again != 3 || s.PID != 0 || !strings.Contains(s.Error, "exit code 1") {
+		t.Errorf("status %+v", s)
+	}
+	if !r.problem("connector.down") {
+		t.Error("no problem on the board")
+	}
+}
+
+// A process that is frozen or hangs is replaced.
+func TestHangs(t *testing.T) {
+	t.Run("frozen while idle", func(t *testing.T) {
+		r := newRig(t, Options{}, "good")
+		c := r.start(t, "good")
+		pid := c.Status().PID
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		took := eventually(t, "another process", 10*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
+		t.Logf("replaced after %s with pings every %s of at most %s", took, r.o.timing.pingEvery, r.o.timing.ping)
+		if _, err := c.Send(short(t), messages(1)); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, plugin := range []string{"hang", "freeze"} {
+		t.Run(plugin, func(t *testing.T) {
+			r := newRig(t, Options{}, plugin)
+			c := r.start(t, plugin)
+			pid := c.Status().PID
+			began := time.Now()
+			var unsent *NotSent
+			_, err := c.Send(short(t), messages(1))
+			if err == nil || errors.As(err, &unsent) {
+				t.Errorf("got %v", err)
+			}
+			eventually(t, "another process", 10*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
+			t.Logf("replaced after %s with calls of at most %s", time.Since(began), r.o.timing.send)
+			if c.Status().Sent.Unknown != 1 {
+				t.Errorf("status %+v", c.Status())
+			}
+		})
+	}
+	t.Run("an impatient caller is no hang", func(t *testing.T) {
+		r := newRig(t, Options{}, "hang")
+		c := r.start(t, "hang")
+		pid := c.Status().PID
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		if _, err := c.Send(ctx, messages(1)); status.Code(errors.Unwrap(err)) != codes.Canceled {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+		if s := c.Status(); s.PID != pid || s.Restarts != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+	t.Run("slow answers arrive", func(t *testing.T) {
+		r := newRig(t, Options{}, "slow")
+		c := r.start(t, "slow")
+		outs, err := c.Send(short(t), messages(2))
+		if err != nil || outs[0].Result != connector.Accepted || outs[1].Result != connector.Unknown {
+			t.Errorf("got %+v, %v", outs, err)
+		}
+		if c.Status().Restarts != 0 {
+			t.Error("replaced although it answered")
+		}
+	})
+}
+
+func TestQuarantine(t *testing.T) {
+	r := newRig(t, Options{}, "dieslater")
+	c := r.start(t, "dieslater")
+	eventually(t, "quarantined", 20*time.Second, func() bool { return c.Status().State == Quarantined })
+	if n := c.Status().Restarts; n != 4 {
+		t.Errorf("%d restarts before it, want 4", n)
+	}
+	if !r.problem("connector.quarantined") || r.problem("connector.down") {
+		t.Errorf("problems %+v", r.board.Problems())
+	}
+	// Checking starts it once more, and it falls again.
+	if err := c.Check(short(t)); err != nil {
+		t.Logf("check: %v", err)
+	}
+	eventually(t, "quarantined again", 5*time.Second, func() bool { s := c.Status(); return s.State == Quarantined && s.Restarts == 5 })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if p := r.board.Problems(); len(p) != 0 {
+		t.Errorf("problems left: %+v", p)
+	}
+}
+
+func TestStartLater(t *testing.T) {
+	r := newRig(t, Options{})
+	c, err := r.StartLater(instance("good"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a complaint", time.Second, func() bool { return strings.Contains(c.Status().Error, "no such connector") })
+	install(t, r.dir, "good")
+	eventually(t, "running", 5*time.Second, func() bool { return c.Status().State == Running })
+	if _, err := c.Send(short(t), messages(1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnreachableProvider(t *testing.T) {
+	r := newRig(t, Options{}, "unreachable")
+	c := r.start(t, "unreachable")
+	eventually(t, "a problem", time.Second, func() bool { return r.problem("connector.unreachable") })
+	if err := c.Check(short(t)); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Send(short(t), messages(1)); err != nil {
+		t.Error(err)
+	}
+	if c.Status().State != Running {
+		t.Errorf("status %+v", c.Status())
+	}
+}
+
+// What a connector answers beyond its own messages does not count.
+func TestAnswers(t *testing.T) {
+	r := newRig(t, Options{}, "liar", "bigreply", "fail", "failsecond")
+	outs, err := r.start(t, "liar").Send(short(t), messages(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []connector.Outcome{
+		{ID: "m0", Result: connector.Unknown},
+		{ID: "m1", Result: connector.Again, RetryAfter: 24 * time.Hour},
+		{ID: "m2", Result: connector.Refused, Class: connector.ClassOther},
+		{ID: "m3", Result: connector.Unknown},
+	}
+	for i, o := range outs {
+		if o.ID != want[i].ID || o.Result != want[i].Result || o.Class != want[i].Class || o.RetryAfter != want[i].RetryAfter {
+			t.Errorf("outcome %d: %+v, want %+v", i, o, want[i])
+		}
+		if len(o.Reason) > 200 || strings.Contains(o.Reason, "\n") {
+			t.Errorf("outcome %d: reason %q", i, o.Reason)
+		}
+	}
+	if _, err := r.start(t, "bigreply").Send(short(t), messages(1)); status.Code(errors.Unwrap(err)) != codes.ResourceExhausted && status.Code(errors.Unwrap(err)) != codes.Unknown {
+		t.Errorf("a reply of 7 MB: %v", err)
+	}
+	if _, err := r.start(t, "fail").Send(short(t), messages(1)); err == nil || !strings.Contains(err.Error(), "broken inside by a line") {
+		t.Errorf("got %v", err)
+	}
+	outs, err = r.start(t, "failsecond").Send(short(t), messages(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outs {
+		want := []connector.Result{connector.Accepted, connector.Unknown, connector.Again}[i/10]
+		if o.Result != want {
+			t.Errorf("message %d: %s, want %s", i, o.Result, want)
+		}
+	}
+}
+
+func TestLargeMessages(t *testing.T) {
+	r := newRig(t, Options{}, "good")
+	c := r.start(t, "good")
+	batch := messages(6)
+	for i := range batch {
+		batch[i].Text = strings.Repeat("x", 1<<20)
+	}
+	batch[2].Text = strings.Repeat("x", 5<<20)
+	outs, err := c.Send(short(t), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outs {
+		want := connector.Accepted
+		if i == 2 {
+			want = connector.Refused
+		}
+		if o.Result != want {
+			t.Errorf("message %d: %+v", i, o)
+		}
+	}
+}
+
+func TestRate(t *testing.T) {
+	r := newRig(t, Options{}, "good")
+	i := instance("good")
+	i.Rate = 20
+	c, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := c.Send(short(t), messages(40)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 900*time.Millisecond || took > 4*time.Second {
+		t.Errorf("40 messages at 20/s, of which 20 at once, took %s", took)
+	}
+	// What the rate does not let through in time was not sent.
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	outs, err := c.Send(ctx, messages(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, o := range outs {
+		if o.Result == connector.Accepted {
+			n++
+		} else if o.Result != connector.Again {
+			t.Errorf("got %+v", o)
+		}
+	}
+	if n < 5 || n > 40 {
+		t.Errorf("%d went out", n)
+	}
+}
+
+// A flood costs the log and the appliance a bounded amount.
+func TestFloods(t *testing.T) {
+	for _, plugin := range []string{"flood", "floodstdout"} {
+		t.Run(plugin, func(t *testing.T) {
+			r := newRig(t, Options{}, plugin)
+			c := r.start(t, plugin)
+			var before, after syscall.Rusage
+			syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			time.Sleep(2 * time.Second)
+			syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+			if _, err := c.Send(short(t), messages(10)); err != nil {
+				t.Error(err)
+			}
+			cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+			t.Logf("2 s of flood: %d bytes of log, %s of the host's processor", r.log.bytes(), cpu)
+			if r.log.bytes() > 256<<10 {
+				t.Errorf("%d bytes of log", r.log.bytes())
+			}
+			if c.Status().Restarts != 0 {
+				t.Error("replaced")
+			}
+		})
+	}
+}
+
+func TestLog(t *testing.T) {
+	r := newRig(t, Options{}, "jsonlog")
+	r.start(t, "jsonlog")
+	eventually(t, "its lines in the log", time.Second, func() bool {
+		s := r.log.String()
+		return strings.Contains(s, `level=ERROR msg=another connector=acme/email/main`) && strings.Contains(s, `a line of mine`)
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	r := newRig(t, Options{}, "memory")
+	c := r.start(t, "memory")
+	pid := c.Status().PID
+	eventually(t, "its end", 30*time.Second, func() bool { return c.Status().PID != pid })
+	if s := c.Status(); !strings.Contains(s.Error+r.log.String(), "ended") {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Programs that somebody else could have put there, or that are not the ones
+// that were meant.
+func TestTampering(t *testing.T) {
+	sum := func(t *testing.T, r *rig) string {
+		c := r.start(t, "good")
+		defer c.Close()
+		return c.Status().SHA256
+	}
+	for _, tc := range []struct {
+		name string
+		do   func(t *testing.T, r *rig, i *Instance, path string)
+		want error
+	}{
+		{"another checksum", func(t *testing.T, r *rig, i *Instance, path string) {
+			i.SHA256 = strings.Repeat("0", 64)
+		}, ErrChecksum},
+		{"one byte changed", func(t *testing.T, r *rig, i *Instance, path string) {
+			i.SHA256 = sum(t, r)
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw[len(raw)-1] ^= 1
+			os.Remove(path)
+			if err := os.WriteFile(path, raw, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrChecksum},
+		{"link to elsewhere", func(t *testing.T, r *rig, i *Instance, path string) {
+			os.Rename(path, path+"x")
+			os.Symlink(path+"x", path)
+		}, ErrUnsafe},
+		{"file writable for all", func(t *testing.T, r *rig, i *Instance, path string) {
+			copied(t, path)
+			os.Chmod(path, 0o757)
+		}, ErrUnsafe},
+		{"file writable for the group", func(t *testing.T, r *rig, i *Instance, path string) {
+			copied(t, path)
+			os.Chmod(path, 0o775)
+		}, ErrUnsafe},
+		{"folder writable for all", func(t *testing.T, r *rig, i *Instance, path string) {
+			os.Chmod(filepath.Dir(path), 0o777)
+		}, ErrUnsafe},
+		{"pipe", func(t *testing.T, r *rig, i *Instance, path string) {
+			os.Remove(path)
+			syscall.Mkfifo(path, 0o755)
+		}, ErrUnsafe},
+		{"somebody else's file", func(t *testing.T, r *rig, i *Instance, path string) {
+			if os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			copied(t, path)
+			os.Chown(path, 65534, 65534)
+		}, ErrUnsafe},
+		{"a path as a name", func(t *testing.T, r *rig, i *Instance, path string) {
+			i.Plugin = "../" + filepath.Base(filepath.Dir(path)) + "/good"
+		}, ErrNotFound},
+		{"not executable", func(t *testing.T, r *rig, i *Instance, path string) {
+			copied(t, path)
+			os.Chmod(path, 0o600)
+		}, ErrBroken},
+		{"not a program", func(t *testing.T, r *rig, i *Instance, path string) {
+			os.Remove(path)
+			os.WriteFile(path, []byte("hello"), 0o755)
+		}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, Options{}, "good")
+			i := instance("good")
+			tc.do(t, r, &i, filepath.Join(r.dir, "good"))
+			_, err := r.Start(t.Context(), i)
+			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			audited := errors.Is(tc.want, ErrChecksum) || errors.Is(tc.want, ErrUnsafe)
+			if got := r.audited(); (len(got) == 1) != audited {
+				t.Errorf("audited %+v", got)
+			}
+		})
+	}
+	t.Run("exchanged while it runs", func(t *testing.T) {
+		r := newRig(t, Options{}, "good", "crash")
+		i := instance("good")
+		i.SHA256 = sum(t, r)
+		c, err := r.Start(t.Context(), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(r.dir, "good")
+		copied(t, path)
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString("more")
+		f.Close()
+		syscall.Kill(c.Status().PID, syscall.SIGKILL)
+		eventually(t, "quarantine", 10*time.Second, func() bool { return c.Status().State == Quarantined })
+		if s := c.Status(); !strings.Contains(s.Error, "checksum") || len(r.audited()) == 0 {
+			t.Errorf("status %+v, audited %v", s, r.audited())
+		}
+	})
+}
+
+// copied makes path a file of its own.
+func copied(t *testing.T, path string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		os.Remove(path)
+		err = os.WriteFile(path, raw, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The file is written to between verifying and executing.
+func TestChangedWhileStarting(t *testing.T) {
+	r := newRig(t, Options{}, "good")
+	copied(t, filepath.Join(r.dir, "good"))
+	bin, err := r.open("good", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bin.Close()
+	f, err := os.OpenFile(bin.path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString("more")
+	f.Close()
+	if _, err := r.describe(t.Context(), bin); !errors.Is(err, ErrChecksum) {
+		t.Errorf("got %v", err)
+	}
+	if len(r.audited()) != 1 {
+		t.Errorf("audited %v", r.audited())
+	}
+}
+
+func TestDrain(t *testing.T) {
+	r := newRig(t, Options{}, "drainnote", "undrainable", "hang")
+	dir := filepath.Join(t.TempDir(), "box")
+	i := instance("drainnote")
+	i.Settings = connector.Settings{"dir": dir}
+	c, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Drain(short(t)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "drained")); err != nil {
+		t.Error("it was not asked to drain:", err)
+	}
+	if err := c.Drain(short(t)); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	began := time.Now()
+	if err := r.start(t, "undrainable").Drain(short(t)); err == nil {
+		t.Error("no error from one that hangs")
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("draining one that hangs took %s", took)
+	}
+	// A drain that is cut off ends what is being sent.
+	c = r.start(t, "hang")
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Send(context.Background(), messages(1))
+		sent <- err
+	}()
+	eventually(t, "a batch inside", time.Second, func() bool { return len(c.slots) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := c.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	var unsent *NotSent
+	if err := <-sent; err == nil || errors.As(err, &unsent) {
+		t.Errorf("the batch that was cut off: %v", err)
+	}
+}
