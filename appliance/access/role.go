@@ -38,26 +38,6 @@ func (g Grants) On(publisher string) Role {
 // Admin says whether they are those of an admin of the whole appliance.
 func (g Grants) Admin() bool { return g[Everywhere] == Admin }
 
-// Within says whether nobody with the grants other would gain anything from
-// g: what somebody hands on must be within what they have.
-func (g Grants) Within(other Grants) bool {
-	for publisher, r := range g {
-		if had := other.On(publisher); had != r && had != Admin {
-			return false
-		}
-		if publisher != Everywhere {
-			continue
-		}
-		// Everywhere includes the publishers on which other has its own entry.
-		for p, had := range other {
-			if g.On(p) != had && had != Admin {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func (g Grants) check() error {
 	if len(g) == 0 {
 		return &Bad{"roles", `at least one role is needed, as in {"acme": "analyst"}; "*" is every publisher`}

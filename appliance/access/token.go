@@ -30,7 +30,7 @@ type token struct {
 
 // CreateToken makes a token that lives for life, at most MaxTokenLife. The
 // secret is not kept: this is the only time that it is seen. Whether by may
-// hand on these grants is the caller's to check (Grants.Within).
+// hand on these grants is the caller's to check.
 func (a *Access) CreateToken(name string, g Grants, life time.Duration, by string) (secret string, t Token, err error) {
 	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", Token{}, &Bad{"name", "a name has 1 to 64 bytes that can be printed"}

@@ -15,6 +15,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
@@ -90,7 +91,9 @@ func problemOf(err error) *problem {
 		return notFound()
 	case is(context.DeadlineExceeded):
 		return &problem{status: http.StatusGatewayTimeout, Code: "timeout", Message: "it took longer than it may"}
-	case is(ErrUnavailable), is(audit.ErrClosed), is(kv.ErrFull), is(kv.ErrStopped), is(kv.ErrClosed), is(context.Canceled):
+	case is(journal.ErrOverloaded):
+		return &problem{status: http.StatusServiceUnavailable, Code: "busy", Message: "more arrives than can be written", after: time.Second}
+	case is(ErrUnavailable), is(audit.ErrClosed), is(journal.ErrFull), is(journal.ErrUnavailable), is(journal.ErrClosed), is(kv.ErrFull), is(kv.ErrStopped), is(kv.ErrClosed), is(context.Canceled):
 		return &problem{status: http.StatusServiceUnavailable, Code: "unavailable", Message: "not now; the health page says why", after: 5 * time.Second}
 	}
 	return &problem{status: http.StatusInternalServerError, Code: "internal", Message: "something failed; the appliance's log says what"}
