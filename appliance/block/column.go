@@ -14,7 +14,8 @@ type Column struct {
 	// Codes has one entry a row: 0 = missing, else the value is Dict[code-1].
 	// It is nil where Nums is set.
 	Codes []uint32
-	// Dict holds the distinct values that Codes refer to, in no order.
+	// Dict holds the values that Codes refer to, in no order. A value may
+	// stand in it more than once where nearly every row has one of its own.
 	Dict []event.Value
 	// Nums has one number a row, NaN = missing. Only a column whose values are
 	// all numbers that a float64 holds exactly is kept like this.
@@ -37,3 +38,23 @@ func (c *Column) Value(row int) event.Value {
 	}
 	return event.Value{}
 }
+
+// Slice is the column of rows from to to; it shares what it can.
+func (c *Column) Slice(from, to int) *Column {
+	if c.Nums != nil {
+		return &Column{Nums: c.Nums[from:to:to]}
+	}
+	return &Column{Codes: c.Codes[from:to:to], Dict: c.Dict}
+}
+
+// Bytes is about what c takes in memory, its dictionary's texts included.
+func (c *Column) Bytes() int64 {
+	n := int64(len(c.Codes))*4 + int64(len(c.Nums))*8
+	for i := range c.Dict {
+		n += valueSize + int64(len(c.Dict[i].Text())) + 32*int64(len(c.Dict[i].List())+len(c.Dict[i].Object()))
+	}
+	return n
+}
+
+// valueSize is that of an event.Value.
+const valueSize = 80

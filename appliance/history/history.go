@@ -8,11 +8,13 @@
 package history
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -113,10 +115,13 @@ type Row struct {
 // History is what happened at one publisher. Append and Committed belong to
 // one goroutine, the applier's; everything else may be called from any.
 type History struct {
-	db      *kv.DB
-	shelves *kv.Shelves
-	keys    Sealer
-	o       Options
+	db       *kv.DB
+	shelves  *kv.Shelves
+	keys     Sealer
+	o        Options
+	cache    *cache
+	maxPacks uint32 // packed values that one transaction can surely remove
+	lastID   atomic.Uint64
 
 	// The applier's own.
 	words    vocabulary
@@ -125,10 +130,17 @@ type History struct {
 	pack     packer
 	appended bool
 
-	mu     sync.Mutex
-	heads  []*head // all but the newest wait to be frozen, oldest first
-	view   *view   // what the next Snapshot sees
-	closed bool
+	busy   sync.Mutex // held by who writes shelves or changes the list
+	counts counts     // under busy
+	stop   context.CancelFunc
+	worker sync.WaitGroup
+
+	mu      sync.Mutex
+	changed *sync.Cond   // heads, old or closed changed
+	heads   []*head      // all but the newest wait to be frozen, oldest first
+	view    *view        // what the next Snapshot sees
+	old     []*blockList // lists before view's that snapshots still hold
+	closed  bool
 }
 
 // Open opens the history that lies in db and shelves, which stay the caller's
@@ -137,27 +149,46 @@ type History struct {
 func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
 	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults()}
 	h.cal = newCalendar(h.o.Location)
+	h.cache = newCache(h.o.CacheBytes)
+	h.changed = sync.NewCond(&h.mu)
+	_, keysAtOnce := db.Limits()
+	h.maxPacks = uint32(keysAtOnce / 2)
 	if err := db.View(h.load); err != nil {
 		return nil, fmt.Errorf("opening history: %w", err)
 	}
-	h.publish()
+	if err := h.sweep(); err != nil {
+		return nil, fmt.Errorf("opening history: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	h.worker.Go(func() { h.work(ctx) })
 	return h, nil
 }
 
-// load reads the vocabulary and the packed rows.
+// load reads the vocabulary, the list and the packed rows.
 func (h *History) load(t *kv.Txn) error {
 	if err := h.words.load(t, h.keys); err != nil {
+		return err
+	}
+	list, err := h.loadList(t)
+	if err != nil {
 		return err
 	}
 	if err := h.loadHeads(t); err != nil {
 		return err
 	}
+	h.view = &view{version: 1, list: list}
+	for _, hd := range h.heads {
+		h.view.heads = append(h.view.heads, hd.view())
+	}
+	h.publish()
 	return nil
 }
 
 // Append adds rows, in their order of arrival, to the applier's transaction.
 // They become visible with Committed. If the transaction fails the history
-// must be closed and opened again.
+// must be closed and opened again. Beside the rows themselves it writes only
+// names and keys that are new; the caller bounds its transaction by kv.Limits.
 func (h *History) Append(t *kv.Txn, rows []Row) error {
 	h.mu.Lock()
 	closed := h.closed
@@ -188,37 +219,65 @@ func (h *History) Committed() {
 	}
 	h.appended = false
 	h.publish()
+	if h.due(h.head) {
+		h.turn()
+	}
 }
 
-// publish makes a view of what there is.
+// publish counts the head's new rows in.
 func (h *History) publish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	v := &view{version: 1, names: slices.Clip(h.words.names.list), keys: slices.Clip(h.words.keys.list)}
-	if h.view != nil {
-		v.version = h.view.version + 1
+	v := *h.view
+	v.version++
+	v.names, v.keys = slices.Clip(h.words.names.list), slices.Clip(h.words.keys.list)
+	if v.codes == nil || len(v.names) > len(v.codes.names) || len(v.keys) > len(v.codes.keys) {
+		v.codes = newCodes(v.names, v.keys)
 	}
-	for i, hd := range h.heads {
-		if i < len(h.heads)-1 && h.view != nil && i < len(h.view.heads) && h.view.heads[i].head == hd {
-			v.heads = append(v.heads, h.view.heads[i])
-			continue
-		}
-		v.heads = append(v.heads, hd.view())
+	v.heads = slices.Clone(v.heads)
+	v.heads[len(v.heads)-1] = h.head.view()
+	h.view = &v
+}
+
+// turn begins a new head, so that the worker can freeze the one before, and
+// waits until not too many wait for that.
+func (h *History) turn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.head = newHead(h.head.gen+1, h.o.Now())
+	h.heads = append(h.heads, h.head)
+	v := *h.view
+	v.heads = append(slices.Clone(v.heads), h.head.view())
+	h.view = &v
+	h.changed.Broadcast()
+	for len(h.heads) > 1+maxWaiting && !h.closed {
+		h.changed.Wait()
 	}
-	h.view = v
+}
+
+// namesNow is the vocabulary's names as of the last Committed.
+func (h *History) namesNow() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.view.names
 }
 
 // Snapshot is the history as of the last Committed. Release it.
 func (h *History) Snapshot() *Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.view.list.refs++
 	return &Snapshot{h: h, v: h.view}
 }
 
 // Close stops and waits for the worker. Snapshots are of no use afterwards.
+// Closing twice is harmless.
 func (h *History) Close() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.closed = true
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	h.stop()
+	h.worker.Wait()
 	return nil
 }

@@ -251,6 +251,9 @@ func (h *History) loadHeads(t *kv.Txn) error {
 			return fmt.Errorf("%w: a key of packed rows of %d bytes", ErrDamaged, len(key))
 		}
 		gen, pack := binary.BigEndian.Uint64(key[1:]), binary.BigEndian.Uint32(key[9:])
+		if gen <= h.counts.frozen {
+			return fmt.Errorf("%w: packed rows of generation %d, which was frozen", ErrDamaged, gen)
+		}
 		if len(h.heads) == 0 || h.heads[len(h.heads)-1].gen != gen {
 			h.heads = append(h.heads, newHead(gen, h.o.Now()))
 		}
@@ -274,7 +277,7 @@ func (h *History) loadHeads(t *kv.Txn) error {
 		return err
 	}
 	if len(h.heads) == 0 {
-		h.heads = append(h.heads, newHead(1, h.o.Now()))
+		h.heads = append(h.heads, newHead(h.counts.frozen+1, h.o.Now()))
 	}
 	h.head = h.heads[len(h.heads)-1]
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -28,18 +29,47 @@ type NameInfo struct {
 
 // Snapshot is a history that does not change. It is safe for concurrent use.
 type Snapshot struct {
-	h *History
-	v *view
+	h        *History
+	v        *view
+	released atomic.Bool
 }
 
 // Release lets go of the snapshot and of all that was read through it.
-func (s *Snapshot) Release() {}
+// Releasing twice is harmless.
+func (s *Snapshot) Release() {
+	if s.released.Swap(true) {
+		return
+	}
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	s.v.list.refs--
+	s.h.retire()
+}
 
 // Scan calls fn for each stretch of the partition's rows that can match,
 // oldest generation first. An error of fn ends it and is returned as it is.
 func (s *Snapshot) Scan(ctx context.Context, partition int, w Want, fn func(*Rows) error) error {
 	if w.From == 0 && w.To == 0 {
 		w.From, w.To = math.MinInt64, math.MaxInt64
+	}
+	cal := newCalendar(s.h.o.Location)
+	for _, p := range s.v.list.places[partition] {
+		if p.slice.Last < w.From || p.slice.First >= w.To || !p.block.hasAny(w.Names) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := s.blockRows(p, w, cal)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			continue
+		}
+		if err := fn(r); err != nil {
+			return err
+		}
 	}
 	for i := range s.v.heads {
 		hv := &s.v.heads[i]
@@ -56,6 +86,61 @@ func (s *Snapshot) Scan(ctx context.Context, partition int, w Want, fn func(*Row
 	return nil
 }
 
+// blockRows are a partition's rows in a block on the days that are wanted; nil
+// if there are none.
+func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
+	people, err := s.h.people(p.block)
+	if err != nil {
+		return nil, err
+	}
+	from, to := p.from, p.from+p.slice.Rows
+	oneDay := p.slice.FirstDay == p.slice.LastDay
+	if !oneDay && (p.slice.First < w.From || p.slice.Last >= w.To) {
+		first, last := p.slice.FirstDay, p.slice.LastDay
+		if p.slice.First < w.From {
+			first = cal.of(w.From)
+		}
+		if p.slice.Last >= w.To {
+			last = cal.of(w.To - 1)
+		}
+		from, to, oneDay = people.Between(from, to, first, last)
+		if from == to {
+			return nil, nil
+		}
+	}
+	times, err := s.h.times(p.block, people)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.h.events(p.block)
+	if err != nil {
+		return nil, err
+	}
+	ties, err := s.h.ties(p.block)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rows{
+		Partition: p.slice.Partition, Generation: p.block.info.Generation, Sorted: oneDay,
+		Persons: people.Persons[from:to:to], Times: times[from:to:to], Names: p.block.names, Events: events[from:to:to],
+	}
+	if ties != nil {
+		r.Ties = ties[from:to:to]
+	}
+	r.column = func(key string) (*block.Column, error) {
+		code, ok := s.v.codes.keys[key]
+		if !ok {
+			return nil, nil
+		}
+		c, err := s.h.property(p.block, code)
+		if c == nil || err != nil {
+			return nil, err
+		}
+		return c.Slice(from, to), nil
+	}
+	return r, nil
+}
+
 // headRows are a partition's rows in a head.
 func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
 	r := &Rows{Partition: partition, Generation: hv.head.gen, Names: s.v.names}
@@ -64,8 +149,8 @@ func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
 	r.column = func(key string) (*block.Column, error) {
 		col, ok := columns[key]
 		if !ok {
-			if code := slices.Index(s.v.keys, key); code >= 0 {
-				col = hv.head.column(partition, code, len(r.Persons))
+			if code, ok := s.v.codes.keys[key]; ok {
+				col = hv.head.column(partition, int(code), len(r.Persons))
 			}
 			columns[key] = col
 		}
@@ -77,26 +162,53 @@ func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
 // People gives the numbers of the people with that event on that day of the
 // publisher's. The bitmap is shared: it must not be changed.
 func (s *Snapshot) People(name string, day int32) (*roaring.Bitmap, error) {
-	code := slices.Index(s.v.names, name)
-	out := roaring.New()
-	if code < 0 {
-		return out, nil
+	code, ok := s.v.codes.names[name]
+	if !ok {
+		return roaring.New(), nil
+	}
+	var sets []*roaring.Bitmap
+	for _, p := range s.v.list.parts {
+		at, ok := p.find(code, day)
+		if !ok {
+			continue
+		}
+		set, err := s.h.set(p, at)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, set)
 	}
 	cal := newCalendar(s.h.o.Location)
 	for i := range s.v.heads {
-		if set := s.v.heads[i].people(uint16(code), day, cal); set != nil {
-			out.Or(set)
+		if set := s.v.heads[i].people(code, day, cal); set != nil {
+			sets = append(sets, set)
 		}
 	}
-	return out, nil
+	switch len(sets) {
+	case 0:
+		return roaring.New(), nil
+	case 1:
+		return sets[0], nil
+	}
+	return roaring.FastOr(sets...), nil
 }
 
 // Days lists the days that have such an event, in order.
 func (s *Snapshot) Days(name string) []int32 {
+	code, ok := s.v.codes.names[name]
+	if !ok {
+		return nil
+	}
 	var out []int32
+	for _, p := range s.v.list.parts {
+		at, _ := p.find(code, math.MinInt32)
+		for ; at < len(p.info.Sets) && p.info.Sets[at].Name == code; at++ {
+			out = append(out, p.info.Sets[at].Day)
+		}
+	}
 	for i := range s.v.heads {
 		for _, p := range s.v.heads[i].dayPairs() {
-			if n, day := unpair(p); s.v.names[n] == name {
+			if n, day := unpair(p); n == code {
 				out = append(out, day)
 			}
 		}
@@ -110,6 +222,9 @@ func (s *Snapshot) Names() []NameInfo {
 	infos := make([]NameInfo, len(s.v.names))
 	for i := range infos {
 		infos[i] = NameInfo{Name: s.v.names[i], First: math.MaxInt64, Last: math.MinInt64}
+		if n := s.v.list.names[uint16(i)]; n != nil {
+			infos[i] = *n
+		}
 	}
 	for i := range s.v.heads {
 		hv := &s.v.heads[i]
@@ -129,10 +244,25 @@ func (s *Snapshot) Names() []NameInfo {
 
 // Keys lists the property keys that were ever seen with the event, in order.
 func (s *Snapshot) Keys(name string) []string {
+	code, ok := s.v.codes.names[name]
+	if !ok {
+		return nil
+	}
 	var out []string
+	for _, p := range s.v.list.parts {
+		it := p.info.Seen.Iterator()
+		it.AdvanceIfNeeded(uint32(code) * block.SeenKeys)
+		for it.HasNext() {
+			seen := it.Next()
+			if seen/block.SeenKeys != uint32(code) {
+				break
+			}
+			out = append(out, s.v.keys[seen%block.SeenKeys])
+		}
+	}
 	for i := range s.v.heads {
 		for _, p := range s.v.heads[i].seenPairs() {
-			if n, key := unpair(p); s.v.names[n] == name {
+			if n, key := unpair(p); n == code {
 				out = append(out, s.v.keys[key])
 			}
 		}
@@ -144,19 +274,19 @@ func (s *Snapshot) Keys(name string) []string {
 // Bounds gives the earliest and the latest time of a row; ok is false where
 // there is none.
 func (s *Snapshot) Bounds() (first, last int64, ok bool) {
-	first, last = math.MaxInt64, math.MinInt64
-	for i := range s.v.heads {
-		first, last = min(first, s.v.heads[i].first), max(last, s.v.heads[i].last)
-	}
 	if s.Rows() == 0 {
 		return 0, 0, false
+	}
+	first, last = s.v.list.first, s.v.list.last
+	for i := range s.v.heads {
+		first, last = min(first, s.v.heads[i].first), max(last, s.v.heads[i].last)
 	}
 	return first, last, true
 }
 
 // Rows counts the rows.
 func (s *Snapshot) Rows() int64 {
-	var n int64
+	n := s.v.list.rows
 	for i := range s.v.heads {
 		n += int64(s.v.heads[i].rows)
 	}

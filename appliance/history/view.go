@@ -7,7 +7,25 @@ type view struct {
 	version uint64
 	names   []string
 	keys    []string
+	codes   *codes     // of names and keys
 	heads   []headView // oldest first
+	list    *blockList
+}
+
+// codes finds names' and keys' numbers. It never changes.
+type codes struct {
+	names, keys map[string]uint16
+}
+
+func newCodes(names, keys []string) *codes {
+	c := &codes{names: make(map[string]uint16, len(names)), keys: make(map[string]uint16, len(keys))}
+	for i, s := range names {
+		c.names[s] = uint16(i)
+	}
+	for i, s := range keys {
+		c.keys[s] = uint16(i)
+	}
+	return c
 }
 
 // headView is a head as of one moment: how much of each of its lists is there.

@@ -1,0 +1,114 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/block"
+)
+
+// part is what belongs to the blocks of one freeze together: the people by
+// event and day. Its chunks are numbered from 0; wholeChunk holds its
+// description where that is too large for kv.
+type part struct {
+	id    uint64
+	shelf uint32
+	info  *block.Part
+}
+
+// setBytes is how much a chunk of sets holds before the next one begins: a
+// small set is read with its neighbours.
+const setBytes = 32 << 10
+
+// find gives the place of a name and day among the sets.
+func (p *part) find(name uint16, day int32) (int, bool) {
+	return slices.BinarySearchFunc(p.info.Sets, block.Set{Name: name, Day: day}, func(a, b block.Set) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Day, b.Day))
+	})
+}
+
+// setCached marks, in the cache, sets apart from chunks.
+const setCached = 1 << 31
+
+// set reads one set of people. It is shared.
+func (h *History) set(p *part, at int) (*roaring.Bitmap, error) {
+	v, err := h.cache.get(chunkID{p.id, setCached | uint32(at)}, func() (any, int64, error) {
+		s := p.info.Sets[at]
+		id := chunkID{p.id, uint32(s.Chunk)}
+		plain, err := h.openChunk(p.shelf, id)
+		if err == nil && s.Offset+s.Length > len(plain) {
+			err = fmt.Errorf("%w: chunk %d of part %d is shorter than its sets", ErrDamaged, s.Chunk, p.id)
+		}
+		var set *roaring.Bitmap
+		if err == nil {
+			if set, err = block.ReadSet(plain[s.Offset:s.Offset+s.Length], s.People); err != nil {
+				err = fmt.Errorf("%w: a set of part %d: %w", ErrDamaged, p.id, err)
+			}
+		}
+		if err != nil {
+			h.noticed(err)
+			return nil, 0, err
+		}
+		return set, int64(set.GetSizeInBytes()) + 64, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*roaring.Bitmap), nil
+}
+
+// setsBuilder collects who did what on which day.
+type setsBuilder struct {
+	by map[uint64][]uint32 // pair of name and day -> persons, with repeats
+}
+
+func (b *setsBuilder) add(name uint16, day int32, person uint32) {
+	if b.by == nil {
+		b.by = make(map[uint64][]uint32)
+	}
+	key := pair(name, day)
+	list := b.by[key]
+	if n := len(list); n > 0 && list[n-1] == person {
+		return
+	}
+	b.by[key] = append(list, person)
+}
+
+// chunks makes the chunks, unsealed, and the directory.
+func (b *setsBuilder) chunks() (chunks [][]byte, sets []block.Set, err error) {
+	keys := make([]uint64, 0, len(b.by))
+	for k := range b.by {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b uint64) int {
+		an, ad := unpair(a)
+		bn, bd := unpair(b)
+		return cmp.Or(cmp.Compare(an, bn), cmp.Compare(ad, bd))
+	})
+	var chunk []byte
+	for _, k := range keys {
+		persons := b.by[k]
+		slices.Sort(persons)
+		set := roaring.New()
+		set.AddMany(persons)
+		set.RunOptimize()
+		if len(chunk) >= setBytes {
+			chunks = append(chunks, chunk)
+			chunk = nil
+		}
+		s := block.Set{Chunk: len(chunks), Offset: len(chunk), People: int(set.GetCardinality())}
+		s.Name, s.Day = unpair(k)
+		if chunk, err = block.AppendSet(chunk, set); err != nil {
+			return nil, nil, err
+		}
+		s.Length = len(chunk) - s.Offset
+		sets = append(sets, s)
+	}
+	if len(chunk) > 0 {
+		chunks = append(chunks, chunk)
+	}
+	return chunks, sets, nil
+}
