@@ -211,6 +211,13 @@ func (l *Log) Head() []byte {
 	return l.head
 }
 
+// forget drops what readers see of a log that was set aside.
+func (l *Log) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.head, l.view = nil, nil
+}
+
 // Close writes what waits and ends the log. Closing twice is harmless.
 func (l *Log) Close() error {
 	l.once.Do(func() { close(l.closed) })

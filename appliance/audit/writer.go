@@ -121,6 +121,18 @@ func (w *writer) raise(err error) {
 	})
 }
 
+// raiseDamage tells operators of a log that was set aside, now or earlier.
+func (w *writer) raiseDamage() {
+	if w.log.o.Board == nil {
+		return
+	}
+	w.log.o.Board.Raise(health.Problem{
+		Code: "audit.damaged", Severity: health.Degraded,
+		Summary: "The audit was damaged or changed; what there was is set aside, and a new one was begun.",
+		Hint:    "Look at the directories named damaged-… in the audit's directory, keep them as evidence, and move them away.",
+	})
+}
+
 func (w *writer) close() {
 	if w.file != nil {
 		w.file.Close() // everything in it was synced
@@ -156,6 +168,11 @@ func (w *writer) open() error {
 		if h, herr := parseHead(signed, verifier); herr == nil {
 			adopted = f.tree.size - h.size
 		}
+	}
+	if aside, err := filepath.Glob(filepath.Join(dir, asidePrefix+"*")); err != nil {
+		return err
+	} else if len(aside) > 0 {
+		w.raiseDamage()
 	}
 	w.tree, w.files = f.tree, f.files
 	if n := len(w.files); n > 0 && w.files[n-1].bytes == 0 {
@@ -239,7 +256,7 @@ func (w *writer) check(hadKey bool) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(paths) > 0 {
+		if len(paths) > 0 || w.log.Head() != nil {
 			return nil, fmt.Errorf("%w: the signing key is gone", ErrDamaged)
 		}
 		return &found{}, nil
@@ -251,7 +268,12 @@ func (w *writer) check(hadKey bool) (*found, error) {
 		}
 		return nil, err
 	}
-	f, _, err := checkDir(dir, v)
+	// Opened anew after a failure, it must also hold what this process wrote.
+	var before [][]byte
+	if signed := w.log.Head(); signed != nil {
+		before = append(before, signed)
+	}
+	f, _, err := checkDir(dir, v, before...)
 	return f, err
 }
 
@@ -286,7 +308,9 @@ func (w *writer) setAside(why error) error {
 		return err
 	}
 	o.Logger.Error("the audit is damaged and was set aside", "in", dir, "error", why)
+	w.raiseDamage()
 	w.tree, w.files = tree{}, nil
+	w.log.forget()
 	if err := w.next(); err != nil {
 		return err
 	}
