@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// importPatience is how long a part is tried again while the daemon does not
+// take it: it may be restarting, or the disk may be full.
+const importPatience = 10 * time.Minute
+
+// importer brings one file in. Several parts are under way at once; each may be
+// sent again without harm, since lines have ids that follow from the file and
+// their numbers.
+type importer struct {
+	client   *client
+	url      string
+	inFlight int
+	dir      string
+	in       io.Reader // of "-"
+	screen   io.Writer // where the progress bar is drawn
+	patience time.Duration
+
+	name  string // of the file, for what lies in dir
+	first int64  // line that this run begins at
+
+	mu      sync.Mutex // guards what follows
+	mark    bookmark
+	waiting map[int64]int64 // finished parts beyond the bookmark: first line -> the next part's
+	rejects *os.File
+	bar     *bar
+}
+
+// importResult is how it went.
+type importResult struct {
+	File    string  `json:"file"`
+	Taken   int64   `json:"taken"`
+	Refused int64   `json:"refused"`
+	Rejects string  `json:"rejects,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (r importResult) String() string {
+	s := fmt.Sprintf("%s: %s taken in %s", r.File, thousands(r.Taken), time.Duration(r.Seconds*float64(time.Second)).Round(100*time.Millisecond))
+	if r.Refused > 0 {
+		s += fmt.Sprintf(", %s refused: see %s", thousands(r.Refused), r.Rejects)
+	}
+	return s
+}
+
+// bookmark is how far an import came: every line before Line is done.
+type bookmark struct {
+	Source  string `json:"source"` // of the file, by its content
+	URL     string `json:"url"`
+	Line    int64  `json:"line"`
+	Taken   int64  `json:"taken"`
+	Refused int64  `json:"refused"`
+}
+
+func (i *importer) run(ctx context.Context, path string) (result importResult, err error) {
+	src, err := openSource(path, i.in)
+	if err != nil {
+		return result, err
+	}
+	defer src.close()
+	if err := i.resume(src); err != nil {
+		return result, err
+	}
+	begun := time.Now()
+	i.bar = startBar(i.screen, src.name, src.size, &src.at)
+	if i.mark.Line > 1 {
+		i.bar.note(fmt.Sprintf("%s: going on at line %s", src.name, thousands(i.mark.Line)))
+	}
+	err = i.send(ctx, src)
+	i.bar.stop()
+	if err = errors.Join(err, i.closeRejects()); err != nil {
+		if serr := i.save(); serr == nil && i.mark.Line > 1 && path != "-" {
+			err = fmt.Errorf("%w\n%s lines are in; the same command goes on there", err, thousands(i.mark.Line-1))
+		}
+		return result, err
+	}
+	result = importResult{File: path, Taken: i.mark.Taken, Refused: i.mark.Refused, Seconds: time.Since(begun).Seconds()}
+	if i.mark.Refused > 0 {
+		result.Rejects = i.rejectsPath(src.name)
+	}
+	// What follows from a finished import is a new one.
+	if err := os.Remove(i.progressPath(src.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return result, err
+	}
+	return result, nil
+}
+
+func (i *importer) progressPath(name string) string { return filepath.Join(i.dir, name+".progress") }
+func (i *importer) rejectsPath(name string) string  { return filepath.Join(i.dir, name+".rejects") }
+
+// resume finds out where to begin, and opens the file of rejects.
+func (i *importer) resume(src *source) error {
+	i.waiting = map[int64]int64{}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	b, err := os.ReadFile(i.progressPath(src.name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		var was bookmark
+		// Another file, or another publisher, begins at its own beginning.
+		if json.Unmarshal(b, &was) == nil && was.Source == src.id && was.URL == i.url {
+			i.mark = was
+			flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
+		}
+	}
+	if i.mark.Line == 0 {
+		i.mark = bookmark{Source: src.id, URL: i.url, Line: 1}
+	}
+	i.rejects, err = os.OpenFile(i.rejectsPath(src.name), flags, 0o600) // it may hold personal data
+	if err != nil {
+		return fmt.Errorf("the file of rejects (--dir says where it lies): %w", err)
+	}
+	i.name, i.first = src.name, i.mark.Line
+	return nil
+}
+
+// closeRejects closes the file of rejects, and removes it if it is empty.
+func (i *importer) closeRejects() error {
+	st, err := i.rejects.Stat()
+	if cerr := i.rejects.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && st.Size() == 0 {
+		err = os.Remove(i.rejects.Name())
+	}
+	return err
+}
+
+// send reads parts and hands them to the workers, and waits for all of them.
+func (i *importer) send(ctx context.Context, src *source) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make(chan *part)
+	var wg sync.WaitGroup
+	for range i.inFlight {
+		wg.Go(func() {
+			for p := range parts {
+				if err := i.deliver(ctx, p); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	err := i.feed(ctx, src, parts)
+	close(parts)
+	wg.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+func (i *importer) feed(ctx context.Context, src *source, parts chan<- *part) error {
+	for {
+		p, err := src.next(i.first)
+		if p != nil {
+			select {
+			case parts <- p:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// refusal is a line that was not taken.
+type refusal struct {
+	Line  int64  `json:"line"`
+	Error string `json:"error"`
+}
+
+type importAnswer struct {
+	Taken   int64     `json:"taken"`
+	Refused []refusal `json:"refused"`
+}
+
+// deliver sends one part until it is taken.
+func (i *importer) deliver(ctx context.Context, p *part) error {
+	var out importAnswer
+	if len(p.body) > 0 {
+		if err := i.try(ctx, p, &out); err != nil {
+			return err
+		}
+	}
+	out.Refused = append(out.Refused, p.refused...)
+	return i.done(p, out)
+}
+
+func (i *importer) try(ctx context.Context, p *part, out *importAnswer) error {
+	path := i.url + "?source=" + i.mark.Source + "&line=" + strconv.FormatInt(p.line, 10)
+	begun, wait := time.Now(), 250*time.Millisecond
+	for {
+		b, err := i.client.roundTrip(ctx, http.MethodPost, path, bytes.NewReader(p.body))
+		if err == nil {
+			if err := json.Unmarshal(b, out); err != nil {
+				return fmt.Errorf("the daemon's answer is not what this version understands: %w", err)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		pause, again := retry(err, wait)
+		if !again || time.Since(begun)+pause > i.patience {
+			return i.final(err)
+		}
+		i.bar.waits(err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		wait = min(2*wait, 30*time.Second)
+	}
+}
+
+// retry says whether an error passes, and how long to wait for that.
+func retry(err error, wait time.Duration) (time.Duration, bool) {
+	pause := wait/2 + rand.N(wait)
+	var ae *apiError
+	if !errors.As(err, &ae) {
+		return pause, true // no connection: the daemon may be restarting
+	}
+	switch ae.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage:
+		return max(pause, ae.RetryAfter), true
+	}
+	return 0, false
+}
+
+func (i *importer) final(err error) error {
+	var ae *apiError
+	if errors.As(err, &ae) {
+		return ae.exit()
+	}
+	return i.client.unreachable(err)
+}
+
+// done writes down what became of a part.
+func (i *importer) done(p *part, out importAnswer) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, r := range out.Refused {
+		b, err := json.Marshal(struct {
+			refusal
+			Record string `json:"record"`
+		}{r, p.text(r.Line)})
+		if err == nil {
+			_, err = i.rejects.Write(append(b, '\n'))
+		}
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", i.rejects.Name(), err)
+		}
+	}
+	i.mark.Taken += out.Taken
+	i.mark.Refused += int64(len(out.Refused))
+	i.bar.add(p.next-p.line, int64(len(out.Refused)))
+	i.waiting[p.line] = p.next
+	moved := false
+	for next, ok := i.waiting[i.mark.Line]; ok; next, ok = i.waiting[i.mark.Line] {
+		delete(i.waiting, i.mark.Line)
+		i.mark.Line, moved = next, true
+	}
+	if !moved {
+		return nil
+	}
+	return i.save()
+}
+
+// save writes the bookmark, so that a crash leaves the old or the new.
+func (i *importer) save() error {
+	path := i.progressPath(i.name)
+	b, err := json.Marshal(i.mark)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing down the progress: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}

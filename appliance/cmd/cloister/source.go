@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Bounds of a part: what the daemon takes at once is 8 MiB.
+const (
+	partLines = 20_000
+	partBytes = 4 << 20
+	lineBytes = 1 << 20
+)
+
+// source is a file of lines.
+type source struct {
+	name string // without directories
+	id   string // follows from the content
+	size int64  // bytes as they lie on the disk, 0 = unknown
+	at   atomic.Int64
+
+	file io.Closer
+	zstd *zstd.Decoder
+	r    *bufio.Reader
+	line int64 // number of the next line
+	end  error
+}
+
+// openSource opens a file, or standard input for "-".
+func openSource(path string, in io.Reader) (*source, error) {
+	s := &source{name: filepath.Base(path), line: 1}
+	if path == "-" {
+		s.name = "stdin"
+		var id [16]byte
+		rand.Read(id[:]) // nothing can be sent again, so any will do
+		s.id = hex.EncodeToString(id[:])
+		return s, s.open(in)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	// All of it: two files that only begin alike must not have the same ids, or
+	// the second one's lines would be taken for the first one's.
+	h := sha256.New()
+	s.size, err = io.Copy(h, f)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	s.id, s.file = hex.EncodeToString(h.Sum(nil)[:16]), f
+	if err := s.open(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// open looks at the first bytes: gzip, zstd, or neither.
+func (s *source) open(raw io.Reader) error {
+	counted := bufio.NewReaderSize(&counter{raw, &s.at}, 256<<10)
+	magic, err := counted.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var r io.Reader = counted
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		if r, err = gzip.NewReader(counted); err != nil {
+			return err
+		}
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		if s.zstd, err = zstd.NewReader(counted, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1)); err != nil {
+			return err
+		}
+		r = s.zstd
+	}
+	s.r = bufio.NewReaderSize(r, 256<<10)
+	return nil
+}
+
+func (s *source) close() {
+	if s.zstd != nil {
+		s.zstd.Close()
+	}
+	if s.file != nil {
+		s.file.Close() // it was only read
+	}
+}
+
+// counter counts what is read.
+type counter struct {
+	r  io.Reader
+	at *atomic.Int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.at.Add(int64(n))
+	return n, err
+}
+
+// part is a run of lines that is sent at once.
+type part struct {
+	line, next int64     // its first line, and the next part's
+	body       []byte    // empty if there is nothing to be sent
+	refused    []refusal // what cannot even be sent
+}
+
+// text is one line of it.
+func (p *part) text(line int64) string {
+	rest := p.body
+	for n := p.line; n < line; n++ {
+		_, after, ok := bytes.Cut(rest, []byte("\n"))
+		if !ok {
+			return ""
+		}
+		rest = after
+	}
+	one, _, _ := bytes.Cut(rest, []byte("\n"))
+	return string(one)
+}
+
+// next reads a part, leaving out the lines before first. With io.EOF there may
+// be a last part.
+func (s *source) next(first int64) (*part, error) {
+	if s.end != nil {
+		return nil, s.end
+	}
+	p := &part{}
+	lines := 0
+	for lines < partLines && len(p.body) < partBytes {
+		line, long, err := s.readLine()
+		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0 && !long) {
+			s.end = err
+			break
+		}
+		if err != nil {
+			s.end = err // a last line without its end
+		}
+		number := s.line
+		s.line++
+		if number < first {
+			if s.end != nil {
+				break
+			}
+			continue
+		}
+		if p.line == 0 {
+			p.line = number
+		}
+		if long {
+			p.refused = append(p.refused, refusal{Line: number, Error: "the line is longer than 1 MiB"})
+			line = nil // an empty line keeps the count
+		}
+		p.body = append(append(p.body, line...), '\n')
+		lines++
+		if s.end != nil {
+			break
+		}
+	}
+	p.next = s.line
+	if len(bytes.TrimSpace(p.body)) == 0 {
+		p.body = nil
+	}
+	if p.line == 0 {
+		p = nil
+	}
+	return p, s.end
+}
+
+// readLine reads a line without its end. A line that is too long is read to its
+// end and not kept.
+func (s *source) readLine() (line []byte, long bool, err error) {
+	for {
+		piece, err := s.r.ReadSlice('\n')
+		if !long {
+			line = append(line, piece...)
+		}
+		if len(line) > lineBytes {
+			line, long = nil, true
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		return bytes.TrimRight(line, "\r\n"), long, err
+	}
+}
