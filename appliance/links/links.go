@@ -54,8 +54,8 @@ type Publisher interface {
 
 // Options of the door. Publisher is needed.
 type Options struct {
-	// Publisher finds a publisher by name, nil if there is none.
-	Publisher func(name string) Publisher
+	// Publisher finds a publisher by name.
+	Publisher func(name string) (Publisher, bool)
 	// Recent is how long a repeated open or click of one link does not count:
 	// scanners and previews come in bursts. Default 1 minute.
 	Recent time.Duration
@@ -99,8 +99,10 @@ const (
 	tellTimeout = 2 * time.Second
 )
 
-// Door answers recipients' requests. It is an http.Handler for the paths /o/,
-// /c/ and /u/, and safe for concurrent use. There is nothing to close.
+// Paths are the patterns below which the door is served.
+var Paths = []string{"/" + opened + "/", "/" + clicked + "/", "/" + unsubscribe + "/"}
+
+// Door answers recipients' requests. It is an http.Handler for Paths, and safe for concurrent use. There is nothing to close.
 type Door struct {
 	o        Options
 	recent   *recent
@@ -201,7 +203,7 @@ func (d *Door) link(path string) (use string, p Publisher, l link, ok bool) {
 	if use != opened && use != clicked && use != unsubscribe {
 		return "", nil, l, false
 	}
-	if p = d.o.Publisher(parts[1]); p == nil {
+	if p, ok = d.o.Publisher(parts[1]); !ok {
 		return "", nil, l, false
 	}
 	l, ok = verify(p, use, p.Name(), parts[2])

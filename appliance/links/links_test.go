@@ -143,12 +143,7 @@ func setUp(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.door = New(Options{
-		Publisher: func(name string) Publisher {
-			if name == f.acme.name {
-				return f.acme
-			}
-			return nil
-		},
+		Publisher: func(name string) (Publisher, bool) { return f.acme, name == f.acme.name },
 		Now: func() time.Time { return f.now },
 		Timer: func(d time.Duration) (<-chan time.Time, func()) {
 			f.wait = append(f.wait, d)
@@ -599,12 +594,7 @@ func FuzzPath(f *testing.F) {
 		f.Fatal(err)
 	}
 	a := &acme{Publisher: keys, name: "acme", messages: map[string]delivery.Message{mail: {ID: mail, Person: 7}}}
-	door := New(Options{Publisher: func(name string) Publisher {
-		if name == "acme" {
-			return a
-		}
-		return nil
-	}})
+	door := New(Options{Publisher: func(name string) (Publisher, bool) { return a, name == "acme" }})
 	f.Fuzz(func(t *testing.T, path, method string) {
 		r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{}, Body: http.NoBody}
 		w := httptest.NewRecorder()
