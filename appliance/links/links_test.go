@@ -144,7 +144,7 @@ func setUp(t *testing.T) *fixture {
 	}
 	f.door = New(Options{
 		Publisher: func(name string) (Publisher, bool) { return f.acme, name == f.acme.name },
-		Now: func() time.Time { return f.now },
+		Now:       func() time.Time { return f.now },
 		Timer: func(d time.Duration) (<-chan time.Time, func()) {
 			f.wait = append(f.wait, d)
 			c := make(chan time.Time, 1)
