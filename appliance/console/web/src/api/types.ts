@@ -1,0 +1,306 @@
+// What the console's HTTP API sends and takes (appliance/console/API.md).
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export interface Me {
+  operator: { name: string; role: string; roles: Roles | null; password: boolean; kind: string };
+  appliance: { name: string; version: string; demo: boolean };
+  publishers: PublisherRef[];
+}
+
+export type Roles = { [publisher: string]: string };
+
+export interface PublisherRef {
+  name: string;
+  title: string;
+  timezone: string;
+  role: string;
+}
+
+export interface Purpose {
+  name: string;
+  title: string;
+  basis: string;
+  channels: string[] | null;
+}
+
+export interface EventInfo {
+  name: string;
+  rows: number;
+  first: string | null;
+  last: string | null;
+  keys: string[] | null;
+  own: boolean;
+}
+
+export interface Publisher {
+  name: string;
+  title: string;
+  timezone: string;
+  purposes: Purpose[];
+  channels: string[];
+  events: EventInfo[];
+  profile: string[];
+  people: number;
+  rows: number;
+}
+
+export interface Hit {
+  ts: string;
+  event: string;
+  person: number;
+  identity?: string;
+  props?: { [key: string]: Json };
+}
+
+export interface Pulse {
+  per_second: number;
+  people: number;
+  rows: number;
+  waiting: number;
+  sent_minute: number;
+  problems: number;
+}
+
+export interface Answer<R> {
+  kind: string;
+  result: R;
+  now: string;
+  took_ms: number;
+  rows_read: number;
+  partial: boolean;
+}
+
+export interface TrendSeries {
+  name: string;
+  breakdown?: Json[] | null;
+  values: number[];
+  total: number;
+  previous?: number[] | null;
+}
+
+export interface TrendResult {
+  buckets: string[];
+  series: TrendSeries[];
+  other?: number;
+}
+
+export interface FunnelStep {
+  name: string;
+  people: number;
+  conversion: number;
+  step_conversion: number;
+  median_seconds: number | null;
+  mean_seconds: number | null;
+}
+
+export interface FunnelResult {
+  steps: FunnelStep[];
+  breakdown?: { value: Json[]; steps: FunnelStep[] }[] | null;
+  over_time?: { bucket: string; entered: number; converted: number }[] | null;
+  people?: string[] | null;
+}
+
+export interface SegmentResult {
+  count: number;
+  reachable: { [channel: string]: number };
+  people?: string[] | null;
+}
+
+export interface Decision {
+  message: string;
+  campaign: string;
+  revision: number;
+  variant?: string;
+  person: number;
+  cause: string;
+  class: string;
+  channel: string;
+  purpose: string;
+  state: string;
+  reason?: string;
+  detail?: string;
+  basis?: string;
+  consent?: { granted: boolean; since?: number; source?: string; version?: string };
+  cap?: CapCount;
+  limit?: CapCount;
+  quiet_until?: string;
+  suppressed?: boolean;
+  tracked?: boolean;
+  decided: string;
+  due: string;
+  expires: string;
+  settled?: string;
+  attempts?: Attempt[] | null;
+  tries?: number;
+  provider_id?: string;
+}
+
+export interface CapCount {
+  messages: number;
+  allowed: number;
+  per?: string;
+}
+
+export interface Attempt {
+  at: string;
+  connector?: string;
+  outcome?: string;
+  class?: string;
+  reason?: string;
+  took?: string;
+}
+
+export interface Person {
+  person: number;
+  identities: { value: string; since: string }[] | null;
+  devices: (string | { id: string; since?: string; seen?: string })[] | null;
+  profile: { [key: string]: Json } | null;
+  personal: string[] | null;
+  consent: { purpose: string; channel: string; granted: boolean; since: string; source?: string; version?: string }[] | null;
+  channels: { channel: string; address: string; platform?: string; suppressed: boolean }[] | null;
+  created: string;
+  seen: string;
+  masked: boolean;
+  messages: Decision[] | null;
+}
+
+export interface TimelineEvent {
+  event: string;
+  ts: string;
+  props?: { [key: string]: Json } | null;
+}
+
+export interface CampaignTrigger {
+  type: "once" | "event" | "inaction";
+  audience?: Json;
+  at?: string;
+  event?: Json;
+  delay?: string;
+  without?: Json;
+  within?: string;
+  hold?: string[];
+}
+
+export interface Campaign {
+  id: string;
+  name: string;
+  state: string;
+  channel: string;
+  purpose: string;
+  class: string;
+  content: { subject?: string; html?: string; text?: string; title?: string; link?: string };
+  variant?: string;
+  trigger: CampaignTrigger;
+  people?: Json;
+  missed?: string;
+  limit?: { per_person: number; every?: string } | null;
+  expires_after?: string;
+  revision?: number;
+  progress?: { [key: string]: Json } | null;
+}
+
+export interface Mistake {
+  path: string;
+  message: string;
+}
+
+export interface Counted {
+  reason: string;
+  count: number;
+}
+
+export interface Report {
+  decided: number;
+  sent: number;
+  delivered: number;
+  opened: number;
+  clicked: number;
+  unsubscribed: number;
+  bounced: number;
+  failed: Counted[] | null;
+  held: Counted[] | null;
+  waiting: number;
+  by_day: { buckets: string[]; sent: number[]; opened: number[]; clicked: number[] } | null;
+}
+
+export interface SavedSegment {
+  name: string;
+  people: Json;
+  count?: number;
+  reachable?: { [channel: string]: number } | null;
+}
+
+export interface ConnectorStatus {
+  channel: string;
+  name: string;
+  plugin: string;
+  version: string;
+  state: string;
+  since: string;
+  restarts: number;
+  error?: string;
+  sent: number;
+  sandbox?: Json;
+  description?: string;
+}
+
+export interface MailboxMessage {
+  id: string;
+  channel: string;
+  to: string;
+  subject?: string;
+  text?: string;
+  html?: string | boolean;
+  at: string;
+}
+
+export interface Problem {
+  code: string;
+  subject?: string;
+  severity: string;
+  since: string;
+  summary: string;
+  hint?: string;
+}
+
+export interface Operator {
+  name: string;
+  roles: Roles | null;
+  created: string;
+  seen?: string | null;
+  password: boolean;
+}
+
+export interface Token {
+  id: string;
+  name: string;
+  roles: Roles | null;
+  by: string;
+  created: string;
+  expires: string;
+  used?: string | null;
+}
+
+export interface Session {
+  id: string;
+  operator: string;
+  created: string;
+  seen: string;
+  expires: string;
+  from: string;
+  agent: string;
+  current: boolean;
+}
+
+export interface AuditEntry {
+  n: number;
+  time: string;
+  actor: string;
+  action: string;
+  publisher?: string;
+  subject?: string;
+  outcome: string;
+  from?: string;
+  detail?: Json;
+}

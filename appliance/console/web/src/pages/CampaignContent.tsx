@@ -1,0 +1,136 @@
+// What is sent: templates, with the fields that can stand in them.
+import { useRef, useState } from "preact/hooks";
+import { Button } from "../parts/Button";
+import { keysKnown } from "../parts/Ask";
+import { Field, Input, TextArea } from "../parts/Field";
+import { plural } from "../parts/format";
+import { Panel } from "../parts/Page";
+import { readRef } from "../question/shared";
+import { smsParts } from "../question/template";
+import type { PartProps } from "./CampaignEdit";
+
+type Part = "subject" | "html" | "text" | "title" | "link";
+
+const starter = `<p>Hello {{ Profile.Name | default: "there" }},</p>
+<p>you left something behind. It is still here.</p>
+<p><a href="https://shop.example/cart">Back to the cart</a></p>
+<p><small><a href="{{ unsubscribe_url }}">No more of these</a></small></p>`;
+
+export function ContentPart({ c, set }: PartProps) {
+  const last = useRef<{ part: Part; element: HTMLInputElement | HTMLTextAreaElement } | null>(null);
+  const [format, setFormat] = useState<Part>(c.content.text && !c.content.html ? "text" : "html");
+  const put = (part: Part, v: string) => set({ content: { ...c.content, [part]: v } });
+  const focus = (part: Part) => (e: Event) => (last.current = { part, element: e.currentTarget as HTMLInputElement });
+
+  // insert puts a field where the author writes, or at the end of the body.
+  const insert = (text: string) => {
+    const at = last.current;
+    const part = at?.part ?? (c.channel === "email" ? format : "text");
+    const old = c.content[part] ?? "";
+    const start = at?.element.selectionStart ?? old.length;
+    const end = at?.element.selectionEnd ?? old.length;
+    put(part, old.slice(0, start) + text + old.slice(end));
+    requestAnimationFrame(() => {
+      at?.element.focus();
+      at?.element.setSelectionRange(start + text.length, start + text.length);
+    });
+  };
+  const sms = smsParts(c.content.text ?? "");
+  return (
+    <Panel title="Content" note="Liquid templates">
+      {c.channel === "email" && (
+        <>
+          <Field label="Subject" path="content.subject">
+            {(a) => <Input {...a} value={c.content.subject ?? ""} onValue={(v) => put("subject", v)} onFocus={focus("subject")} placeholder="Still there, {{ Profile.Name | default: &quot;friend&quot; }}?" />}
+          </Field>
+          <div class="tabs" role="group" aria-label="Body">
+            <Button small kind={format === "html" ? "primary" : "quiet"} aria-pressed={format === "html"} onClick={() => setFormat("html")}>
+              HTML
+            </Button>
+            <Button small kind={format === "text" ? "primary" : "quiet"} aria-pressed={format === "text"} onClick={() => setFormat("text")}>
+              Plain text
+            </Button>
+            {format === "html" && !c.content.html && (
+              <Button small kind="quiet" onClick={() => put("html", starter)}>
+                Start from an example
+              </Button>
+            )}
+          </div>
+          {format === "html" ? (
+            <Field label="HTML" path="content.html">
+              {(a) => <TextArea {...a} mono rows={14} value={c.content.html ?? ""} onValue={(v) => put("html", v)} onFocus={focus("html")} />}
+            </Field>
+          ) : (
+            <Field label="Plain text" path="content.text" hint="Empty: it is made from the HTML.">
+              {(a) => <TextArea {...a} rows={12} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+            </Field>
+          )}
+        </>
+      )}
+      {c.channel === "push" && (
+        <>
+          <Field label="Title" path="content.title">
+            {(a) => <Input {...a} value={c.content.title ?? ""} onValue={(v) => put("title", v)} onFocus={focus("title")} />}
+          </Field>
+          <Field label="Text" path="content.text">
+            {(a) => <TextArea {...a} rows={4} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+          </Field>
+          <Field label="Opens" path="content.link" hint="Where a tap leads: an address, or a link into the app.">
+            {(a) => <Input {...a} value={c.content.link ?? ""} onValue={(v) => put("link", v)} onFocus={focus("link")} placeholder="app://cart" />}
+          </Field>
+        </>
+      )}
+      {(c.channel === "sms" || c.channel === "webhook") && (
+        <Field
+          label={c.channel === "sms" ? "Text" : "Body"}
+          path="content.text"
+          hint={c.channel === "sms" ? `${plural(sms.characters, "character")}, ${plural(sms.parts, "part")} before fields are filled in${sms.unicode ? "; a letter outside the GSM alphabet makes parts shorter" : ""}.` : undefined}
+        >
+          {(a) => <TextArea {...a} rows={6} mono={c.channel === "webhook"} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+        </Field>
+      )}
+      <Fields c={c} insert={insert} />
+    </Panel>
+  );
+}
+
+function Fields({ c, insert }: { c: PartProps["c"]; insert: (text: string) => void }) {
+  const access = (root: string, key: string) => (/^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) ? `${root}.${key}` : `${root}["${key.replaceAll('"', "")}"]`);
+  const profile = keysKnown("", "profile").map((k) => access("Profile", k.value));
+  const event = c.trigger.type === "once" ? [] : keysKnown(readRef(c.trigger.event).event, "event").map((k) => access("Event", k.value));
+  const all = [...(profile.length ? profile : ["Profile.Name"]).slice(0, 10), ...event.slice(0, 10)];
+  return (
+    <div class="fields">
+      <p class="label">Put in</p>
+      <div class="chips">
+        {all.map((f) => (
+          <button type="button" class="chip mono" key={f} onClick={() => insert(`{{ ${f} }}`)}>
+            {f}
+          </button>
+        ))}
+        {c.channel === "email" && (
+          <button type="button" class="chip mono" onClick={() => insert("{{ unsubscribe_url }}")}>
+            unsubscribe_url
+          </button>
+        )}
+      </div>
+      <details class="hints">
+        <summary>Hints on Liquid</summary>
+        <ul>
+          <li>
+            <code>{'{{ Profile.Name | default: "there" }}'}</code> uses a word where the profile has none.
+          </li>
+          <li>
+            <code>{"{% if Event.amount > 100 %}…{% endif %}"}</code> shows a part only where it is so.
+          </li>
+          <li>
+            <code>{"{{ Event.amount | round: 2 }}"}</code>, <code>upcase</code>, <code>truncate: 40</code>, <code>date: "%d %b"</code> and the other filters of standard Liquid.
+          </li>
+          <li>
+            <code>{'{% abort_message("nothing to say") %}'}</code> keeps this one message back, and its reason shows in the report.
+          </li>
+        </ul>
+      </details>
+    </div>
+  );
+}

@@ -1,0 +1,107 @@
+// The plugin processes that speak to providers, and how they are.
+import { useState } from "preact/hooks";
+import { explain, get, post } from "../api/client";
+import type { ConnectorStatus } from "../api/types";
+import { Button } from "../parts/Button";
+import { ago, channel, dateTime, num, plural, title } from "../parts/format";
+import { Icon } from "../parts/Icon";
+import { Badge, Empty, Notice, Page, Show } from "../parts/Page";
+import { value } from "../parts/format";
+import { useLoad } from "../state/load";
+import { api, can } from "../state/session";
+
+export function Connectors() {
+  const loaded = useLoad((s) => get<{ connectors: ConnectorStatus[] | null }>(api("connectors"), s), [], { every: 5 });
+  return (
+    <Page title="Connectors" lead={<p>Each is a process of its own. One that hangs or crashes is started again; its messages wait, and nobody else's do.</p>}>
+      <Show of={loaded} what="The connectors">
+        {(d) =>
+          !d.connectors?.length ? (
+            <Empty icon="connector" title="No connector is configured">
+              <p>Without one nothing can be sent. Add a block to the configuration, then reload:</p>
+              <pre class="example">{`connector "email" "relay" {
+  plugin = "smtp"
+  host   = "mail.internal:587"
+}`}</pre>
+              <p>
+                <code>cloister validate</code> checks it, <code>cloister reload</code> puts it to work.
+              </p>
+            </Empty>
+          ) : (
+            <ul class="connectors">
+              {d.connectors.map((c) => (
+                <li key={c.channel + c.name}>
+                  <One c={c} />
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Show>
+    </Page>
+  );
+}
+
+function One({ c }: { c: ConnectorStatus }) {
+  const [result, setResult] = useState<{ ok: boolean; text: string } | null>(null);
+  const [busy, setBusy] = useState(false);
+  const check = async () => {
+    setBusy(true);
+    setResult(null);
+    try {
+      const r = await post<{ ok: boolean; problem?: string }>(api(`connectors/${encodeURIComponent(c.name)}/check?channel=${encodeURIComponent(c.channel)}`));
+      setResult({ ok: r.ok, text: r.ok ? "It reaches its provider." : (r.problem ?? "It does not reach its provider.") });
+    } catch (e) {
+      setResult({ ok: false, text: explain(e) });
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <article class="panel connector">
+      <header class="connector-head">
+        <span class="niche small" aria-hidden="true">
+          <Icon name="connector" size={18} />
+        </span>
+        <div>
+          <h2>{c.name}</h2>
+          <p>
+            {channel(c.channel)} by {c.plugin}
+            {c.version && ` ${c.version}`}
+          </p>
+        </div>
+        <Badge state={c.state} />
+      </header>
+      {c.description && <p class="connector-text">{c.description}</p>}
+      <dl class="stats inset">
+        <div class="stat">
+          <dt>Sent</dt>
+          <dd>{num(c.sent)}</dd>
+        </div>
+        <div class="stat">
+          <dt>Restarts</dt>
+          <dd>{num(c.restarts)}</dd>
+        </div>
+        <div class="stat">
+          <dt>{title(c.state)} since</dt>
+          <dd class="plain" title={dateTime(c.since)}>{ago(c.since)}</dd>
+        </div>
+        {c.sandbox != null && c.sandbox !== "" && (
+          <div class="stat">
+            <dt>Sandbox</dt>
+            <dd class="plain">{Array.isArray(c.sandbox) ? plural(c.sandbox.length, "rule") : typeof c.sandbox === "object" ? "on" : value(c.sandbox)}</dd>
+          </div>
+        )}
+      </dl>
+      {c.error && <Notice kind="bad" title="Last error">{c.error}</Notice>}
+      {result && <Notice kind={result.ok ? "good" : "bad"}>{result.text}</Notice>}
+      {can("check") && (
+        <footer>
+          <Button small icon="reload" onClick={check} disabled={busy} aria-busy={busy}>
+            {busy ? "Checking" : "Check now"}
+          </Button>
+        </footer>
+      )}
+    </article>
+  );
+}
