@@ -233,6 +233,9 @@ func (c *Connector) takeProcess() *process {
 	defer c.mu.Unlock()
 	p := c.proc
 	c.proc = nil
+	if c.state == Running {
+		c.set(Restarting, "")
+	}
 	return p
 }
 
@@ -453,13 +456,13 @@ func (c *Connector) Check(ctx context.Context) error {
 			return p.check(ctx)
 		}
 		if errors.Is(err, ErrClosed) {
-			return err
+			return fmt.Errorf("connector %s: %w", c.i.subject(), err)
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return fmt.Errorf("connector %s: %w", c.i.subject(), err)
 		case <-c.gone:
-			return ErrClosed
+			return fmt.Errorf("connector %s: %w", c.i.subject(), ErrClosed)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -471,11 +474,11 @@ func (c *Connector) live() (*process, error) {
 	defer c.mu.Unlock()
 	switch {
 	case c.closed || c.draining:
-		return nil, fmt.Errorf("connector %s: %w", c.i.subject(), ErrClosed)
+		return nil, ErrClosed
 	case c.proc == nil && c.err != "":
-		return nil, fmt.Errorf("connector %s: %w (%s): %s", c.i.subject(), ErrNotRunning, c.state, c.err)
+		return nil, fmt.Errorf("%w (%s): %s", ErrNotRunning, c.state, c.err)
 	case c.proc == nil:
-		return nil, fmt.Errorf("connector %s: %w (%s)", c.i.subject(), ErrNotRunning, c.state)
+		return nil, fmt.Errorf("%w (%s)", ErrNotRunning, c.state)
 	}
 	return c.proc, nil
 }
@@ -485,7 +488,7 @@ func (c *Connector) live() (*process, error) {
 func (c *Connector) Receipts(ctx context.Context, w connector.Webhook) ([]connector.Receipt, error) {
 	p, err := c.live()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), err)
 	}
 	if !c.knows().receives {
 		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), ErrUnsupported)
@@ -510,7 +513,7 @@ func (c *Connector) Receipts(ctx context.Context, w connector.Webhook) ([]connec
 func (c *Connector) Forget(ctx context.Context, addresses []string) error {
 	p, err := c.live()
 	if err != nil {
-		return err
+		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), err)
 	}
 	if !c.knows().forgets {
 		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), ErrUnsupported)

@@ -54,45 +54,27 @@ func restrictCalls(p Policy) (bool, error) {
 			names = append(names, n)
 		}
 	}
-	// Threads, but no processes.
-	conditional := []seccomp.NameWithConditions{{
-		Name:       "clone",
-		Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}},
-	}}
-	families := []uint64{unix.AF_PACKET, unix.AF_ALG, unix.AF_VSOCK, unix.AF_BLUETOOTH, unix.AF_TIPC, unix.AF_RDS}
-	if !p.Network {
-		families = append(families, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
-	}
-	for _, f := range families {
-		conditional = append(conditional, seccomp.NameWithConditions{
-			Name:       "socket",
-			Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: f}},
-		})
-	}
-	// What carries streams beside TCP, which is all that Landlock rules: Go
-	// listens by MPTCP if it can, and falls back.
-	var carriers []seccomp.NameWithConditions
-	for _, proto := range []uint64{unix.IPPROTO_MPTCP, unix.IPPROTO_SCTP, unix.IPPROTO_DCCP} {
-		carriers = append(carriers, seccomp.NameWithConditions{
-			Name:       "socket",
-			Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.Equal, Value: proto}},
-		})
-	}
 	policy := seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{
-			{Action: eperm, Names: names, NamesWithCondtions: conditional},
-			{Action: noproto, NamesWithCondtions: carriers},
 			// Its flags are in memory, where a filter cannot look; told that
 			// it does not exist, everybody falls back to clone.
 			{Action: enosys, Names: []string{"clone3"}},
+			{Action: eperm, Names: names},
+			// Threads, but no processes. It comes last: a condition that does not
+			// hold leaves the library's program without the call's number.
+			{Action: eperm, NamesWithCondtions: []seccomp.NameWithConditions{{
+				Name:       "clone",
+				Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}},
+			}}},
 		},
 	}
 	program, err := policy.Assemble()
 	if err != nil {
 		return false, fmt.Errorf("the filter of system calls: %w", err)
 	}
-	return true, load(append(only(uint32(info.ID)), program...))
+	first := append(only(uint32(info.ID)), sockets(uint32(info.SyscallNames["socket"]), p.Network)...)
+	return true, load(append(first, program...))
 }
 
 // only kills a process that calls by another architecture's numbers, which the
@@ -104,6 +86,32 @@ func only(id uint32) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: id, SkipTrue: 1},
 		bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS},
 	}
+}
+
+// sockets refuses kinds of sockets. The arguments are ints: only their lower
+// halves count, as in the kernel; the library would compare both, and be got
+// around by a bit in the upper.
+func sockets(number uint32, network bool) []bpf.Instruction {
+	const family, protocol = 16, 32 // offsets of the lower halves, on little-endian machines
+	refused := []uint32{unix.AF_PACKET, unix.AF_ALG, unix.AF_VSOCK, unix.AF_BLUETOOTH, unix.AF_TIPC, unix.AF_RDS, unix.AF_XDP, unix.AF_SMC, unix.AF_KCM}
+	if !network {
+		refused = append(refused, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
+	}
+	body := []bpf.Instruction{bpf.LoadAbsolute{Off: family, Size: 4}}
+	for _, f := range refused {
+		body = append(body, bpf.JumpIf{Cond: bpf.JumpEqual, Val: f, SkipFalse: 1}, bpf.RetConstant{Val: uint32(eperm)})
+	}
+	// What carries streams beside TCP, which is all that Landlock rules: Go
+	// listens by MPTCP if it can, and falls back.
+	body = append(body, bpf.LoadAbsolute{Off: protocol, Size: 4})
+	for _, p := range []uint32{unix.IPPROTO_MPTCP, unix.IPPROTO_SCTP, unix.IPPROTO_DCCP} {
+		body = append(body, bpf.JumpIf{Cond: bpf.JumpEqual, Val: p, SkipFalse: 1}, bpf.RetConstant{Val: uint32(noproto)})
+	}
+	body = append(body, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
+	return append([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: number, SkipFalse: uint8(len(body))},
+	}, body...)
 }
 
 // load installs a filter on every thread of the process.
