@@ -94,15 +94,33 @@ func TestErrors(t *testing.T) {
 
 func TestAbort(t *testing.T) {
 	for source, want := range map[string]string{
-		"{% abort %}": "", "{% abort_message('too young') %}": "too young", "{% abort_message Profile.why | upcase %}": "SO",
+		"{% abort %}": "", "{% abort_message('too young') %}": "too young", `{% abort_message "so" %}`: "so",
 	} {
 		tm, err := Parse(source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = tm.Render(map[string]any{"Profile": map[string]any{"why": "so"}}, Options{})
+		_, err = tm.Render(nil, Options{})
 		var a *Abort
 		if !errors.As(err, &a) || a.Reason != want {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
+// TestErrorsQuoteNoData: errors are kept with the message's decision.
+func TestErrorsQuoteNoData(t *testing.T) {
+	vars := map[string]any{"s": "secret", "l": []any{"secret", int64(1), map[string]any{"secret": "secret"}}}
+	for _, source := range []string{
+		"{{ 1 | divided_by: s }}", "{{ s | slice: s }}", "{{ l | map: s }}", "{{ l | sort }}", "{{ l | where: s }}", "{{ l | uniq: s }}", "{{ l | compact: s }}",
+		"{% if s > 1 %}{% endif %}", "{{ 5 | truncate: s }}", "{{ s | base64_decode }}", "{% for i in l limit: s %}{% endfor %}", "{{ s | concat: s }}",
+		"<a {{ s }}>", "<td style='{{ l }}'>", "{% abort 'no' %}",
+	} {
+		tm, err := Parse(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = tm.Render(vars, Options{Escape: HTML}); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

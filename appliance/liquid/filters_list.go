@@ -158,7 +158,7 @@ func (c *call) property(e, key any) (any, error) {
 			return true, nil
 		}
 		if _, ok := key.(string); ok {
-			return nil, c.r.fail("a number has no property %q", shorten(toText(key)))
+			return nil, c.r.fail("a number has no properties")
 		}
 		return nil, nil
 	}
@@ -235,7 +235,7 @@ func (c *call) key(e any) (any, error) {
 		v, _ := l.Get(toText(c.arg(0)))
 		return normal(v), nil
 	}
-	return nil, c.r.fail("an element has no property %q", shorten(toText(c.arg(0))))
+	return nil, c.r.fail("an element has no properties")
 }
 
 func (c *call) keep(v any, keep func(i int, e, key any) (bool, error)) (any, error) {
@@ -376,7 +376,7 @@ func (c *call) wholeNumber(i int) (int64, error) {
 	if n, ok := number(c.arg(i)).(int64); ok {
 		return n, nil
 	}
-	return 0, c.r.fail("slice: %q is not a whole number", shorten(toText(c.arg(i))))
+	return 0, c.r.fail("slice: not a whole number")
 }
 
 // cut is where a slice of n from from begins and ends in something of that size.

@@ -18,7 +18,8 @@ import (
 // ErrBudget is wrapped by the error of a rendering that went past its Limits.
 var ErrBudget = errors.New("past its budget")
 
-// Error is a mistake in a template, or one met while rendering it.
+// Error is a mistake in a template, or one met while rendering it. It quotes
+// the template, never data.
 type Error struct {
 	Line    int // from 1; 0 = unknown
 	Message string
@@ -35,8 +36,8 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Abort is the error of a template that decided, with abort_message, that this
-// message is not to be sent.
+// Abort is the error of a template that decided, with abort or abort_message,
+// that this message is not to be sent. Reason is the template's own text.
 type Abort struct{ Reason string }
 
 func (a *Abort) Error() string { return "aborted by the template: " + a.Reason }

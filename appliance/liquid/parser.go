@@ -242,30 +242,23 @@ func scanLines(t token) ([]token, error) {
 	return out, nil
 }
 
-// abort parses the tag that calls off this message.
+// abort parses the tag that calls off this message. Its reason is a text and
+// not computed, since it is kept where nothing personal may be.
 func (p *parser) abort(t token) (piece, error) {
-	markup := t.text
+	markup := strings.Trim(t.text, spaces)
 	if strings.HasPrefix(markup, "(") && strings.HasSuffix(markup, ")") {
 		markup = markup[1 : len(markup)-1]
 	}
-	reason := literal("")
-	if strings.Trim(markup, spaces) != "" {
-		e, err := newExprs(markup, p.fields)
-		if err != nil {
-			return piece{}, err
-		}
-		if reason, err = e.filtered(); err != nil {
-			return piece{}, err
-		}
-		if err := e.end(); err != nil {
-			return piece{}, err
-		}
+	words, err := lex(markup)
+	if err != nil {
+		return piece{}, err
 	}
-	return piece{run: at(t.line, func(r *render) error {
-		v, err := reason(r)
-		if err != nil {
-			return err
-		}
-		return &Abort{Reason: shorten(toText(v))}
-	})}, nil
+	reason := ""
+	switch {
+	case len(words) == 1 && words[0].kind == 's':
+		reason = shorten(words[0].text)
+	case len(words) > 0:
+		return piece{}, errors.New("the reason is a text in quotes")
+	}
+	return piece{run: func(*render) error { return &Abort{Reason: reason} }}, nil
 }
