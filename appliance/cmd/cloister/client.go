@@ -244,8 +244,11 @@ func (c *client) roundTrip(ctx context.Context, method, path string, body io.Rea
 }
 
 func (e *apiError) exit() error {
-	if e.Status == http.StatusServiceUnavailable {
+	switch e.Status {
+	case http.StatusServiceUnavailable:
 		return &exitError{exitNotReady, e}
+	case http.StatusNotFound:
+		return &exitError{exitFailed, fmt.Errorf("%w (look at the name and at --publisher)", e)}
 	}
 	return &exitError{exitFailed, e}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -87,15 +88,16 @@ the newest first.`,
 	return cmd
 }
 
-// timeline gives each event of a person. Pages are cut by time, so that a page
-// may begin with what the last one ended with; that is given once.
+// timeline gives each event of a person. A page holds what lies before an
+// instant, so the next one is asked for from just behind the last event, and
+// what was given of that instant already is left out.
 func timeline(ctx context.Context, c *client, person string, each func(json.RawMessage) error) error {
-	before := ""
-	atEnd := map[string]bool{} // what was given of the last page's last instant
+	var last time.Time
+	given := 0 // events of the instant last
 	for {
 		path := fmt.Sprintf("%s/timeline?limit=%d", person, timelinePage)
-		if before != "" {
-			path += "&before=" + url.QueryEscape(before)
+		if !last.IsZero() {
+			path += "&before=" + url.QueryEscape(last.Add(time.Microsecond).Format(time.RFC3339Nano))
 		}
 		var page struct {
 			Events []json.RawMessage `json:"events"`
@@ -103,29 +105,32 @@ func timeline(ctx context.Context, c *client, person string, each func(json.RawM
 		if err := c.do(ctx, http.MethodGet, path, nil, &page); err != nil {
 			return err
 		}
-		fresh := 0
+		skip, fresh := given, 0
 		for _, one := range page.Events {
 			var at struct {
-				TS string `json:"ts"`
+				TS time.Time `json:"ts"`
 			}
 			if err := json.Unmarshal(one, &at); err != nil {
 				return err
 			}
-			if at.TS == before && atEnd[string(one)] {
+			if at.TS.Equal(last) && skip > 0 {
+				skip--
 				continue
 			}
-			if at.TS != before {
-				before = at.TS
-				clear(atEnd)
+			if !at.TS.Equal(last) {
+				last, given = at.TS, 0
 			}
-			atEnd[string(one)] = true
+			given++
 			fresh++
 			if err := each(one); err != nil {
 				return err
 			}
 		}
-		if fresh == 0 || len(page.Events) < timelinePage {
+		switch {
+		case len(page.Events) < timelinePage:
 			return nil
+		case fresh == 0:
+			return fmt.Errorf("more than %d events at %s: the rest cannot be exported", timelinePage, last.Format(time.RFC3339Nano))
 		}
 	}
 }
