@@ -71,8 +71,8 @@ func (l *loader) dataDir(a Appliance) {
 // masterKey looks at what keyring.LoadMaster will ask for.
 func (l *loader) masterKey(k Keyring) {
 	st, err := os.Stat(k.File)
-	if k.Make && errors.Is(err, os.ErrNotExist) {
-		return
+	if k.Make && err != nil {
+		return // it will be made; what keeps it from that is told of the directory
 	}
 	const detail = "The file holds 64 hexadecimal digits and is readable by the service's user alone (0400)."
 	key, rerr := readBounded(k.File, 1024)
