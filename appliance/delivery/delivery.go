@@ -64,9 +64,9 @@ type Barrier interface {
 
 // Recipient is a person as the gate and the templates need them.
 type Recipient struct {
-	Person    uint32       // as merged now
-	Profile   []event.Prop // personal attributes included
-	Addresses []event.Address
+	Person    uint32          // as merged now
+	Profile   []event.Prop    // personal attributes included
+	Addresses []event.Address // the newest first
 }
 
 // Consent is the record that allowed or forbade a message.

@@ -24,12 +24,12 @@ func (d *Delivery) Message(message string) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if d.o.Keys.Destroyed(r.Person) || d.o.Keys.Destroyed(r.Asked) {
+	if d.o.Keys.Destroyed(r.Person) || d.o.Keys.Destroyed(r.Asked) || r.Sealed != 0 && d.o.Keys.Destroyed(r.Sealed) {
 		return Message{}, fmt.Errorf("message %s: its recipient: %w", message, ErrGone)
 	}
 	m := Message{ID: r.Message, Campaign: r.Campaign, Variant: r.Variant, Person: r.Person, Purpose: r.Purpose, Channel: r.Channel}
 	if len(r.Targets) > 0 {
-		plain, err := d.o.Keys.OpenPerson(r.Person, aad(sealedTarget, r.id()), r.Targets)
+		plain, err := d.o.Keys.OpenPerson(r.Sealed, aad(sealedTarget, r.id()), r.Targets)
 		if err != nil {
 			return Message{}, fmt.Errorf("message %s: opening its links: %w", message, err)
 		}

@@ -150,12 +150,17 @@ func (d *Delivery) uniqueKey(r *record) []byte {
 }
 
 // addressFor is the address that a message goes to: of several, the one that
-// became known last.
-func addressFor(addresses []event.Address, channel string) event.Address {
-	for i := len(addresses) - 1; i >= 0; i-- {
-		if a := addresses[i]; a.Channel == channel && !a.Removed {
+// became known last and is not suppressed, as people expects of a bounce that
+// names none. If all are suppressed it is one of these.
+func (d *Delivery) addressFor(addresses []event.Address, channel string) (to event.Address) {
+	for _, a := range addresses {
+		switch {
+		case a.Channel != channel || a.Removed || a.Value == "" || hasControl(a.Value) || hasControl(a.Extra):
+		case !d.o.People.Suppressed(channel, a.Value):
 			return a
+		case to.Value == "":
+			to = a
 		}
 	}
-	return event.Address{}
+	return to
 }

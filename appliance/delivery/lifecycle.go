@@ -98,10 +98,8 @@ func (d *Delivery) recoverAttempts() error {
 func (d *Delivery) unpark() {
 	defer d.wg.Done()
 	for d.ctx.Err() == nil {
-		if d.counts.parked.Load() > 0 {
-			if err := d.unparkOnce(); err != nil && d.ctx.Err() == nil {
-				d.o.Logger.Error("looking after paused campaigns failed, will try again", "error", err)
-			}
+		if err := d.unparkOnce(); err != nil && d.ctx.Err() == nil {
+			d.o.Logger.Error("looking after paused campaigns failed, will try again", "error", err)
 		}
 		d.pause(unparkEvery, nil)
 	}
@@ -166,14 +164,13 @@ func (d *Delivery) unparkCampaign(campaign string, prefix []byte, sample id) (bo
 			if err != nil {
 				return err
 			}
-			if err := t.Delete(kv.Delivery, r.parked()); err != nil {
+			if err := d.leaveQueue(t, r); err != nil {
 				return err
 			}
-			if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+			if err := d.join(t, r); err != nil {
 				return err
 			}
 		}
-		d.counts.parked.Add(-int64(len(page)))
 		back = true
 		return nil
 	})

@@ -41,8 +41,10 @@ const (
 	idBytes      = 16
 	maxAttempts  = 20 // kept in a decision
 	maxTargets   = 100
+	maxEvent     = 64 << 10 // bytes kept of the event that caused a message
 	sealedEvent  = "delivery event"
 	sealedTarget = "delivery targets"
+	sealedTo     = "delivery address"
 )
 
 type id [idBytes]byte
@@ -65,7 +67,9 @@ type record struct {
 	Decision
 	Asked   uint32 `json:"asked"`             // the person the intention named; Person is who they are now
 	Event   []byte `json:"event,omitempty"`   // sealed under Asked: properties of the causing event
-	Targets []byte `json:"targets,omitempty"` // sealed under Person: where links lead
+	Targets []byte `json:"targets,omitempty"` // sealed under Sealed: where links lead
+	To      []byte `json:"to,omitempty"`      // sealed under Sealed: the address it was handed over for
+	Sealed  uint32 `json:"sealed,omitempty"`  // Person at the latest attempt
 	Told    bool   `json:"told,omitempty"`    // the facts of its end are in the journal
 }
 
@@ -183,8 +187,13 @@ func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
 		Person: in.Person, Cause: in.Cause, Class: in.Class, Channel: in.Channel, Purpose: in.Purpose,
 		State: Waiting, Decided: d.o.Now().UTC(), Due: micros(in.At), Expires: micros(in.Expires),
 	}}
+	plain := event.AppendProps(nil, in.Props)
+	if len(plain) > maxEvent {
+		// The applier must never stand still for one large event.
+		r.Detail, in.Props = "the event had too many bytes to keep", nil
+	}
 	if len(in.Props) > 0 {
-		sealed, err := d.o.Keys.SealPerson(in.Person, aad(sealedEvent, i), event.AppendProps(nil, in.Props))
+		sealed, err := d.o.Keys.SealPerson(in.Person, aad(sealedEvent, i), plain)
 		if err != nil && !d.o.Keys.Destroyed(in.Person) {
 			return fmt.Errorf("outbox: sealing message %s: %w", in.Message, err)
 		}
@@ -193,14 +202,13 @@ func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
 	if err := d.save(t, &r); err != nil {
 		return err
 	}
-	if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+	if err := d.join(t, &r); err != nil {
 		return err
 	}
 	if err := t.Set(kv.Delivery, r.person(), nil); err != nil {
 		return err
 	}
 	d.counts.enqueued.Add(1)
-	d.counts.waiting[n].Add(1)
 	return nil
 }
 
@@ -249,11 +257,25 @@ func (d *Delivery) Forget(t *kv.Txn, person uint32) error {
 	return nil
 }
 
+// join puts a message into the queue of its channel.
+func (d *Delivery) join(t *kv.Txn, r *record) error {
+	d.counts.wait(r.Channel, 1)
+	return t.Set(kv.Delivery, r.queue(), nil)
+}
+
+// leaveQueue takes a waiting message out of the queue, or from among those of
+// paused campaigns.
 func (d *Delivery) leaveQueue(t *kv.Txn, r *record) error {
-	if err := t.Delete(kv.Delivery, r.queue()); err != nil {
+	_, err := t.Get(kv.Delivery, r.parked())
+	if err == nil {
+		d.counts.parked.Add(-1)
+		return t.Delete(kv.Delivery, r.parked())
+	}
+	if !errors.Is(err, kv.ErrNotFound) {
 		return err
 	}
-	return t.Delete(kv.Delivery, r.parked())
+	d.counts.wait(r.Channel, -1)
+	return t.Delete(kv.Delivery, r.queue())
 }
 
 func (d *Delivery) load(t *kv.Txn, i id) (*record, error) {
@@ -284,9 +306,6 @@ func (d *Delivery) save(t *kv.Txn, r *record) error {
 
 // settle notes how a message ended.
 func (d *Delivery) settle(r *record, state, reason, detail string) {
-	if !r.settled() && r.State == Waiting {
-		d.counts.wait(r.Channel, -1)
-	}
 	now := d.o.Now().UTC()
 	r.State, r.Reason, r.Detail, r.Settled = state, reason, detail, &now
 	d.counts.settled(state, reason)

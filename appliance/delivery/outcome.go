@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -26,7 +28,7 @@ type result struct {
 // settled (held are those that the gate settled), and only then lets go of it.
 func (d *Delivery) conclude(results []result, held []id) error {
 	settled := held
-	err := d.db.Update(func(t *kv.Txn) error {
+	err := d.write(func(t *kv.Txn) error {
 		settled = held
 		for _, res := range results {
 			r, err := d.load(t, res.id)
@@ -51,10 +53,24 @@ func (d *Delivery) conclude(results []result, held []id) error {
 	return d.tell(settled)
 }
 
+// write is an Update that waits while the disk is full: what it has to write
+// down is known nowhere else.
+func (d *Delivery) write(fn func(*kv.Txn) error) error {
+	for wait := d.o.Backoff; ; wait = min(2*wait, longestBackoff) {
+		err := d.db.Update(fn)
+		if !errors.Is(err, kv.ErrFull) || d.ctx.Err() != nil {
+			return err
+		}
+		d.o.Logger.Error("the disk is full, outcomes of messages wait to be written", "in", wait)
+		d.pause(wait, nil)
+	}
+}
+
 // outcome applies one outcome to a message's record.
 func (d *Delivery) outcome(t *kv.Txn, r *record, res result) error {
 	now := d.o.Now()
 	out := res.out
+	out.Reason = nobody(out.Reason)
 	if n := len(r.Attempts); n > 0 {
 		a := &r.Attempts[n-1]
 		a.Connector, a.Outcome, a.Class, a.Reason = res.connector, out.Result.String(), string(out.Class), out.Reason
@@ -117,10 +133,9 @@ func (d *Delivery) requeue(t *kv.Txn, r *record, at time.Time, unsent bool) erro
 	if err := t.Delete(kv.Delivery, r.id().key(attemptKey)); err != nil {
 		return err
 	}
-	if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+	if err := d.join(t, r); err != nil {
 		return err
 	}
-	d.counts.wait(r.Channel, 1)
 	d.counts.retried.Add(1)
 	return d.save(t, r)
 }
@@ -180,7 +195,7 @@ func (d *Delivery) tell(settled []id) error {
 		d.o.Logger.Error("the journal does not take outcomes, will try again", "facts", len(facts), "in", wait, "error", err)
 		d.pause(wait, nil)
 	}
-	err = d.db.Update(func(t *kv.Txn) error {
+	err = d.write(func(t *kv.Txn) error {
 		for _, i := range settled {
 			r, err := d.load(t, i)
 			if err != nil {
@@ -219,6 +234,7 @@ func (d *Delivery) factsOf(r *record) []event.Fact {
 	if n := len(r.Attempts); r.State == Failed && n > 0 && r.Attempts[n-1].Class == string(connector.ClassAddress) {
 		b := d.fact(r, event.NotificationBounced, "", *r.Settled, reason)
 		b.Props = append(b.Props, event.Prop{Key: event.PropKind, Value: event.OfText("hard")})
+		b.Addresses = d.handedTo(r)
 		facts = append(facts, b)
 	}
 	return facts
@@ -243,6 +259,36 @@ func (d *Delivery) fact(r *record, name, distinct string, at time.Time, reason s
 		Kind: event.Track, ID: "own:" + hex.EncodeToString(h[:16]), Time: us, Received: d.o.Now().UnixMicro(),
 		Person: r.Person, Name: name, Ref: r.Message, Props: props,
 	}
+}
+
+// maxReason bounds a provider's reason, in bytes.
+const maxReason = 120
+
+// nobody makes a provider's reason fit for reports, though a connector should
+// have: short, one line, and without what looks like an address or a number
+// of somebody.
+func nobody(reason string) string {
+	words := strings.FieldsFunc(reason, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	var b strings.Builder
+	for _, w := range words {
+		digits := 0
+		for _, r := range w {
+			if unicode.IsDigit(r) {
+				digits++
+			}
+		}
+		if strings.Contains(w, "@") || digits > 6 {
+			w = "…"
+		}
+		if b.Len()+len(w) >= maxReason {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(strings.ToValidUTF8(w, ""))
+	}
+	return b.String()
 }
 
 func (d *Delivery) providerKey(provider string) []byte {

@@ -79,16 +79,18 @@ func (d *Delivery) receiptFacts(r *record, rc connector.Receipt) []event.Fact {
 	case connector.Delivered:
 		return []event.Fact{d.fact(r, event.NotificationDelivered, "", at, "")}
 	case connector.Bounced:
-		f := d.fact(r, event.NotificationBounced, "", at, rc.Reason)
+		f := d.fact(r, event.NotificationBounced, "", at, nobody(rc.Reason))
 		kind := "soft"
 		if rc.Class == connector.ClassAddress {
 			kind = "hard"
 		}
 		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText(kind)})
+		f.Addresses = d.handedTo(r)
 		return []event.Fact{f}
 	case connector.Complained:
-		f := d.fact(r, event.NotificationBounced, "complaint", at, rc.Reason)
+		f := d.fact(r, event.NotificationBounced, "complaint", at, nobody(rc.Reason))
 		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText("complaint")})
+		f.Addresses = d.handedTo(r)
 		h := d.o.Keys.Hash("delivery fact", []byte(r.Message), []byte("withdrawal"))
 		w := event.Fact{
 			Kind: event.Identify, ID: "own:" + hex.EncodeToString(h[:16]), Time: f.Time, Received: f.Received,

@@ -43,7 +43,7 @@ func (d *Delivery) render(e *entry) verdict {
 	m.Text = fill.text(set.text, liquid.None)
 	switch r.Channel {
 	case "email":
-		m.Subject = fill.header("subject", set.subject)
+		m.Subject = fill.header("subject", set.subject, liquid.Line)
 		m.HTML = fill.text(set.html, liquid.HTML)
 		if m.Text == "" {
 			m.Text = textOf(m.HTML)
@@ -52,8 +52,8 @@ func (d *Delivery) render(e *entry) verdict {
 			m.HTML, e.targets = track(m.HTML, func(n int) string { return d.o.Links.Click(r.Message, n) }, d.o.Links.Open(r.Message), unsubscribe)
 		}
 	case "push":
-		m.Subject = fill.header("title", set.title)
-		if m.Link = fill.header("link", set.link); m.Link != "" && !opens(m.Link) {
+		m.Subject = fill.header("title", set.title, liquid.Line)
+		if m.Link = fill.header("link", set.link, liquid.URL); m.Link != "" && !opens(m.Link) {
 			fill.fail(fmt.Errorf("link: not an address that may be opened"))
 		} else if e.tracked = d.mayTrack(e); e.tracked && web(m.Link) {
 			e.targets = []string{m.Link}
@@ -124,8 +124,8 @@ func (f *filler) text(p part, escape liquid.Escape) string {
 }
 
 // header renders what becomes a header or an address: one line.
-func (f *filler) header(name string, p part) string {
-	s := strings.TrimSpace(f.text(p, liquid.None))
+func (f *filler) header(name string, p part, escape liquid.Escape) string {
+	s := strings.TrimSpace(f.text(p, escape))
 	if hasControl(s) {
 		f.fail(fmt.Errorf("%s: a line break or control character came out", name))
 		return ""

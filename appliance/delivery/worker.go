@@ -234,10 +234,10 @@ func (d *Delivery) meet(e *entry) error {
 		return fmt.Errorf("message %s: its recipient: %w", e.rec.Message, err)
 	}
 	e.to = to
-	e.address = addressFor(to.Addresses, e.rec.Channel)
+	e.address = d.addressFor(to.Addresses, e.rec.Channel)
 	e.msg.To, e.msg.Platform, e.msg.Extra = e.address.Value, e.address.Platform, e.address.Extra
-	if hasControl(e.address.Value) {
-		e.address = event.Address{}
+	if e.msg.ID != "" && e.tracked != d.mayTrack(e) {
+		e.msg.ID = "" // rendered for another consent than there is now: next time
 	}
 	return nil
 }
@@ -338,15 +338,10 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 	}
 	switch {
 	case v.pass:
-		if len(e.targets) > 0 {
-			sealed, err := d.o.Keys.SealPerson(r.Person, aad(sealedTarget, r.id()), appendTexts(nil, e.targets))
-			if err != nil {
-				return fmt.Errorf("message %s: sealing its links: %w", r.Message, err)
-			}
-			r.Targets = sealed
+		if err := d.sealHandOff(e); err != nil {
+			return err
 		}
 		r.Tracked = e.tracked
-		d.counts.wait(r.Channel, -1)
 		r.State = Attempting
 		r.Tries++
 		r.Attempts = append(r.Attempts, Attempt{At: now.UTC()})
@@ -363,7 +358,7 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 		d.counts.parked.Add(1)
 	case !v.until.IsZero():
 		r.Due = v.until
-		if err := t.Set(kv.Delivery, r.queue(), nil); err != nil {
+		if err := d.join(t, r); err != nil {
 			return err
 		}
 	default:
@@ -374,6 +369,41 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 		}
 	}
 	return d.save(t, r)
+}
+
+// sealHandOff keeps, under the person's key, where the message goes and where
+// its links lead.
+func (d *Delivery) sealHandOff(e *entry) (err error) {
+	r := e.rec
+	r.Sealed, r.Targets = r.Person, nil
+	if len(e.targets) > 0 {
+		r.Targets, err = d.o.Keys.SealPerson(r.Sealed, aad(sealedTarget, r.id()), appendTexts(nil, e.targets))
+		if err != nil {
+			return fmt.Errorf("message %s: sealing its links: %w", r.Message, err)
+		}
+	}
+	r.To, err = d.o.Keys.SealPerson(r.Sealed, aad(sealedTo, r.id()), appendTexts(nil, []string{e.address.Platform, e.address.Value}))
+	if err != nil {
+		return fmt.Errorf("message %s: sealing its address: %w", r.Message, err)
+	}
+	return nil
+}
+
+// handedTo opens the address that a message was handed over for: none if it
+// cannot be known any more.
+func (d *Delivery) handedTo(r *record) []event.Address {
+	if len(r.To) == 0 {
+		return nil
+	}
+	plain, err := d.o.Keys.OpenPerson(r.Sealed, aad(sealedTo, r.id()), r.To)
+	if err != nil {
+		return nil // erased meanwhile
+	}
+	texts, err := readTexts(plain)
+	if err != nil || len(texts) != 2 {
+		return nil
+	}
+	return []event.Address{{Channel: r.Channel, Platform: texts[0], Value: texts[1]}}
 }
 
 // send hands one batch over and gives an outcome for each of its messages.
