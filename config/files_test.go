@@ -106,10 +106,17 @@ func TestBadFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		list, err := os.ReadFile("CODES.md")
+		if err != nil {
+			t.Fatal(err)
+		}
 		elsewhere := regexp.MustCompile(`E1001|E1002|E130\d|W1406|E1107`)
 		for _, m := range regexp.MustCompile(`"([EW]\d{4})"`).FindAllSubmatch(src, -1) {
 			if code := string(m[1]); !seen[code] && !elsewhere.MatchString(code) {
 				t.Errorf("no file in testdata/bad shows %s", code)
+			}
+			if !strings.Contains(string(list), "| "+string(m[1])+" |") {
+				t.Errorf("CODES.md does not list %s", m[1])
 			}
 		}
 	})
