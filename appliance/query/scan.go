@@ -197,6 +197,8 @@ type worker struct {
 	store    *store
 	merged   *store              // hits of people with merged numbers, whose rows lie in several partitions
 	masks    []uint64            // by the stretch's event code
+	some     uint64              // of masks, together
+	masksOf  []string            // the names that masks are about
 	held     int64               // bytes reserved for this worker
 	kept     int64               // of which it gave away
 	wanted   bitset              // winners; nil = everyone
@@ -280,8 +282,12 @@ func (w *worker) flush() error {
 
 // prepare decides per event name which references could match; false if none.
 func (w *worker) prepare(r *history.Rows) bool {
+	if len(r.Names) == len(w.masksOf) && len(r.Names) > 0 && &r.Names[0] == &w.masksOf[0] {
+		return w.some != 0
+	}
+	w.masksOf = r.Names
 	w.masks = cleared(w.masks, len(r.Names))
-	some := uint64(0)
+	w.some = 0
 	for code, name := range r.Names {
 		for i, ref := range w.p.refs {
 			if ref.matches(name) {
@@ -291,9 +297,9 @@ func (w *worker) prepare(r *history.Rows) bool {
 		if w.p.other && (w.masks[code] != 0 || !event.Own(name)) {
 			w.masks[code] |= otherBit
 		}
-		some |= w.masks[code]
+		w.some |= w.masks[code]
 	}
-	return some != 0
+	return w.some != 0
 }
 
 func (w *worker) rows(ctx context.Context, r *history.Rows) error {

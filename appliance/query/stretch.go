@@ -43,7 +43,7 @@ func verdict(ok bool) uint8 {
 type leafTest struct {
 	gen    uint64
 	col    *block.Column // nil: no row has the property
-	byCode []uint8
+	byCode codes[uint8]
 	empty  uint8 // the verdict where the property is missing
 	limit  float64
 	plain  bool
@@ -106,10 +106,11 @@ func (s *stretch) leaf(l *leaf) bool {
 	if code == 0 {
 		return t.missing(l)
 	}
-	if t.byCode[code-1] == unknown {
-		t.byCode[code-1] = verdict(l.value(t.col.Dict[code-1]))
+	known := t.byCode.known
+	if known[code-1] == unknown {
+		known[code-1] = verdict(l.value(t.col.Dict[code-1]))
 	}
-	return t.byCode[code-1] == yes
+	return known[code-1] == yes
 }
 
 // value tests what the column holds: the property, or the list of items.
@@ -137,7 +138,7 @@ func (s *stretch) prepare(t *leafTest, l *leaf, col *block.Column) {
 		t.plain = t.plain && l.place != ofItem
 		return
 	}
-	t.byCode = cleared(t.byCode, len(col.Dict))
+	t.byCode.turn(col.Dict)
 }
 
 func cleared[T any](s []T, n int) []T {
@@ -183,7 +184,7 @@ type reading struct {
 	dim    dimension
 	gen    uint64
 	col    *block.Column
-	byCode []uint32 // 0 = not looked up yet
+	byCode codes[uint32] // 0 = not looked up yet
 }
 
 func (s *stretch) value(r *reading, row int, person uint32) uint32 {
@@ -215,16 +216,17 @@ func (s *stretch) value(r *reading, row int, person uint32) uint32 {
 	if code == 0 {
 		return 0
 	}
-	if r.byCode[code-1] == 0 {
-		r.byCode[code-1] = s.memo.d.id(r.col.Dict[code-1])
+	known := r.byCode.known
+	if known[code-1] == 0 {
+		known[code-1] = s.memo.d.id(r.col.Dict[code-1])
 	}
-	return r.byCode[code-1]
+	return known[code-1]
 }
 
 func (r *reading) begin(col *block.Column) {
 	r.col = col
 	if col != nil && col.Nums == nil {
-		r.byCode = cleared(r.byCode, len(col.Dict))
+		r.byCode.turn(col.Dict)
 	}
 }
 
@@ -233,7 +235,7 @@ type numbers struct {
 	key    string
 	gen    uint64
 	col    *block.Column
-	byCode []float64
+	byCode codes[float]
 }
 
 func (s *stretch) number(n *numbers, row int) float64 {
@@ -245,10 +247,7 @@ func (s *stretch) number(n *numbers, row int) float64 {
 			n.col = nil
 		}
 		if n.col != nil && n.col.Nums == nil {
-			n.byCode = cleared(n.byCode, len(n.col.Dict))
-			for i, v := range n.col.Dict {
-				n.byCode[i] = numeric(v)
-			}
+			n.byCode.turn(n.col.Dict)
 		}
 	}
 	if n.col == nil {
@@ -258,7 +257,17 @@ func (s *stretch) number(n *numbers, row int) float64 {
 		return n.col.Nums[row]
 	}
 	if code := n.col.Codes[row]; code != 0 {
-		return n.byCode[code-1]
+		known := n.byCode.known
+		if !known[code-1].set {
+			known[code-1] = float{true, numeric(n.col.Dict[code-1])}
+		}
+		return known[code-1].f
 	}
 	return math.NaN()
+}
+
+// float is a number that was looked at, NaN where it is none.
+type float struct {
+	set bool
+	f   float64
 }

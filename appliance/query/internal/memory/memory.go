@@ -46,39 +46,99 @@ type History struct {
 }
 
 type stretch struct {
-	rows    []history.Row
-	out     history.Rows
-	columns map[string]*block.Column
+	out         history.Rows
+	first, last int64
+	columns     map[string]*block.Column
 }
 
 // New makes a history of generations, the oldest first, with days in loc.
 func New(loc *time.Location, generations ...Generation) *History {
 	h := &History{loc: loc, days: map[string]map[int32]*roaring.Bitmap{}, infos: map[string]*history.NameInfo{}}
 	for g, gen := range generations {
-		var parts [event.Partitions][]int
+		order := make([]int, len(gen.Rows))
 		for i, r := range gen.Rows {
-			p := event.PartitionOf(r.Person)
-			parts[p] = append(parts[p], i)
+			order[i] = i
 			h.note(r)
 		}
-		for p, rows := range parts {
-			if len(rows) == 0 {
-				continue
+		slices.SortStableFunc(order, func(a, b int) int {
+			x, y := &gen.Rows[a], &gen.Rows[b]
+			c := cmp.Compare(event.PartitionOf(x.Person), event.PartitionOf(y.Person))
+			if gen.Layout == ByDay {
+				c = cmp.Or(c, cmp.Compare(h.day(x.Time), h.day(y.Time)))
 			}
 			if gen.Layout != Arrival {
-				slices.SortStableFunc(rows, func(a, b int) int {
-					x, y := &gen.Rows[a], &gen.Rows[b]
-					byDay := 0
-					if gen.Layout == ByDay {
-						byDay = cmp.Compare(h.day(x.Time), h.day(y.Time))
-					}
-					return cmp.Or(byDay, cmp.Compare(x.Person, y.Person), cmp.Compare(x.Time, y.Time))
-				})
+				c = cmp.Or(c, cmp.Compare(x.Person, y.Person), cmp.Compare(x.Time, y.Time))
 			}
-			h.parts[p] = append(h.parts[p], newStretch(p, uint64(g+1), gen, rows))
-		}
+			return c
+		})
+		h.add(uint64(g+1), gen, order)
 	}
 	return h
+}
+
+// add makes the columns of a generation, and stretches of them. Dictionaries
+// are the generation's, as those of a block are the block's.
+func (h *History) add(generation uint64, gen Generation, order []int) {
+	rows := make([]history.Row, len(order))
+	keys := map[string]bool{}
+	for i, at := range order {
+		rows[i] = gen.Rows[at]
+		for _, p := range rows[i].Props {
+			keys[p.Key] = keys[p.Key] || !p.Personal
+		}
+	}
+	all := history.Rows{Generation: generation, Sorted: gen.Layout == ByPerson}
+	codes := map[string]uint16{}
+	for i, r := range rows {
+		all.Persons = append(all.Persons, r.Person)
+		all.Times = append(all.Times, r.Time)
+		all.Ties = append(all.Ties, uint32(order[i]))
+		code, ok := codes[r.Name]
+		if !ok {
+			code = uint16(len(codes))
+			codes[r.Name] = code
+			all.Names = append(all.Names, r.Name)
+		}
+		all.Events = append(all.Events, code)
+	}
+	columns := map[string]*block.Column{}
+	for key, askable := range keys {
+		if askable {
+			columns[key] = column(rows, key, gen.Codes)
+		}
+	}
+	for from := 0; from < len(rows); {
+		p := event.PartitionOf(rows[from].Person)
+		to := from
+		for to < len(rows) && event.PartitionOf(rows[to].Person) == p {
+			to++
+		}
+		s := &stretch{out: all, columns: map[string]*block.Column{}}
+		s.out.Partition, s.out.Persons, s.out.Times = p, all.Persons[from:to], all.Times[from:to]
+		s.out.Events, s.out.Ties = all.Events[from:to], all.Ties[from:to]
+		for key, c := range columns {
+			if part := cut(c, from, to); part != nil {
+				s.columns[key] = part
+			}
+		}
+		s.first, s.last = slices.Min(s.out.Times), slices.Max(s.out.Times)
+		h.parts[p] = append(h.parts[p], s)
+		from = to
+	}
+}
+
+// cut is a stretch of a column, nil where no row has a value.
+func cut(c *block.Column, from, to int) *block.Column {
+	if c.Nums != nil {
+		if !slices.ContainsFunc(c.Nums[from:to], func(f float64) bool { return !math.IsNaN(f) }) {
+			return nil
+		}
+		return &block.Column{Nums: c.Nums[from:to]}
+	}
+	if !slices.ContainsFunc(c.Codes[from:to], func(code uint32) bool { return code != 0 }) {
+		return nil
+	}
+	return &block.Column{Codes: c.Codes[from:to], Dict: c.Dict}
 }
 
 func (h *History) day(us int64) int32 {
@@ -103,35 +163,6 @@ func (h *History) note(r history.Row) {
 	days[d].Add(r.Person)
 }
 
-func newStretch(partition int, generation uint64, gen Generation, order []int) *stretch {
-	s := &stretch{columns: map[string]*block.Column{}}
-	s.out = history.Rows{Partition: partition, Generation: generation, Sorted: gen.Layout == ByPerson}
-	names := map[string]uint16{}
-	for _, i := range order {
-		r := gen.Rows[i]
-		s.rows = append(s.rows, r)
-		s.out.Persons = append(s.out.Persons, r.Person)
-		s.out.Times = append(s.out.Times, r.Time)
-		s.out.Ties = append(s.out.Ties, uint32(i))
-		code, ok := names[r.Name]
-		if !ok {
-			code = uint16(len(names))
-			names[r.Name] = code
-			s.out.Names = append(s.out.Names, r.Name)
-		}
-		s.out.Events = append(s.out.Events, code)
-		for _, p := range r.Props {
-			if !p.Personal {
-				s.columns[p.Key] = nil
-			}
-		}
-	}
-	for key := range s.columns {
-		s.columns[key] = column(s.rows, key, gen.Codes)
-	}
-	return s
-}
-
 // give makes the Rows of a Scan.
 func (s *stretch) give(w history.Want) *history.Rows {
 	out := s.out
@@ -146,11 +177,10 @@ func (s *stretch) give(w history.Want) *history.Rows {
 	return &out
 }
 
-// wanted says whether any row can match.
+// wanted says whether a row may match.
 func (s *stretch) wanted(w history.Want) bool {
-	return slices.ContainsFunc(s.rows, func(r history.Row) bool {
-		return r.Time >= w.From && r.Time < w.To && (w.Names == nil || slices.Contains(w.Names, r.Name))
-	})
+	return s.first < w.To && s.last >= w.From &&
+		(w.Names == nil || slices.ContainsFunc(s.out.Names, func(n string) bool { return slices.Contains(w.Names, n) }))
 }
 
 func column(rows []history.Row, key string, codes bool) *block.Column {
