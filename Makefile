@@ -51,3 +51,7 @@ check: need-go
 
 clean:
 	rm -rf bin dist $(WEB)/dist/assets $(WEB)/dist/index.html
+
+# Long runs under faults: 30 rounds of kill -9 under load.
+faults: need-test build
+	$(GO) test -tags e2e -count=1 -timeout 30m -run TestKill -v ./appliance/e2e -rounds 30

@@ -1,0 +1,220 @@
+// Package appliance is the whole daemon: it reads the configuration, opens the
+// rooms bottom-up, serves the doors, takes new configuration while it runs, and
+// closes everything top-down. It translates and connects; it decides nothing.
+//
+// Failure rules: what is wrong at the start is printed at the operator's line
+// and nothing starts (ErrConfig). A publisher whose applier stops is closed and
+// opened again by itself, with growing pauses; the others do not notice. A new
+// configuration that cannot be carried out leaves the old one in force.
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/access"
+	"github.com/cloisterhq/cloister/appliance/audit"
+	"github.com/cloisterhq/cloister/appliance/console"
+	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/journal"
+	"github.com/cloisterhq/cloister/appliance/keyring"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/config"
+	"github.com/cloisterhq/cloister/plugins/host"
+)
+
+// ErrConfig says that the configuration is wrong; what is wrong has been
+// printed already.
+var ErrConfig = errors.New("the configuration is wrong")
+
+// Options of a run. The zero value reads the default configuration.
+type Options struct {
+	ConfigPaths []string
+	DataDir     string // wins over the configuration's
+	Demo        *Demo  // no configuration is read
+	Version     string
+	Stderr      io.Writer
+	Logger      *slog.Logger
+	Level       *slog.LevelVar // of Logger, set as the configuration says; may be nil
+}
+
+// Demo is a run that needs no configuration: an invented publisher with people
+// who arrive, buy, leave carts and get messages.
+type Demo struct {
+	People int
+	Rate   float64 // events per second
+}
+
+const (
+	drainTimeout   = 20 * time.Second
+	openShelves    = 16
+	manyPublishers = 4 // from so many on each gets less memory
+)
+
+// appliance is a daemon that runs.
+type appliance struct {
+	o     Options
+	log   *slog.Logger
+	board *health.Board
+
+	cfg     atomic.Pointer[config.Config] // in force
+	reloads sync.Mutex                    // one reload at a time
+	started time.Time
+
+	ring    *keyring.Keyring
+	journal *journal.Server
+	shelves *kv.ShelfCache
+	db      *kv.DB // of the appliance itself
+	access  *access.Access
+	audit   *audit.Log
+	host    *host.Host
+	disk    *disk
+	asking  chan struct{}
+
+	houses  houses
+	apps    *ingest.Door
+	console *console.Console
+	servers []*server
+	undo    []func() error
+}
+
+// Run opens the appliance, says where to go, and serves until ctx ends. It
+// returns nil after an orderly end.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Stderr == nil {
+		o.Stderr = os.Stderr
+	}
+	a := &appliance{o: o, started: time.Now(), shelves: kv.NewShelfCache(openShelves), asking: make(chan struct{}, 2)}
+	a.board = health.NewBoard(time.Now)
+	a.log = o.Logger
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	a.welcome()
+	if o.Demo != nil {
+		a.playDemo()
+	}
+	return a.wait(ctx)
+}
+
+func (a *appliance) closes(f func() error) { a.undo = append(a.undo, f) }
+
+// open brings everything up, lowest room first.
+func (a *appliance) open(ctx context.Context) (err error) {
+	cfg, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	a.cfg.Store(cfg)
+	if o := a.o.Level; o != nil {
+		o.Set(cfg.Appliance.LogLevel)
+	}
+	dir := cfg.Appliance.DataDir
+	if err := a.openFoundations(cfg); err != nil {
+		return err
+	}
+	a.disk = newDisk(dir, cfg.Appliance.DiskReserve, a.board)
+	a.closes(a.disk.close)
+	a.houses.a = a
+	a.closes(a.houses.close)
+	for i := range cfg.Publishers {
+		if err := a.houses.open(ctx, cfg, &cfg.Publishers[i]); err != nil {
+			return err
+		}
+	}
+	if err := a.openConsole(cfg); err != nil {
+		return err
+	}
+	if err := a.openListeners(cfg); err != nil {
+		return err
+	}
+	return a.auditAppliance("appliance.started", "version "+a.o.Version)
+}
+
+func (a *appliance) openFoundations(cfg *config.Config) (err error) {
+	dir := cfg.Appliance.DataDir
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	master, err := masterKey(cfg.Keyring)
+	if err != nil {
+		return err
+	}
+	if a.ring, err = keyring.Open(filepath.Join(dir, "keyring"), master, keyring.Options{Logger: a.log}); err != nil {
+		return fmt.Errorf("opening the keyring with the master key %s: %w", cfg.Keyring.File, err)
+	}
+	a.closes(a.ring.Close)
+	if a.db, err = kv.Open(filepath.Join(dir, "appliance"), kv.Options{Small: true, Logger: a.log}); err != nil {
+		return err
+	}
+	a.closes(a.db.Close)
+	if a.access, err = access.Open(a.db, access.Options{}); err != nil {
+		return err
+	}
+	if a.audit, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "audit"), Logger: a.log, Board: a.board}); err != nil {
+		return err
+	}
+	a.closes(a.audit.Close)
+	if a.journal, err = journal.Open(journal.Options{Dir: filepath.Join(dir, "journal"), Logger: a.log, Board: a.board}); err != nil {
+		return err
+	}
+	a.closes(a.journal.Close)
+	return nil
+}
+
+// masterKey reads the master key, or makes the default one at the first start.
+func masterKey(k config.Keyring) ([]byte, error) {
+	master, err := keyring.LoadMaster(k.File)
+	if errors.Is(err, os.ErrNotExist) && k.Make {
+		return keyring.CreateMaster(k.File)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the master key: %w", err)
+	}
+	return master, nil
+}
+
+// close lets go of everything, the doors first.
+func (a *appliance) close() error {
+	var errs []error
+	for i := len(a.servers) - 1; i >= 0; i-- {
+		errs = append(errs, a.servers[i].close())
+	}
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		errs = append(errs, a.undo[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// wait serves until ctx ends or a listener fails.
+func (a *appliance) wait(ctx context.Context) error {
+	failed := make(chan *server, len(a.servers))
+	for _, s := range a.servers {
+		go func() { // ends with its server, which close waits for
+			<-s.ended
+			failed <- s
+		}()
+	}
+	notifyReady()
+	select {
+	case <-ctx.Done():
+		notifyStopping()
+		a.log.Info("stopping")
+		return a.auditAppliance("appliance.stopped", "")
+	case s := <-failed:
+		return fmt.Errorf("listener %q: %w", s.name, s.err)
+	}
+}

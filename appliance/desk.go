@@ -1,0 +1,263 @@
+package appliance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/campaign"
+	"github.com/cloisterhq/cloister/appliance/console"
+	"github.com/cloisterhq/cloister/appliance/delivery"
+	"github.com/cloisterhq/cloister/appliance/erasure"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/people"
+	"github.com/cloisterhq/cloister/appliance/publisher"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+// desk is a publisher as the console knows it: its rooms as they are at the
+// time of a request, nil while they are being opened again.
+type desk struct {
+	*house
+	rooms *publisher.Publisher
+}
+
+func (o *house) desk() desk { return desk{o, o.rooms.now.Load()} }
+
+var errRoomsAway = fmt.Errorf("%w: %w", console.ErrUnavailable, errAway)
+
+func (d desk) Name() string             { return d.cfg.Name }
+func (d desk) Title() string            { return d.cfg.Title }
+func (d desk) Location() *time.Location { return d.cfg.Location }
+
+func (d desk) Schema() console.Schema {
+	var out console.Schema
+	for _, u := range d.cfg.Purposes {
+		out.Purposes = append(out.Purposes, console.Purpose{Name: u.Name, Title: u.Title, Basis: u.Basis, Channels: u.Channels})
+	}
+	seen := map[string]bool{}
+	for _, c := range d.cfg.Connectors {
+		if !seen[c.Channel] {
+			seen[c.Channel] = true
+			out.Channels = append(out.Channels, c.Channel)
+		}
+	}
+	if d.rooms == nil {
+		return out
+	}
+	s := d.rooms.Schema()
+	out.Profile = s.Profile
+	for _, e := range s.Events {
+		out.Events = append(out.Events, console.EventInfo{Name: e.Name, Rows: e.Rows, First: e.First, Last: e.Last, Keys: e.Keys})
+	}
+	return out
+}
+
+func (d desk) Size() (persons, rows int64) {
+	if d.rooms == nil {
+		return 0, 0
+	}
+	return d.rooms.Size()
+}
+
+func (d desk) Rate() float64 {
+	if d.rooms == nil {
+		return 0
+	}
+	return d.rooms.Rate()
+}
+
+func (d desk) Ask(ctx context.Context, body []byte) (*query.Answer, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	return d.rooms.Ask(ctx, body)
+}
+
+func (d desk) Person(identity string) (*people.Person, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	return d.rooms.Person(identity)
+}
+
+func (d desk) Suppressed(channel, address string) bool {
+	return d.rooms != nil && d.rooms.Suppressed(channel, address)
+}
+
+func (d desk) Timeline(ctx context.Context, identity string, before int64, limit int, asc bool) ([]history.Row, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	return d.rooms.Timeline(ctx, identity, before, limit, asc)
+}
+
+func (d desk) Erase(ctx context.Context, identity string) (string, error) {
+	if d.rooms == nil {
+		return "", errRoomsAway
+	}
+	return d.rooms.Erase(ctx, identity)
+}
+
+// Certificate is a request's status and, once every holder has reported, its
+// signed certificate.
+func (d desk) Certificate(request string) (json.RawMessage, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	status, err := d.rooms.Erasure(request)
+	if errors.Is(err, erasure.ErrUnknown) {
+		return nil, fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		erasure.Status
+		Certificate *erasure.Certificate `json:"certificate,omitempty"`
+	}{Status: status}
+	switch c, err := d.rooms.Certificate(request); {
+	case err == nil:
+		out.Certificate = &c
+	case !errors.Is(err, erasure.ErrPending):
+		return nil, err
+	}
+	return json.Marshal(out)
+}
+
+func (d desk) Recent() []console.LiveEvent {
+	if d.rooms == nil {
+		return nil
+	}
+	var out []console.LiveEvent
+	for _, e := range d.rooms.Recent() {
+		out = append(out, console.LiveEvent(e))
+	}
+	return out
+}
+
+func (d desk) Live(ctx context.Context) <-chan console.LiveEvent {
+	out := make(chan console.LiveEvent)
+	if d.rooms == nil {
+		close(out)
+		return out
+	}
+	in := d.rooms.Live(ctx)
+	go func() { // ends with the room's own channel, which ends with ctx
+		defer close(out)
+		for e := range in {
+			select {
+			case out <- console.LiveEvent(e):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return out
+}
+
+func (d desk) Campaigns() console.Campaigns {
+	if d.rooms == nil {
+		return away{}
+	}
+	return d.rooms.Campaigns()
+}
+
+func (d desk) Messages() console.Messages {
+	if d.rooms == nil {
+		return away{}
+	}
+	return d.rooms.Delivery()
+}
+
+// away stands in for rooms that are being opened again.
+type away struct{}
+
+func (away) List() ([]campaign.Status, error)            { return nil, errRoomsAway }
+func (away) Get(string) (campaign.Status, error)         { return campaign.Status{}, errRoomsAway }
+func (away) Validate([]byte) (*campaign.Campaign, error) { return nil, errRoomsAway }
+func (away) Explain(string) (delivery.Decision, error)   { return delivery.Decision{}, errRoomsAway }
+func (away) Stats() delivery.Stats                       { return delivery.Stats{} }
+
+func (d desk) SaveCampaign(ctx context.Context, c *campaign.Campaign) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return d.rooms.SaveCampaign(ctx, c)
+}
+
+func (d desk) DeleteCampaign(ctx context.Context, id string) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return d.rooms.DeleteCampaign(ctx, id)
+}
+
+func (d desk) Segments() []console.Segment {
+	if d.rooms == nil {
+		return nil
+	}
+	var out []console.Segment
+	for _, s := range d.rooms.Segments() {
+		out = append(out, console.Segment(s))
+	}
+	return out
+}
+
+func (d desk) SaveSegment(ctx context.Context, s console.Segment) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return d.rooms.SaveSegment(ctx, publisher.Segment(s))
+}
+
+func (d desk) DeleteSegment(ctx context.Context, name string) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	err := d.rooms.DeleteSegment(ctx, name)
+	if errors.Is(err, publisher.ErrUnknown) {
+		err = fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	}
+	return err
+}
+
+func (d desk) Connectors() []console.Connector {
+	var out []console.Connector
+	for _, s := range d.senders.statuses() {
+		out = append(out, console.Connector{
+			Channel: s.Channel, Name: s.Name, Plugin: s.Plugin, Version: s.Version, State: string(s.State), Since: s.Since,
+			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Description: s.Description,
+		})
+	}
+	return out
+}
+
+func (d desk) CheckConnector(ctx context.Context, channel, name string) error {
+	c := d.senders.find(channel, name)
+	if c == nil {
+		return fmt.Errorf("connector %q: %w", name, console.ErrNotFound)
+	}
+	return c.Check(ctx)
+}
+
+func (d desk) Import(ctx context.Context, kind string, in console.Import) (console.Imported, error) {
+	if d.rooms == nil {
+		return console.Imported{}, errRoomsAway
+	}
+	take := d.a.apps.ImportEvents
+	if kind == "profiles" {
+		take = d.a.apps.ImportProfiles
+	}
+	taken, refused, err := take(ctx, d.door, in.Source, in.Line, in.Body)
+	out := console.Imported{Taken: int64(taken)}
+	for _, r := range refused {
+		out.Refused = append(out.Refused, console.RefusedLine{Line: r.Line, Error: r.Message})
+	}
+	if errors.Is(err, ingest.ErrNoSpace) || errors.Is(err, errAway) {
+		err = fmt.Errorf("%w: %w", console.ErrUnavailable, err)
+	}
+	return out, err
+}

@@ -1,0 +1,178 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/links"
+	"github.com/cloisterhq/cloister/appliance/publisher"
+	"github.com/cloisterhq/cloister/config"
+)
+
+// house is one publisher as it is configured now, with what stands around its
+// rooms: its connectors, and the rules at its door. It never changes; a new
+// configuration makes a new house around the same rooms and connectors.
+type house struct {
+	a       *appliance
+	cfg     config.Publisher
+	log     *slog.Logger
+	senders *senders
+	rooms   *rooms
+	door    *ingest.Publisher
+	refused *atomic.Int64 // records, at the door
+}
+
+// houses are the publishers that the configuration names, in its order.
+type houses struct {
+	a *appliance
+
+	mu  sync.RWMutex
+	all []*house
+}
+
+// open builds a publisher's house, starts its connectors and opens its rooms.
+func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publisher) error {
+	a := h.a
+	log := a.log.With("publisher", p.Name)
+	s := &senders{host: a.host, publisher: p.Name, log: log}
+	var next []running
+	for _, c := range p.Connectors {
+		r, err := s.start(ctx, c)
+		if err != nil {
+			s.put(next)
+			s.swap(ctx, nil)
+			return err
+		}
+		next = append(next, r)
+	}
+	s.put(next)
+	one := &house{a: a, cfg: *p, log: log, senders: s, refused: new(atomic.Int64)}
+	var err error
+	if one.rooms, err = openRooms(p.Name, a.board, log, one.opening(cfg)); err != nil {
+		s.swap(ctx, nil)
+		return err
+	}
+	one.openDoor()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, one)
+	return nil
+}
+
+func (o *house) openDoor() {
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rulesOf(&o.cfg), Refused: func(n int) { o.refused.Add(int64(n)) }}
+}
+
+// opening says how this house's rooms are opened.
+func (o *house) opening(cfg *config.Config) opening {
+	return func(failed func(error)) (*publisher.Publisher, error) {
+		a := o.a
+		keys, err := a.ring.Publisher(o.cfg.Name)
+		if err != nil {
+			return nil, fmt.Errorf("keys of publisher %q: %w", o.cfg.Name, err)
+		}
+		options := roomsOf(&o.cfg)
+		options.Dir = filepath.Join(cfg.Appliance.DataDir, "publishers", o.cfg.Name)
+		options.Journal, options.Keys, options.Shelves = a.journal, keys, a.shelves
+		options.Small = len(cfg.Publishers) >= manyPublishers
+		options.Sender, options.Forgetter = o.senders, o.senders
+		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, keys); err != nil {
+			return nil, fmt.Errorf("addresses of publisher %q: %w", o.cfg.Name, err)
+		}
+		options.Questions, options.Board, options.Logger = a.asking, a.board, a.log
+		options.Failed = failed
+		p, err := publisher.Open(options)
+		if err != nil {
+			return nil, err
+		}
+		p.Start()
+		return p, nil
+	}
+}
+
+// Append makes a house the journal of its door.
+func (o *house) Append(ctx context.Context, facts []event.Fact) error {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return errAway
+	}
+	return p.Append(ctx, facts)
+}
+
+// change puts a new house in the place of an old one, around the same rooms.
+func (h *houses) change(ctx context.Context, cfg *config.Config, c change) error {
+	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, refused: c.old.refused}
+	one.openDoor()
+	h.mu.Lock()
+	if i := slices.Index(h.all, c.old); i >= 0 {
+		h.all[i] = one
+	}
+	h.mu.Unlock()
+	one.senders.swap(ctx, c.connectors)
+	if c.rooms {
+		if err := one.rooms.reopen(ctx, one.opening(cfg)); err != nil {
+			return fmt.Errorf("publisher %q: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+// remove closes a publisher that is not configured any more. Its data stays.
+func (h *houses) remove(ctx context.Context, old *house) {
+	h.mu.Lock()
+	h.all = slices.DeleteFunc(h.all, func(o *house) bool { return o == old })
+	h.mu.Unlock()
+	old.rooms.close()
+	old.senders.swap(ctx, nil)
+}
+
+// find gives a publisher's house, nil if there is none.
+func (h *houses) find(name string) *house {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, one := range h.all {
+		if one.cfg.Name == name {
+			return one
+		}
+	}
+	return nil
+}
+
+func (h *houses) list() []*house {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Clone(h.all)
+}
+
+// key finds whom a credential of an app belongs to.
+func (h *houses) key(id string) (ingest.Key, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, one := range h.all {
+		for _, k := range one.cfg.Keys {
+			if k.ID == id {
+				return ingest.Key{ID: k.ID, Secret: k.Secret.Reveal(), Publisher: one.door}, true
+			}
+		}
+	}
+	return ingest.Key{}, false
+}
+
+// close closes every publisher's rooms, then drains its connectors.
+func (h *houses) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, one := range h.list() {
+		wg.Go(func() { h.remove(ctx, one) })
+	}
+	wg.Wait()
+	return nil
+}

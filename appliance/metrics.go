@@ -1,0 +1,130 @@
+package appliance
+
+import (
+	"encoding/json"
+	"net/http"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/cloisterhq/cloister/appliance/health"
+)
+
+// metrics serves /metrics, /healthz (it is alive) and /readyz (it takes and
+// shows events). They hold names of publishers and connectors, nothing of people.
+func (a *appliance) metrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{a})
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		var down []health.Problem
+		for _, p := range a.board.Problems() {
+			if p.Severity >= health.Degraded {
+				down = append(down, p)
+			}
+		}
+		answerHealth(w, down)
+	})
+	return mux
+}
+
+func answerHealth(w http.ResponseWriter, down []health.Problem) {
+	w.Header().Set("Content-Type", "application/json")
+	state := "ok"
+	if len(down) > 0 {
+		state = "not ready"
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	codes := make([]string, 0, len(down))
+	for _, p := range down {
+		codes = append(codes, p.Code)
+	}
+	// A failed write means that nobody reads.
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": state, "problems": codes})
+}
+
+// collector asks the rooms when it is asked.
+type collector struct{ a *appliance }
+
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("cloister_"+name, help, labels, nil)
+}
+
+var (
+	metricBuild    = metric("build_info", "The running version.", "version", "go")
+	metricProblems = metric("problems", "Problems there are now, by severity.", "severity")
+	metricFree     = metric("disk_free_bytes", "Bytes free in the data directory.")
+	metricTaken    = metric("facts_appended_total", "Facts put into the journal.", "publisher")
+	metricJournal  = metric("journal_bytes", "Bytes of the journal on disk, about.", "publisher")
+	metricQueued   = metric("journal_queued_bytes", "Bytes that wait to be written to the journal.", "publisher")
+	metricApplied  = metric("facts_applied_total", "Facts that went through the stages.", "publisher")
+	metricRepeats  = metric("facts_repeated_total", "Facts recognised as repeats and left out.", "publisher")
+	metricRefused  = metric("facts_refused_total", "Facts left out, by reason.", "publisher", "reason")
+	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher")
+	metricRows     = metric("rows", "Rows of events that can be asked about.", "publisher")
+	metricPeople   = metric("people", "People there are.", "publisher")
+	metricMessages = metric("messages_total", "Messages by what became of them.", "publisher", "state")
+	metricWaiting  = metric("messages_waiting", "Messages in the outbox.", "publisher", "channel")
+	metricRunning  = metric("connector_running", "1 if the connector runs, else 0.", "publisher", "channel", "connector")
+	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")
+)
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	a := c.a
+	gauge(metricBuild, 1, a.o.Version, runtime.Version())
+	by := map[health.Severity]int{health.Warning: 0, health.Degraded: 0, health.Down: 0}
+	for _, p := range a.board.Problems() {
+		by[p.Severity]++
+	}
+	for s, n := range by {
+		gauge(metricProblems, float64(n), s.String())
+	}
+	gauge(metricFree, float64(a.disk.free.Load()))
+	for _, one := range a.houses.list() {
+		name := one.cfg.Name
+		count(metricDoor, float64(one.refused.Load()), name)
+		for _, s := range one.senders.statuses() {
+			up := 0.0
+			if s.State == "running" {
+				up = 1
+			}
+			gauge(metricRunning, up, name, s.Channel, s.Name)
+			count(metricRestarts, float64(s.Restarts), name, s.Channel, s.Name)
+		}
+		p := one.rooms.now.Load()
+		if p == nil {
+			continue
+		}
+		j, f := p.Journal(), p.Flow()
+		count(metricTaken, float64(j.Facts), name)
+		gauge(metricJournal, float64(j.Bytes), name)
+		gauge(metricQueued, float64(j.Queued), name)
+		count(metricApplied, float64(f.Facts), name)
+		count(metricRepeats, float64(f.Repeats), name)
+		for why, n := range f.Refused {
+			count(metricRefused, float64(n), name, why)
+		}
+		people, rows := p.Size()
+		gauge(metricRows, float64(rows), name)
+		gauge(metricPeople, float64(people), name)
+		d := p.Delivery().Stats()
+		for state, n := range map[string]uint64{"sent": d.Sent, "held": d.Held, "failed": d.Failed, "unknown": d.Unknown} {
+			count(metricMessages, float64(n), name, state)
+		}
+		for channel, n := range d.Waiting {
+			gauge(metricWaiting, float64(n), name, channel)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package publisher
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/people"
+)
+
+// Person opens what is known of the person with an identity, or a device if
+// there is no such identity. The error wraps people.ErrUnknown or ErrErased.
+func (p *Publisher) Person(identity string) (*people.Person, error) {
+	n, ok := p.people.Find(identity)
+	if !ok {
+		return nil, people.ErrUnknown
+	}
+	return p.people.Person(n)
+}
+
+// Timeline gives at most limit events of a person before an instant (0 = all),
+// newest first or, with asc, oldest first. Properties that identify someone
+// are among them, marked.
+func (p *Publisher) Timeline(ctx context.Context, identity string, before int64, limit int, asc bool) ([]history.Row, error) {
+	n, ok := p.people.Find(identity)
+	if !ok {
+		return nil, people.ErrUnknown
+	}
+	p.moment.RLock()
+	h, w := p.history.Snapshot(), p.people.Snapshot()
+	p.moment.RUnlock()
+	defer h.Release()
+	defer w.Release()
+	if n = w.Winner(n); w.Hidden(n) {
+		return nil, people.ErrErased
+	}
+	numbers := append([]uint32{n}, w.Losers(event.PartitionOf(n))[n]...)
+	rows, err := h.Timeline(ctx, numbers, before, limit, asc)
+	if err != nil || len(rows) == 0 {
+		return rows, err
+	}
+	first, last := rows[0].Time, rows[len(rows)-1].Time
+	personal, err := p.people.OpenEvents(n, min(first, last), max(first, last)+1)
+	if err != nil {
+		return nil, fmt.Errorf("opening the personal properties of a timeline: %w", err)
+	}
+	join(rows, personal)
+	return rows, nil
+}
+
+// join gives events the properties that were sealed with their person. Several
+// events of one name and instant are told apart by their order only.
+func join(rows []history.Row, personal []people.PersonalEvent) {
+	type instant struct {
+		time int64
+		name string
+	}
+	at := make(map[instant][]int, len(rows))
+	for i := range rows {
+		k := instant{rows[i].Time, rows[i].Name}
+		at[k] = append(at[k], i)
+	}
+	for _, e := range personal {
+		k := instant{e.Time, e.Name}
+		if len(at[k]) == 0 {
+			continue
+		}
+		row := &rows[at[k][0]]
+		at[k] = at[k][1:]
+		row.Props = append(row.Props[:len(row.Props):len(row.Props)], e.Props...)
+	}
+}
+
+// Suppressed says whether nothing may be sent to an address.
+func (p *Publisher) Suppressed(channel, address string) bool {
+	return p.people.Suppressed(channel, address)
+}
+
+// Size counts the people there are and the rows of their events.
+func (p *Publisher) Size() (persons, rows int64) {
+	p.moment.RLock()
+	h, w := p.history.Snapshot(), p.people.Snapshot()
+	p.moment.RUnlock()
+	defer h.Release()
+	defer w.Release()
+	return int64(w.Exists().GetCardinality()), h.Rows()
+}
+
+// EventInfo is what there is of one event name.
+type EventInfo struct {
+	history.NameInfo
+	Keys []string // of its properties
+}
+
+// Schema is what can be asked about.
+type Schema struct {
+	Events  []EventInfo
+	Profile []string // attributes that are not personal
+}
+
+// Schema describes the publisher's vocabulary as of now.
+func (p *Publisher) Schema() Schema {
+	p.moment.RLock()
+	h, w := p.history.Snapshot(), p.people.Snapshot()
+	p.moment.RUnlock()
+	defer h.Release()
+	defer w.Release()
+	out := Schema{Profile: w.Keys()}
+	for _, n := range h.Names() {
+		out.Events = append(out.Events, EventInfo{NameInfo: n, Keys: h.Keys(n.Name)})
+	}
+	return out
+}
+
+// Erase forgets the person with an identity: when it returns no question and
+// no send can see them. The request's id leads to its certificate, which is
+// there when every holder of their data has reported.
+func (p *Publisher) Erase(ctx context.Context, identity string) (request string, err error) {
+	n, ok := p.people.Find(identity)
+	if !ok {
+		return "", people.ErrUnknown
+	}
+	var id [12]byte
+	rand.Read(id[:])
+	request = hex.EncodeToString(id[:])
+	now := p.o.Now().UnixMicro()
+	f := event.Fact{Kind: event.Erase, Time: now, Received: now, ID: request, Person: n}
+	if err := p.Append(ctx, []event.Fact{f}); err != nil {
+		return "", fmt.Errorf("asking for an erasure: %w", err)
+	}
+	return request, p.CaughtUp(ctx)
+}

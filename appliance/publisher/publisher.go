@@ -1,0 +1,329 @@
+// Package publisher holds all rooms of one publisher together: it opens them
+// bottom-up over the publisher's own directory and keys, connects what they
+// declared to need of each other, and closes them top-down. It decides nothing
+// of its own.
+//
+// Failure rules: if the applier stops (a write failed, stored bytes are
+// damaged), nothing more becomes visible and nothing more is sent; Append
+// answers ErrStopped, questions go on over what is there, Options.Failed is
+// told why, and the publisher is to be closed and opened again.
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/campaign"
+	"github.com/cloisterhq/cloister/appliance/delivery"
+	"github.com/cloisterhq/cloister/appliance/erasure"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/flow"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/journal"
+	"github.com/cloisterhq/cloister/appliance/keyring"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/appliance/people"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+// ErrStopped is wrapped by what is refused because the applier has stopped.
+var ErrStopped = errors.New("publisher: stopped after a failure")
+
+// Board is told of problems; *health.Board is one.
+type Board = history.Board
+
+// Purpose is what messages may be for.
+type Purpose struct {
+	Name     string   `json:"name"`
+	Title    string   `json:"title"`
+	Basis    string   `json:"basis"` // "consent" or "contract"
+	Channels []string `json:"channels"`
+	Cap      Cap      `json:"-"`
+}
+
+// Cap bounds the messages of a purpose to one person; zero = none.
+type Cap struct {
+	Messages int
+	Per      time.Duration
+}
+
+// Forgetter tells whoever keeps something of people outside that these
+// addresses are to be forgotten: the publisher's connectors.
+type Forgetter interface {
+	Forget(ctx context.Context, addresses []event.Address) error
+}
+
+// Options say how a publisher is kept. Name, Dir, Journal, Keys, Shelves,
+// Sender, Links and Forgetter are needed.
+type Options struct {
+	Name, Title string
+	Location    *time.Location // default UTC
+	Dir         string         // its own, below the data directory
+
+	Journal *journal.Server
+	Keys    *keyring.Publisher
+	Shelves *kv.ShelfCache // shared by all publishers
+	Small   bool           // one of many in the process: less memory each
+
+	Merge      string   // people.MergeAnonymous or MergeKnown
+	Personal   []string // profile attributes that identify someone, beside the usual ones
+	Purposes   []Purpose
+	Quiet      delivery.QuietHours
+	CacheBytes int64 // of decoded columns
+	MaxJournal int64 // bytes of the journal's stream; 0 = the journal's default
+
+	Sender    delivery.Sender
+	Links     delivery.Links
+	Forgetter Forgetter
+
+	// Questions bounds how many questions are worked on at once, over all
+	// publishers that share it; nil = no bound.
+	Questions chan struct{}
+
+	Board  Board
+	Failed func(error) // why the applier stopped; called once, must not call Close
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Logger = o.Logger.With("publisher", o.Name)
+	if o.Failed == nil {
+		o.Failed = func(error) {}
+	}
+	return o
+}
+
+// Publisher is one publisher's rooms, open. It is safe for concurrent use.
+type Publisher struct {
+	o Options
+
+	db        *kv.DB
+	shelves   *kv.Shelves
+	journal   *journal.Journal
+	people    *people.People
+	history   *history.History
+	programme *programme
+	campaigns *campaign.Campaigns
+	delivery  *delivery.Delivery
+	erasure   *erasure.Erasure
+	applier   *flow.Applier
+	live      *live
+
+	moment  sync.RWMutex // held for writing while a run becomes visible
+	copying sync.Mutex   // a checkpoint is being made
+	failed  atomic.Pointer[error]
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	undo   []func() error // closes what is open, last first
+}
+
+// Open opens a publisher's rooms. Nothing is applied and nothing is sent before
+// Start. Close it.
+func Open(o Options) (_ *Publisher, err error) {
+	p := &Publisher{o: o.withDefaults()}
+	p.live = newLive(p.o.Now)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("opening publisher %q: %w", o.Name, err), p.Close(context.Background()))
+		}
+	}()
+	if err := p.openEngines(); err != nil {
+		return nil, err
+	}
+	if err := p.openRooms(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Publisher) openEngines() (err error) {
+	o := &p.o
+	if p.db, err = kv.Open(filepath.Join(o.Dir, "state"), kv.Options{Small: o.Small, Logger: o.Logger}); err != nil {
+		return err
+	}
+	p.closes(p.db.Close)
+	if p.shelves, err = kv.OpenShelves(filepath.Join(o.Dir, "shelves"), o.Shelves, kv.ShelfOptions{Logger: o.Logger}); err != nil {
+		return err
+	}
+	p.closes(p.shelves.Close)
+	if p.journal, err = o.Journal.Journal(o.Name, o.Keys, journal.StreamOptions{MaxBytes: o.MaxJournal}); err != nil {
+		return err
+	}
+	p.closes(p.journal.Close)
+	return nil
+}
+
+func (p *Publisher) openRooms() (err error) {
+	o := &p.o
+	if p.people, err = people.Open(p.db, o.Keys, people.Options{Merge: o.Merge, Personal: o.Personal, Logger: o.Logger}); err != nil {
+		return err
+	}
+	p.history, err = history.Open(p.db, p.shelves, o.Keys, history.Options{
+		Location: o.Location, CacheBytes: o.CacheBytes, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
+		Refused: p.live.refusedName,
+	})
+	if err != nil {
+		return err
+	}
+	p.closes(p.history.Close)
+	repeats, err := flow.OpenRepeats(p.db, o.Keys, flow.RepeatsOptions{})
+	if err != nil {
+		return err
+	}
+	if p.programme, err = openProgramme(p.db, o.Logger); err != nil {
+		return err
+	}
+	if err := p.openEngagement(); err != nil {
+		return err
+	}
+	p.applier, err = flow.Open(p.db, p.journal, flow.Stages{
+		Repeats: repeats, People: p.people, History: p.history, Programme: p.programme,
+		Campaigns: p.campaigns, Delivery: p.delivery, Erasure: p.erasure,
+	}, flow.Options{Moment: &p.moment, Applied: p.live.applied, Failed: p.fail, Logger: o.Logger})
+	return err
+}
+
+func (p *Publisher) closes(f func() error) { p.undo = append(p.undo, f) }
+
+// Start begins to apply what is in the journal. Campaigns and delivery begin
+// once that is done, so that nothing is sent that a later fact forbids.
+func (p *Publisher) Start() {
+	p.applier.Start()
+	p.wg.Add(2)
+	go func() {
+		defer p.wg.Done()
+		if err := p.applier.CaughtUp(p.ctx); err != nil {
+			return // stopped, which Failed was told, or closing
+		}
+		p.delivery.Start()
+		p.campaigns.Start()
+		p.erasure.Start()
+		p.o.Logger.Info("caught up with the journal; sending begins")
+	}()
+	go func() {
+		defer p.wg.Done()
+		p.keepCheckpoints()
+	}()
+}
+
+// Close stops sending, then applying, then lets go of everything. What was
+// acknowledged is on disk. ctx bounds the wait for connectors.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.cancel()
+	p.wg.Wait()
+	p.live.close()
+	var errs []error
+	if p.erasure != nil {
+		errs = append(errs, p.erasure.Close())
+	}
+	if p.campaigns != nil {
+		errs = append(errs, p.campaigns.Close())
+	}
+	if p.delivery != nil {
+		errs = append(errs, p.delivery.Close(ctx))
+	}
+	if p.applier != nil {
+		p.applier.Close()
+	}
+	for i := len(p.undo) - 1; i >= 0; i-- {
+		errs = append(errs, p.undo[i]())
+	}
+	p.undo = nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing publisher %q: %w", p.o.Name, err)
+	}
+	return nil
+}
+
+func (p *Publisher) fail(err error) {
+	p.failed.Store(&err)
+	p.o.Logger.Error("the applier has stopped; the publisher must be opened again", "error", err)
+	p.o.Failed(err)
+}
+
+// Name is the publisher's name.
+func (p *Publisher) Name() string { return p.o.Name }
+
+// Title is what people call it.
+func (p *Publisher) Title() string { return p.o.Title }
+
+// Location is its time zone.
+func (p *Publisher) Location() *time.Location { return p.o.Location }
+
+// Purposes are what its messages may be for, in the order of the configuration.
+func (p *Publisher) Purposes() []Purpose { return p.o.Purposes }
+
+// Campaigns are its campaigns.
+func (p *Publisher) Campaigns() *campaign.Campaigns { return p.campaigns }
+
+// Delivery is what gets its messages out.
+func (p *Publisher) Delivery() *delivery.Delivery { return p.delivery }
+
+// Journal counts what went into the journal.
+func (p *Publisher) Journal() journal.Stats { return p.journal.Stats() }
+
+// Flow counts what the applier did since the publisher was opened.
+func (p *Publisher) Flow() flow.Stats { return p.applier.Stats() }
+
+// Hash is a keyed hash under the publisher's own key: see keyring.Publisher.Hash.
+func (p *Publisher) Hash(domain string, parts ...[]byte) [32]byte {
+	return p.o.Keys.Hash(domain, parts...)
+}
+
+// Append puts facts into the journal and returns once they are on disk.
+func (p *Publisher) Append(ctx context.Context, facts []event.Fact) error {
+	if err := p.failed.Load(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStopped, *err)
+	}
+	return p.journal.Append(ctx, facts)
+}
+
+// CaughtUp waits until all that is in the journal now is visible.
+func (p *Publisher) CaughtUp(ctx context.Context) error { return p.applier.CaughtUp(ctx) }
+
+// Ask answers a question. The error is a *query.Error where the question is at
+// fault.
+func (p *Publisher) Ask(ctx context.Context, body []byte) (*query.Answer, error) {
+	if q := p.o.Questions; q != nil {
+		select {
+		case q <- struct{}{}:
+			defer func() { <-q }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	env, release := p.env()
+	defer release()
+	return query.Ask(ctx, body, env)
+}
+
+// env is the present moment, to be released.
+func (p *Publisher) env() (query.Env, func()) {
+	p.moment.RLock()
+	h, w := p.history.Snapshot(), p.people.Snapshot()
+	p.moment.RUnlock()
+	env := query.Env{
+		Data: query.Data{History: h, People: w}, Location: p.o.Location, Now: p.o.Now,
+		Segment: p.programme.segment, Find: p.people.Find, Deadline: time.Minute,
+	}
+	return env, func() { w.Release(); h.Release() }
+}

@@ -1,0 +1,155 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/cloisterhq/cloister/appliance/delivery"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/config"
+	"github.com/cloisterhq/cloister/plugins/connector"
+	"github.com/cloisterhq/cloister/plugins/host"
+)
+
+// senders are one publisher's connectors: it chooses among them by channel and
+// platform, and swaps them when the configuration changes.
+type senders struct {
+	host      *host.Host
+	publisher string
+	log       *slog.Logger
+
+	mu      sync.RWMutex // held for reading by every use, so that a swap waits for none but sees all
+	running []running
+}
+
+// running is one connector with the configuration that started it.
+type running struct {
+	cfg  config.Connector
+	conn *host.Connector
+}
+
+// errNoConnector: nothing is configured for a channel and platform.
+var errNoConnector = errors.New("no connector is configured for this channel")
+
+func (s *senders) start(ctx context.Context, c config.Connector) (running, error) {
+	conn, err := s.host.Start(ctx, instanceOf(s.publisher, c))
+	if err != nil {
+		return running{}, fmt.Errorf("publisher %q, connector %q %q: %w", s.publisher, c.Channel, c.Name, err)
+	}
+	return running{cfg: c, conn: conn}, nil
+}
+
+func instanceOf(publisher string, c config.Connector) host.Instance {
+	return host.Instance{
+		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256,
+		Settings: c.Settings, Rate: c.Rate, Platforms: c.Platforms,
+	}
+}
+
+// choose gives the connector for a channel and, for push, a platform: one that
+// names the platform, else one that names none.
+func (s *senders) choose(channel, platform string) *host.Connector {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var general *host.Connector
+	for _, r := range s.running {
+		if r.cfg.Channel != channel {
+			continue
+		}
+		if slices.Contains(r.cfg.Platforms, platform) {
+			return r.conn
+		}
+		if len(r.cfg.Platforms) == 0 && general == nil {
+			general = r.conn
+		}
+	}
+	return general
+}
+
+// Send hands a batch to the connector of its channel and platform.
+func (s *senders) Send(ctx context.Context, channel, platform string, batch []connector.Message) (string, []connector.Outcome, error) {
+	c := s.choose(channel, platform)
+	if c == nil {
+		return "", nil, &delivery.Unsent{Err: errNoConnector}
+	}
+	outs, err := c.Send(ctx, batch)
+	if unsent := (*host.NotSent)(nil); errors.As(err, &unsent) {
+		err = &delivery.Unsent{Err: unsent.Err}
+	}
+	return c.Instance().Name, outs, err
+}
+
+// Forget tells every connector of a channel that these addresses are to be
+// forgotten.
+func (s *senders) Forget(ctx context.Context, addresses []event.Address) error {
+	byChannel := map[string][]string{}
+	for _, a := range addresses {
+		byChannel[a.Channel] = append(byChannel[a.Channel], a.Value)
+	}
+	s.mu.RLock()
+	all := slices.Clone(s.running)
+	s.mu.RUnlock()
+	var errs []error
+	for _, r := range all {
+		if list := byChannel[r.cfg.Channel]; len(list) > 0 {
+			if err := r.conn.Forget(ctx, list); err != nil && !errors.Is(err, host.ErrUnsupported) {
+				errs = append(errs, fmt.Errorf("connector %q: %w", r.cfg.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// put sets the connectors of a house that is being built.
+func (s *senders) put(all []running) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = all
+}
+
+// swap puts others in place of the running ones and drains those that go.
+func (s *senders) swap(ctx context.Context, next []running) {
+	s.mu.Lock()
+	old := s.running
+	s.running = next
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, r := range old {
+		if slices.ContainsFunc(next, func(n running) bool { return n.conn == r.conn }) {
+			continue
+		}
+		wg.Go(func() {
+			if err := r.conn.Drain(ctx); err != nil {
+				s.log.Warn("a connector was not drained in time; what it was sending is unknown", "connector", r.cfg.Name, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// statuses describes the running connectors.
+func (s *senders) statuses() []host.Status {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]host.Status, 0, len(s.running))
+	for _, r := range s.running {
+		out = append(out, r.conn.Status())
+	}
+	return out
+}
+
+// find gives a connector by name; channel "" is any.
+func (s *senders) find(channel, name string) *host.Connector {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range s.running {
+		if r.cfg.Name == name && (channel == "" || r.cfg.Channel == channel) {
+			return r.conn
+		}
+	}
+	return nil
+}

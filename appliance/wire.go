@@ -1,0 +1,62 @@
+package appliance
+
+import (
+	"slices"
+
+	"github.com/cloisterhq/cloister/appliance/delivery"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/publisher"
+	"github.com/cloisterhq/cloister/config"
+)
+
+// This file says what each block of the configuration means to the rooms.
+
+// roomsOf are the options of a publisher's rooms that its block decides.
+func roomsOf(p *config.Publisher) publisher.Options {
+	o := publisher.Options{
+		Name: p.Name, Title: p.Title, Location: p.Location, Merge: p.Identity.Merge,
+		Personal: p.Profile.Personal, MaxJournal: p.Limits.Journal,
+	}
+	if q := p.QuietHours; q != nil {
+		o.Quiet = delivery.QuietHours{From: q.From, To: q.To}
+	}
+	for _, u := range p.Purposes {
+		one := publisher.Purpose{Name: u.Name, Title: u.Title, Basis: u.Basis, Channels: u.Channels}
+		for _, c := range p.Caps {
+			if c.Purpose == u.Name {
+				one.Cap = publisher.Cap{Messages: c.Messages, Per: c.Per}
+			}
+		}
+		o.Purposes = append(o.Purposes, one)
+	}
+	return o
+}
+
+// rulesOf are the rules at a publisher's door.
+func rulesOf(p *config.Publisher) *ingest.Rules {
+	r := &ingest.Rules{
+		Events: map[string]ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
+		Retention: p.Retention.Events, Limits: event.DefaultLimits(),
+	}
+	for _, e := range p.Properties {
+		r.Events[e.Event] = ingest.PropertyRules{Allow: e.Allow, Deny: e.Deny, Personal: e.Personal}
+	}
+	for _, u := range p.Purposes {
+		r.Purposes[u.Name] = slices.Clone(u.Channels)
+	}
+	return r
+}
+
+// publicURL is where apps and links in messages find the appliance: what the
+// configuration says, or the door for apps itself.
+func publicURL(cfg *config.Config) string {
+	if cfg.Appliance.PublicURL != "" {
+		return cfg.Appliance.PublicURL
+	}
+	l := cfg.Listener(config.Collect)
+	if l.TLS != nil {
+		return "https://" + l.Address
+	}
+	return "http://" + l.Address
+}
