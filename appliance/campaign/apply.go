@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -26,6 +24,7 @@ import (
 //	e EXPIRES8 INSTANCE MESSAGE16 -> nothing: when f and g may go
 //	b ID                        -> a run (JSON)
 //	a ID 0 NUMBER4              -> a piece of its frozen audience
+//	d ID                        -> REVISION4: the last of a campaign that was deleted
 const (
 	objectKey    = 'c'
 	revisionKey  = 'r'
@@ -36,6 +35,7 @@ const (
 	expiryKey    = 'e'
 	runKey       = 'b'
 	audienceKey  = 'a'
+	deletedKey   = 'd'
 )
 
 // Apply carries one fact: it is called by the applier, in its transaction, in
@@ -78,12 +78,22 @@ func (c *Campaigns) applyProgramme(t *kv.Txn, f *event.Fact) error {
 		c.o.Logger.Error("a campaign in the journal is not valid and was left out", "campaign", f.Ref, "error", err)
 		return nil
 	}
-	obj.Revision = 1
-	if before != nil {
-		obj.Revision = before.Revision
-		if !sameRevision(before.Campaign, *obj) {
-			obj.Revision++
+	switch {
+	case before == nil:
+		// Messages of one that was deleted may still be on their way: no
+		// revision means two things.
+		last, err := missing(t.Get(kv.Campaign, append([]byte{deletedKey}, obj.ID...)))
+		if err != nil {
+			return err
 		}
+		if len(last) == 4 {
+			obj.Revision = int(binary.BigEndian.Uint32(last))
+		}
+		obj.Revision++
+	case sameRevision(before.Campaign, *obj):
+		obj.Revision = before.Revision
+	default:
+		obj.Revision = before.Revision + 1
 	}
 	one, err := c.compile(*obj)
 	if err != nil {
@@ -103,9 +113,7 @@ func (c *Campaigns) applyProgramme(t *kv.Txn, f *event.Fact) error {
 	if err := c.planRun(t, one, f); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all[obj.ID] = one
+	c.put(obj.ID, one)
 	return nil
 }
 
@@ -120,6 +128,13 @@ func sameRevision(a, b Campaign) bool {
 // remove deletes a campaign with its revisions and its run. Timers that are
 // left find no campaign when they fall due.
 func (c *Campaigns) remove(t *kv.Txn, id string) error {
+	one := c.find(id)
+	if one == nil {
+		return nil
+	}
+	if err := t.Set(kv.Campaign, append([]byte{deletedKey}, id...), number(uint32(one.Revision))); err != nil {
+		return err
+	}
 	for _, prefix := range [][]byte{append([]byte{revisionKey}, id+"\x00"...), append([]byte{audienceKey}, id+"\x00"...)} {
 		var keys [][]byte
 		err := t.Scan(kv.Campaign, prefix, nil, func(key, _ []byte) error {
@@ -141,24 +156,20 @@ func (c *Campaigns) remove(t *kv.Txn, id string) error {
 	if err := t.Delete(kv.Campaign, append([]byte{runKey}, id...)); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.all, id)
+	c.put(id, nil)
 	return nil
 }
 
 // applyTrack looks at an event for every campaign's trigger.
 func (c *Campaigns) applyTrack(t *kv.Txn, f *event.Fact, person uint32, profile func(key string) event.Value) ([]Intention, error) {
-	c.mu.RLock()
-	ids := slices.Sorted(maps.Keys(c.all)) // in an order of its own: deciding again gives the same
-	c.mu.RUnlock()
+	if len(c.watching) == 0 {
+		return nil, nil
+	}
 	starts := mayStart(f)
+	left := newAllowance()
 	var out []Intention
-	for _, id := range ids {
-		one := c.find(id)
-		if one.Trigger.Type == TriggerOnce || one.State != Running && one.State != Paused {
-			continue
-		}
+	for _, one := range c.watching {
+		id := one.ID
 		if one.without != nil && one.without.Match(f.Name, f.Props, profile) {
 			if err := c.cancelTimers(t, one, f, person); err != nil {
 				return nil, err
@@ -167,14 +178,18 @@ func (c *Campaigns) applyTrack(t *kv.Txn, f *event.Fact, person uint32, profile 
 		if !starts || one.State != Running || event.Lookup(f.Props, event.PropCampaign).Text() == id && event.Own(f.Name) {
 			continue
 		}
-		if !one.event.Match(f.Name, f.Props, profile) {
+		if one.event == nil || !one.event.Match(f.Name, f.Props, profile) {
 			continue
 		}
 		if one.Trigger.Type == TriggerEvent {
-			out = append(out, c.intend(one, person, c.causeOf(f), f.Time+one.Trigger.Delay.micros(), f.Props))
+			if !left.fire() {
+				c.o.Logger.Error("one event starts too many campaigns, some were left out", "campaign", id, "event", f.String())
+				continue
+			}
+			out = append(out, c.intend(one, person, c.causeOf(f), f.Time+one.Trigger.Delay.micros(), left.keep(f.Props, one.wanted)))
 			continue
 		}
-		if err := c.setTimers(t, one, f, person); err != nil {
+		if err := c.setTimers(t, one, f, person, left); err != nil {
 			return nil, err
 		}
 	}

@@ -113,20 +113,28 @@ func (c *Campaigns) freeze(one *compiled, frozen map[string]*roaring.Bitmap) err
 	if err != nil {
 		return fmt.Errorf("freezing the audience: %w", err)
 	}
+	// A piece a transaction, since all may be too much for one; they count once
+	// the last transaction says how many there are.
+	pieces := 0
+	for rest := b; len(rest) > 0; pieces++ {
+		n := min(len(rest), pieceBytes)
+		err := c.db.Update(func(t *kv.Txn) error {
+			if _, err := c.stillRuns(t, one.ID, RunBegun); err != nil {
+				return err
+			}
+			return t.Set(kv.Campaign, pieceOf(one.ID, pieces), rest[:n])
+		})
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
 	err = c.db.Update(func(t *kv.Txn) error {
 		r, err := c.stillRuns(t, one.ID, RunBegun)
 		if err != nil {
 			return err
 		}
-		r.Pieces = 0
-		for rest := b; len(rest) > 0; r.Pieces++ {
-			n := min(len(rest), pieceBytes)
-			if err := t.Set(kv.Campaign, pieceOf(one.ID, r.Pieces), rest[:n]); err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
-		r.State, r.Audience = RunSending, who.GetCardinality()
+		r.State, r.Audience, r.Pieces = RunSending, who.GetCardinality(), pieces
 		return saveRun(t, one.ID, r)
 	})
 	if err == nil {

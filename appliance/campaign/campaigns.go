@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -134,6 +135,10 @@ type Campaigns struct {
 	mu  sync.RWMutex // never held while a transaction is begun
 	all map[string]*compiled
 
+	// watching are those that look at events, by id, so that deciding again
+	// gives the same: the applier's own, made anew when a campaign changes.
+	watching []*compiled
+
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -148,7 +153,8 @@ type Campaigns struct {
 // compiled is a campaign ready to look at facts.
 type compiled struct {
 	Campaign
-	event, without Matcher // of the trigger; nil where it has none
+	event, without Matcher  // of the trigger; nil where it has none
+	wanted         []string // properties of the event that its content refers to
 }
 
 // Open loads the campaigns from db. Nothing runs before Start. Close it.
@@ -166,7 +172,9 @@ func Open(db *kv.DB, o Options) (*Campaigns, error) {
 			}
 			one, err := c.compile(obj)
 			if err != nil {
-				return fmt.Errorf("campaign %q: %w", key[1:], err)
+				// It was taken once. What this version does not understand any
+				// more must not keep the publisher from opening.
+				c.o.Logger.Error("a campaign does not compile and does nothing until it is changed", "campaign", obj.ID, "error", err)
 			}
 			c.all[obj.ID] = one
 			return nil
@@ -176,11 +184,14 @@ func Open(db *kv.DB, o Options) (*Campaigns, error) {
 		c.cancel()
 		return nil, fmt.Errorf("opening campaigns: %w", err)
 	}
+	c.put("", nil)
 	return c, nil
 }
 
+// compile compiles a campaign's references. With an error it gives one that no
+// event matches.
 func (c *Campaigns) compile(obj Campaign) (*compiled, error) {
-	one := &compiled{Campaign: obj}
+	one := &compiled{Campaign: obj, wanted: wanted(obj.Content)}
 	for _, x := range []struct {
 		path string
 		ref  []byte
@@ -191,7 +202,7 @@ func (c *Campaigns) compile(obj Campaign) (*compiled, error) {
 		}
 		m, err := c.o.Compile(x.ref)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", x.path, err)
+			return &compiled{Campaign: obj}, fmt.Errorf("%s: %w", x.path, err)
 		}
 		*x.to = m
 	}
@@ -281,6 +292,23 @@ func (c *Campaigns) Get(id string) (Status, error) {
 	}
 	p, err := c.progress(id)
 	return Status{Campaign: one.Campaign, Progress: p}, err
+}
+
+// put keeps a campaign as it is now; nil takes it away.
+func (c *Campaigns) put(id string, one *compiled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one != nil {
+		c.all[id] = one
+	} else {
+		delete(c.all, id)
+	}
+	c.watching = nil
+	for _, id := range slices.Sorted(maps.Keys(c.all)) {
+		if one := c.all[id]; one.Trigger.Type != TriggerOnce && (one.State == Running || one.State == Paused) {
+			c.watching = append(c.watching, one)
+		}
+	}
 }
 
 func (c *Campaigns) find(id string) *compiled {

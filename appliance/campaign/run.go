@@ -88,7 +88,8 @@ func (c *Campaigns) planRun(t *kv.Txn, one *compiled, f *event.Fact) error {
 		if one.State != Running {
 			return nil
 		}
-		h := c.o.Keys.Hash("campaign run", []byte(one.ID))
+		// One that was deleted and made anew under its old id runs anew.
+		h := c.o.Keys.Hash("campaign run", []byte(one.ID), number(uint32(one.Revision)))
 		r = &run{Progress: Progress{Run: hex.EncodeToString(h[:8]), State: RunWaiting, At: time.UnixMicro(f.Time).UTC()}}
 	}
 	in := c.runInstance(one.ID)

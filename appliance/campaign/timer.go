@@ -45,9 +45,20 @@ type timer struct {
 
 // setTimers lets an event start, or start anew, the timers it is meant for: of
 // several such events the latest counts, however they arrive.
-func (c *Campaigns) setTimers(t *kv.Txn, one *compiled, f *event.Fact, person uint32) error {
+func (c *Campaigns) setTimers(t *kv.Txn, one *compiled, f *event.Fact, person uint32, left *allowance) error {
 	due := f.Time + one.Trigger.Within.micros()
-	for _, held := range heldValues(f.Props, one.Trigger.Hold) {
+	instances := heldValues(f.Props, one.Trigger.Hold)
+	have := 0
+	if len(instances) > 0 {
+		err := t.Scan(kv.Campaign, append([]byte{instanceKey}, number(person)...), nil, func(_, _ []byte) error {
+			have++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, held := range instances {
 		in := c.instanceOf(one.ID, person, held)
 		old, err := missing(t.Get(kv.Campaign, in.key(instanceKey)))
 		if err != nil {
@@ -60,10 +71,18 @@ func (c *Campaigns) setTimers(t *kv.Txn, one *compiled, f *event.Fact, person ui
 			if err := t.Delete(kv.Campaign, in.timer(microsOf(old))); err != nil {
 				return err
 			}
+			have--
+		}
+		if have++; have > maxTimers || !left.fire() {
+			c.o.Logger.Warn("a person has too many timers, one was left out", "campaign", one.ID, "person", person)
+			if old != nil {
+				err = t.Delete(kv.Campaign, in.key(instanceKey))
+			}
+			return err
 		}
 		tm := timer{Campaign: one.ID, Cause: c.causeOf(f)}
-		if len(f.Props) > 0 {
-			tm.Props, err = c.o.Keys.SealPerson(person, timerAAD(in), event.AppendProps(nil, f.Props))
+		if props := left.keep(f.Props, one.wanted); len(props) > 0 {
+			tm.Props, err = c.o.Keys.SealPerson(person, timerAAD(in), event.AppendProps(nil, props))
 			if err != nil {
 				if c.o.Keys.Destroyed(person) {
 					return nil

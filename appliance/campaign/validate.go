@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -228,8 +229,17 @@ func checkContent(o *Campaign, m *Mistakes) {
 		if p.src == "" {
 			continue
 		}
-		if _, err := liquid.Parse(p.src); err != nil {
+		t, err := liquid.Parse(p.src)
+		if err != nil {
 			m.add(p.path, "%v", err)
+			continue
+		}
+		if p.path == "content.html" {
+			// What stands where no value can stand is a mistake with any value;
+			// all else that fails without values may do well with them.
+			if _, err := t.Render(nil, liquid.Options{Escape: liquid.HTML}); errors.Is(err, liquid.ErrPlace) {
+				m.add(p.path, "%v", err)
+			}
 		}
 	}
 	switch o.Channel {

@@ -2,7 +2,6 @@ package campaign
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -71,7 +70,7 @@ func (c *Campaigns) dueTimers(now time.Time, told map[string]bool) (facts []even
 			if len(facts) == duePage || len(still) >= maxUntold {
 				return kv.ErrStop
 			}
-			facts = append(facts, c.dueFact(bytes.Clone(key), val, in, due, us))
+			facts = append(facts, dueFact(bytes.Clone(key), val, in, due, us))
 			return nil
 		})
 	})
@@ -81,14 +80,11 @@ func (c *Campaigns) dueTimers(now time.Time, told map[string]bool) (facts []even
 	return facts, still, next, nil
 }
 
-// dueFact says that a timer's time has come. Its id derives from the timer's
-// key, so that told twice it is one fact; Apply would not mind two.
-func (c *Campaigns) dueFact(key, val []byte, in instance, due, now int64) event.Fact {
-	h := c.o.Keys.Hash("campaign due", key)
-	f := event.Fact{
-		Kind: event.Due, ID: "own:" + hex.EncodeToString(h[:16]), Time: due, Received: now,
-		Person: in.person(), Body: key,
-	}
+// dueFact says that a timer's time has come. It has no id: told twice, Apply
+// finds no timer the second time, while an id would be taken for a repeat if
+// the same timer is set again within a week, and it would never fire.
+func dueFact(key, val []byte, in instance, due, now int64) event.Fact {
+	f := event.Fact{Kind: event.Due, Time: due, Received: now, Person: in.person(), Body: key}
 	if in.person() == 0 {
 		f.Kind, f.Ref = event.Run, string(val)
 	}
