@@ -390,8 +390,10 @@ func (s *shop) Live(ctx context.Context) <-chan LiveEvent {
 	context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.live = slices.DeleteFunc(s.live, func(c chan LiveEvent) bool { return c == ch })
-		close(ch)
+		if i := slices.Index(s.live, ch); i >= 0 { // else the publisher closed
+			s.live = slices.Delete(s.live, i, i+1)
+			close(ch)
+		}
 	})
 	return ch
 }
