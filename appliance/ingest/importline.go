@@ -1,0 +1,264 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// members reads the line's object and hands each value's place to fn, which
+// must read it. A name that stands twice is an error.
+func (l *lineDecoder) members(fn func(key string) error) error {
+	p := &l.p
+	if p.peek() != '{' {
+		return errors.New("a line must be a JSON object")
+	}
+	p.i++
+	for first := true; ; first = false {
+		key, more, err := p.key(first)
+		if err != nil {
+			return err
+		}
+		if !more {
+			return p.end()
+		}
+		if err := p.unique(0, key); err != nil {
+			return err
+		}
+		p.props = append(p.props, event.Prop{Key: key})
+		if err := fn(key); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lineDecoder) value() (event.Value, error) { return l.p.value(1) }
+
+// text reads a text, or null.
+func (l *lineDecoder) text(key string) (string, error) {
+	v, err := l.value()
+	if err == nil && v.Kind() != event.Text && !v.IsNull() {
+		err = fmt.Errorf("%s must be a text", key)
+	}
+	return v.Text(), err
+}
+
+// idOf reads an id, which may be a text or a whole number.
+func (l *lineDecoder) idOf(key string) (string, error) {
+	v, err := l.value()
+	if err != nil {
+		return "", err
+	}
+	id := idText(v)
+	if id == "" && !v.IsNull() && v.Kind() != event.Text {
+		return "", fmt.Errorf("%s must be a text", key)
+	}
+	return id, nil
+}
+
+// who reads the members that events and profiles share.
+func (l *lineDecoder) who(f *event.Fact, key string) (handled bool, err error) {
+	switch key {
+	case "user":
+		f.User, err = l.idOf(key)
+	case "anonymous":
+		f.Device, err = l.idOf(key)
+	case "id":
+		f.ID, err = l.idOf(key)
+	case "ts":
+		var s string
+		if s, err = l.text(key); err == nil && s != "" {
+			l.timed = true
+			f.Time, err = instant(s)
+		}
+	case "seq":
+		_, err = l.value()
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func instant(s string) (int64, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, errors.New("ts must be RFC 3339, as 2026-01-02T15:04:05Z")
+	}
+	return t.UnixMicro(), nil
+}
+
+// event decodes a line of events.
+func (l *lineDecoder) event(f *event.Fact, _ string) error {
+	f.Kind = event.Track
+	l.timed = false
+	err := l.members(func(key string) error {
+		if handled, err := l.who(f, key); handled {
+			return err
+		}
+		var err error
+		switch key {
+		case "event":
+			f.Name, err = l.text(key)
+		case "props":
+			v, verr := l.value()
+			if verr == nil && v.Kind() != event.Object && !v.IsNull() {
+				verr = errors.New("props must be an object")
+			}
+			f.Props, err = withoutNulls(v.Object()), verr
+		default:
+			err = fmt.Errorf("the key %q is unknown; user, anonymous, event, ts, props, id and seq are allowed", clip(key))
+		}
+		return err
+	})
+	if err == nil && !l.timed {
+		err = errors.New("ts is missing")
+	}
+	return err
+}
+
+// withoutNulls leaves out what has no value, in place.
+func withoutNulls(ps []event.Prop) []event.Prop {
+	return slices.DeleteFunc(ps, func(p event.Prop) bool { return p.Value.IsNull() })
+}
+
+// profile decodes a line of profiles.
+func (l *lineDecoder) profile(f *event.Fact, _ string) error {
+	f.Kind = event.Identify
+	f.Time = l.now.UnixMicro()
+	var flat []event.Prop
+	var profile, consent, channels event.Value
+	structured := false
+	err := l.members(func(key string) error {
+		if handled, err := l.who(f, key); handled {
+			return err
+		}
+		v, err := l.value()
+		switch key {
+		case "profile":
+			profile, structured = v, true
+		case "consent":
+			consent, structured = v, true
+		case "channels":
+			channels, structured = v, true
+		default:
+			flat = append(flat, event.Prop{Key: key, Value: v})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if structured && len(flat) > 0 {
+		return fmt.Errorf("the key %q is unknown; user, anonymous, profile, consent, channels, ts, id and seq are allowed", clip(flat[0].Key))
+	}
+	if !profile.IsNull() && profile.Kind() != event.Object {
+		return errors.New("profile must be an object")
+	}
+	for _, p := range append(flat, profile.Object()...) {
+		if !p.Value.IsNull() {
+			f.Changes = append(f.Changes, event.Change{Key: p.Key, Value: p.Value})
+		}
+	}
+	if err := l.consents(f, consent); err != nil {
+		return err
+	}
+	f.Addresses = addresses(f.Changes)
+	return l.channels(f, channels)
+}
+
+func (l *lineDecoder) consents(f *event.Fact, v event.Value) error {
+	if v.IsNull() {
+		return nil
+	}
+	if v.Kind() != event.List {
+		return errors.New("consent must be a list")
+	}
+	for _, e := range v.List() {
+		c := event.Consent{Source: "import"}
+		granted := event.Value{}
+		for _, p := range e.Object() {
+			switch p.Key {
+			case "purpose":
+				c.Purpose = p.Value.Text()
+			case "channel":
+				c.Channel = p.Value.Text()
+			case "granted":
+				granted = p.Value
+			case "source":
+				c.Source = p.Value.Text()
+			case "version":
+				c.Version = p.Value.Text()
+			default:
+				return fmt.Errorf("the key consent.%s is unknown; purpose, channel, granted, source and version are allowed", clip(p.Key))
+			}
+		}
+		if granted.Kind() != event.Bool {
+			return errors.New("consent.granted must be true or false")
+		}
+		c.Granted = granted.Bool()
+		if _, ok := l.rules.Purposes[c.Purpose]; !ok {
+			return fmt.Errorf("the purpose %q is not one of the publisher's", clip(c.Purpose))
+		}
+		if c.Channel != "" && !slices.Contains(event.Channels, c.Channel) {
+			return fmt.Errorf("the channel %q is unknown", clip(c.Channel))
+		}
+		f.Consents = append(f.Consents, c)
+	}
+	return nil
+}
+
+// channels reads addresses by channel: one, or a list.
+func (l *lineDecoder) channels(f *event.Fact, v event.Value) error {
+	if v.IsNull() {
+		return nil
+	}
+	if v.Kind() != event.Object {
+		return errors.New("channels must be an object")
+	}
+	for _, p := range v.Object() {
+		list := []event.Value{p.Value}
+		if p.Value.Kind() == event.List {
+			list = p.Value.List()
+		}
+		for _, e := range list {
+			a, err := channelAddress(p.Key, e)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(f.Addresses, a) {
+				f.Addresses = append(f.Addresses, a)
+			}
+		}
+	}
+	return nil
+}
+
+func channelAddress(channel string, v event.Value) (event.Address, error) {
+	a := event.Address{Channel: channel}
+	ok := false
+	switch channel {
+	case "email":
+		a.Value, ok = emailAddress(v.Text())
+	case "sms":
+		a.Value, ok = phoneNumber(v.String())
+	case "push":
+		o := v.Object()
+		a.Platform, a.Value = event.Lookup(o, "platform").Text(), event.Lookup(o, "token").Text()
+		if keys := event.Lookup(o, "keys"); keys.Kind() == event.Object {
+			a.Extra = string(keys.AppendJSON(nil))
+		}
+		ok = a.Value != "" && slices.Contains([]string{"fcm", "apns", "webpush"}, a.Platform) && (a.Platform == "webpush") == (a.Extra != "")
+		if !ok {
+			return a, errors.New("channels.push must be an object with platform (fcm, apns, webpush), token, and for webpush its keys")
+		}
+	default:
+		return a, fmt.Errorf("the channel %q is unknown; email, sms and push have addresses", clip(channel))
+	}
+	if !ok {
+		return a, fmt.Errorf("what stands in channels.%s is no address of that channel", channel)
+	}
+	return a, nil
+}

@@ -1,0 +1,183 @@
+// Package ingest is the door for apps and for files: it authenticates, decodes
+// one of the dialects that apps speak (one file a dialect), applies the edge
+// rules, and hands facts to the publisher's journal. A dialect is a
+// translation and holds no rule.
+//
+// Failure rules. A 200 means that every fact it counts is on disk; whatever
+// cannot be taken is named in the answer, record by record, and the rest is
+// kept. What cannot be written now is answered 429, 503 or 507 with a
+// Retry-After, and nothing of the request was kept, or nobody knows; apps send
+// it again, and the ids that they give make that harmless. No input, however
+// strange, is answered 5xx for its own sake.
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/journal"
+)
+
+// Journal takes facts; when Append returns nil they are on disk. The errors of
+// the room journal come through and decide what the app is told.
+type Journal interface {
+	Append(ctx context.Context, facts []event.Fact) error
+}
+
+// Publisher is what the door knows of one publisher.
+type Publisher struct {
+	Name    string
+	Journal Journal
+	Rules   *Rules
+	Refused func(n int) // counts what was refused; may be nil
+}
+
+// Key is a credential that apps carry. Its ID is public; without Secret it only writes.
+type Key struct {
+	ID        string
+	Secret    string // "" = the dialects that ask for one refuse this key
+	Publisher *Publisher
+}
+
+// Options of the door.
+type Options struct {
+	// Key finds a credential by its id. It is asked on every request, so a
+	// reload is seen at once.
+	Key func(id string) (Key, bool)
+	// Now is the door's clock; nil means time.Now.
+	Now func() time.Time
+	// Logger is told of what the operator should know; nil discards.
+	Logger *slog.Logger
+	// Ready says why nothing can be taken now (a full disk, a start that has
+	// not ended); nil, or answering nil = all is well.
+	Ready func() error
+	// MaxRequests is how many requests are worked on at once; default 2,048.
+	// Beyond it apps are told to come back.
+	MaxRequests int
+	// MaxBodies is how many bytes of bodies may be in memory at once; default
+	// 64 MiB. What is made of a body takes a few times its size.
+	MaxBodies int64
+}
+
+// ErrNoSpace is what Ready returns when the disk is at its reserve: 507.
+var ErrNoSpace = errors.New("the disk is at its reserve")
+
+// Door serves the apps. It may be used concurrently.
+type Door struct {
+	o      Options
+	slots  chan struct{}
+	bodies atomic.Int64
+	mux    *http.ServeMux
+}
+
+// New makes the door.
+func New(o Options) *Door {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxRequests <= 0 {
+		o.MaxRequests = 2048
+	}
+	if o.MaxBodies <= 0 {
+		o.MaxBodies = 64 << 20
+	}
+	d := &Door{o: o, slots: make(chan struct{}, o.MaxRequests), mux: http.NewServeMux()}
+	d.clevertapRoutes()
+	d.segmentRoutes()
+	return d
+}
+
+// ServeHTTP routes to the dialect: POST /1/upload, and under /v1/ what
+// Segment's libraries ask for. Everything else is 404.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.mux.ServeHTTP(w, r) }
+
+// take bounds the requests in work around a dialect's handler.
+func (d *Door) take(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case d.slots <- struct{}{}:
+			defer func() { <-d.slots }()
+		default:
+			unavailable(w, http.StatusTooManyRequests, 1, "too many requests at once")
+			return
+		}
+		if d.o.Ready != nil {
+			if err := d.o.Ready(); err != nil {
+				d.refuse(w, r, err)
+				return
+			}
+		}
+		next(w, r)
+	}
+}
+
+// append hands facts to the journal and, where that fails, answers. It
+// reports whether the caller may go on to say 200.
+func (d *Door) append(w http.ResponseWriter, r *http.Request, p *Publisher, facts []event.Fact) bool {
+	if len(facts) == 0 {
+		return true
+	}
+	if err := p.Journal.Append(r.Context(), facts); err != nil {
+		d.refuse(w, r, err)
+		return false
+	}
+	return true
+}
+
+// refuse answers for a journal that cannot take anything now. Apps retry all
+// of these but the first.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, journal.ErrTooLarge):
+		writeJSON(w, http.StatusRequestEntityTooLarge, failure(http.StatusRequestEntityTooLarge, "this is too much for one request; send it in parts"))
+	case errors.Is(err, journal.ErrOverloaded), errors.Is(err, errBodies):
+		unavailable(w, http.StatusTooManyRequests, 1, "more arrives than can be written; come back shortly")
+	case errors.Is(err, journal.ErrFull), errors.Is(err, ErrNoSpace):
+		unavailable(w, http.StatusInsufficientStorage, 30, "the disk is full; the operator has been told")
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		// The app hung up: nobody reads an answer.
+	default:
+		d.o.Logger.Error("cannot take facts", "path", r.URL.Path, "error", err)
+		unavailable(w, http.StatusServiceUnavailable, 5, "nothing can be written now; come back shortly")
+	}
+}
+
+func unavailable(w http.ResponseWriter, status, after int, message string) {
+	w.Header().Set("Retry-After", strconv.Itoa(after))
+	writeJSON(w, status, failure(status, message))
+}
+
+// failure is an answer that clients of every dialect understand.
+func failure(status int, message string) event.Value {
+	return event.OfObject([]event.Prop{
+		{Key: "status", Value: event.OfText("fail")},
+		{Key: "success", Value: event.OfBool(false)},
+		{Key: "error", Value: event.OfText(message)},
+		{Key: "code", Value: event.OfInt(int64(status))},
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v event.Value) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	// A failed write means that the app hung up.
+	_, _ = w.Write(append(v.AppendJSON(nil), '\n'))
+}
+
+// sameSecret compares in a time that tells neither contents nor length.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}

@@ -1,0 +1,274 @@
+package ingest
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// The dialect of Segment's HTTP tracking API, which RudderStack's libraries
+// speak too. Facts about it come from Segment's public documentation and from
+// recordings of its libraries.
+
+// What the documentation allows.
+const (
+	segmentMaxBody   = 500 << 10
+	segmentMaxOne    = 32 << 10 // one event, in a batch or alone
+	segmentMaxEvents = 2500
+)
+
+var segmentTypes = map[string]string{
+	"identify": "identify", "i": "identify", "track": "track", "t": "track", "page": "page", "p": "page",
+	"screen": "screen", "s": "screen", "group": "group", "g": "group", "alias": "alias", "a": "alias",
+	"batch": "batch", "b": "batch", "import": "batch",
+}
+
+func (d *Door) segmentRoutes() {
+	d.mux.HandleFunc("POST /v1/{type}", cors(d.take(d.segment)))
+	// Browser libraries ask what to load before they send: nothing but us.
+	d.mux.HandleFunc("GET /v1/projects/{key}/settings", cors(d.segmentSettings))
+	preflight := cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	d.mux.HandleFunc("OPTIONS /v1/{type}", preflight)
+	d.mux.HandleFunc("OPTIONS /v1/projects/{key}/settings", preflight)
+}
+
+// cors lets browsers send from any page: a write key is public, and nothing is
+// ever answered here but counts. Libraries ask for headers of their own.
+func cors(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		h.Set("Access-Control-Expose-Headers", "Retry-After")
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" && len(asked) < 1024 {
+			h.Set("Access-Control-Allow-Headers", asked)
+			h.Set("Access-Control-Max-Age", "86400")
+			h.Set("Vary", "Access-Control-Request-Headers")
+		}
+		next(w, r)
+	}
+}
+
+func (d *Door) segmentSettings(w http.ResponseWriter, r *http.Request) {
+	key, ok := d.o.Key(r.PathValue("key"))
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	own := event.OfObject([]event.Prop{{Key: "apiKey", Value: event.OfText(key.ID)}})
+	writeJSON(w, http.StatusOK, event.OfObject([]event.Prop{
+		{Key: "integrations", Value: event.OfObject([]event.Prop{{Key: "Segment.io", Value: own}})},
+	}))
+}
+
+var errWriteKey = &bodyError{http.StatusUnauthorized, "the write key is not known; it is the id of a key block of the publisher"}
+
+func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
+	kind, ok := segmentTypes[r.PathValue("type")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	id, said := segmentKey(r)
+	key, ok := d.o.Key(id)
+	if said && !ok {
+		segmentFail(w, errWriteKey)
+		return
+	}
+	body, release, err := d.readBody(w, r, segmentMaxBody)
+	if errors.Is(err, errBodies) {
+		d.refuse(w, r, err)
+		return
+	}
+	if err != nil {
+		segmentFail(w, err)
+		return
+	}
+	defer release()
+	// The body is JSON whatever the Content-Type says: browsers send
+	// text/plain to spare a preflight, rudder-sdk-node says it is a form.
+	req, err := readSegment(body, kind)
+	if err != nil {
+		segmentFail(w, err)
+		return
+	}
+	if !said {
+		if key, ok = d.o.Key(event.Lookup(req.outer, "writeKey").Text()); !ok {
+			segmentFail(w, errWriteKey)
+			return
+		}
+	}
+	facts, refused := translateSegment(req, key.Publisher.Rules, d.o.Now(), r.RemoteAddr)
+	if key.Publisher.Refused != nil && len(refused) > 0 {
+		key.Publisher.Refused(len(refused))
+	}
+	if !d.append(w, r, key.Publisher, facts) {
+		return
+	}
+	// Segment answers success for nearly everything, since its libraries
+	// retry or drop whole batches; what was refused stands beside it.
+	answer := []event.Prop{{Key: "success", Value: event.OfBool(true)}}
+	if len(refused) > 0 {
+		answer = append(answer,
+			event.Prop{Key: "accepted", Value: event.OfInt(int64(len(req.items) - len(refused)))},
+			event.Prop{Key: "rejected", Value: event.OfList(refused)})
+	}
+	writeJSON(w, http.StatusOK, event.OfObject(answer))
+}
+
+// segmentRequest is a body, read.
+type segmentRequest struct {
+	kind  string // "batch", or the one item's
+	outer []event.Prop
+	items []segmentItem
+}
+
+// segmentItem is one message, and how long it is.
+type segmentItem struct {
+	message event.Value
+	bytes   int
+}
+
+// readSegment reads a body. The error is a *bodyError.
+func readSegment(body, kind string) (*segmentRequest, error) {
+	p := parser{s: body}
+	if p.peek() != '{' {
+		return nil, badBody("the body must be a JSON object")
+	}
+	req := &segmentRequest{kind: kind}
+	if kind != "batch" {
+		v, err := p.value(0)
+		if err == nil {
+			err = p.end()
+		}
+		if err != nil {
+			return nil, badBody("%v", err)
+		}
+		req.outer, req.items = v.Object(), []segmentItem{{v, len(body)}}
+		return req, nil
+	}
+	found := false
+	p.i++
+	for first := true; ; first = false {
+		key, more, err := p.key(first)
+		if err == nil && more {
+			err = p.unique(0, key)
+		}
+		if err != nil {
+			return nil, badBody("%v", err)
+		}
+		if !more {
+			break
+		}
+		p.props = append(p.props, event.Prop{Key: key})
+		at := len(p.props) - 1
+		if key == "batch" {
+			found = true
+			if req.items, err = p.segmentItems(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		v, err := p.value(1)
+		if err != nil {
+			return nil, badBody("%v", err)
+		}
+		p.props[at].Value = v
+	}
+	if err := p.end(); err != nil {
+		return nil, badBody("%v", err)
+	}
+	if !found {
+		return nil, badBody("the list batch is missing")
+	}
+	req.outer = p.keepProps(p.props)
+	return req, nil
+}
+
+// segmentItems reads the list of a batch.
+func (p *parser) segmentItems() ([]segmentItem, error) {
+	if p.peek() != '[' {
+		return nil, badBody("batch must be a list")
+	}
+	p.i++
+	var items []segmentItem
+	for first := true; ; first = false {
+		more, err := p.more(']', first)
+		if err != nil {
+			return nil, badBody("%v", err)
+		}
+		if !more {
+			return items, nil
+		}
+		if len(items) == segmentMaxEvents {
+			return nil, badBody("a batch holds at most %d events", segmentMaxEvents)
+		}
+		p.space()
+		from := p.i
+		v, err := p.value(2)
+		if err != nil {
+			return nil, badBody("%v", err)
+		}
+		items = append(items, segmentItem{v, p.i - from})
+	}
+}
+
+// translateSegment makes facts of a request, and answers for the items that make none.
+func translateSegment(req *segmentRequest, rules *Rules, now time.Time, remote string) (facts []event.Fact, refused []event.Value) {
+	limits := rules.limits()
+	t := segmentTranslator{rules: rules, now: now, outer: req.outer, remote: remote}
+	facts = make([]event.Fact, 0, len(req.items))
+	for i, item := range req.items {
+		made, err := t.translate(req.kind, item)
+		for j := 0; err == nil && j < len(made); j++ {
+			err = rules.apply(&made[j], now, limits)
+		}
+		if err != nil {
+			refused = append(refused, refusal(i, event.Lookup(item.message.Object(), "messageId").Text(), err))
+			continue
+		}
+		facts = append(facts, made...)
+	}
+	return facts, refused
+}
+
+func segmentFail(w http.ResponseWriter, err error) {
+	writeJSON(w, statusOf(err), event.OfObject([]event.Prop{
+		{Key: "success", Value: event.OfBool(false)},
+		{Key: "error", Value: event.OfText(err.Error())},
+	}))
+}
+
+// refusal is how an item that was not taken stands in an answer.
+func refusal(index int, id string, err error) event.Value {
+	out := []event.Prop{{Key: "index", Value: event.OfInt(int64(index))}}
+	if id != "" && len(id) <= 256 {
+		out = append(out, event.Prop{Key: "messageId", Value: event.OfText(id)})
+	}
+	var r *event.Refusal
+	if errors.As(err, &r) {
+		out = append(out, event.Prop{Key: "code", Value: event.OfText(r.Code)}, event.Prop{Key: "field", Value: event.OfText(r.Field)}, event.Prop{Key: "message", Value: event.OfText(r.Message)})
+	} else {
+		out = append(out, event.Prop{Key: "code", Value: event.OfText("invalid")}, event.Prop{Key: "message", Value: event.OfText(fmt.Sprint(err))})
+	}
+	return event.OfObject(out)
+}
+
+// segmentKey finds the write key in a Basic header (its password empty, its
+// colon sometimes missing); said is false where only the body may have it.
+func segmentKey(r *http.Request) (id string, said bool) {
+	if user, _, ok := r.BasicAuth(); ok {
+		return user, user != ""
+	}
+	if text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Basic "); ok {
+		if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) > 0 {
+			return strings.TrimSuffix(string(b), ":"), true
+		}
+	}
+	return "", false
+}
