@@ -26,6 +26,8 @@ import (
 const (
 	runtimeSocket = "/run/cloister/admin.sock"
 	maxAnswer     = 64 << 20 // bytes
+	// answerTimeout is longer than the daemon itself lets a question take.
+	answerTimeout = 5 * time.Minute
 )
 
 // target is the daemon that a verb talks to: on this machine by its socket, or
@@ -68,7 +70,7 @@ func (t *target) open() (*client, error) {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", path)
 			},
-			MaxIdleConnsPerHost: 8,
+			MaxIdleConnsPerHost: 8, ResponseHeaderTimeout: answerTimeout,
 		}},
 	}, nil
 }
@@ -121,7 +123,8 @@ func openAddress(address string) (*client, error) {
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-				TLSClientConfig: tlsConfig, TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 8,
+				TLSClientConfig: tlsConfig, TLSHandshakeTimeout: 10 * time.Second,
+				MaxIdleConnsPerHost: 8, ResponseHeaderTimeout: answerTimeout,
 			},
 			// A redirect would carry the token elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -34,13 +34,33 @@ type importer struct {
 
 	name  string // of the file, for what lies in dir
 	first int64  // line that this run begins at
+	ahead chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	mark    bookmark
-	waiting map[int64]int64 // finished parts beyond the bookmark: first line -> the next part's
+	waiting map[int64]finished // parts beyond the bookmark, by their first line
 	rejects *os.File
 	bar     *bar
 }
+
+// finished is what became of a part. It counts once every part before it has
+// finished too: what is not behind the bookmark is sent again after a crash.
+type finished struct {
+	next    int64 // the next part's first line
+	lines   int64
+	taken   int64
+	refused []rejected
+}
+
+// rejected is a line of the file of rejects.
+type rejected struct {
+	refusal
+	Record string `json:"record"`
+}
+
+// aheadParts bounds the parts that are under way or finished beyond the
+// bookmark, for each that is sent at once.
+const aheadParts = 4
 
 // importResult is how it went.
 type importResult struct {
@@ -106,7 +126,7 @@ func (i *importer) rejectsPath(name string) string  { return filepath.Join(i.dir
 
 // resume finds out where to begin, and opens the file of rejects.
 func (i *importer) resume(src *source) error {
-	i.waiting = map[int64]int64{}
+	i.waiting = map[int64]finished{}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	b, err := os.ReadFile(i.progressPath(src.name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -148,6 +168,7 @@ func (i *importer) send(ctx context.Context, src *source) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	parts := make(chan *part)
+	i.ahead = make(chan struct{}, aheadParts*i.inFlight)
 	var wg sync.WaitGroup
 	for range i.inFlight {
 		wg.Go(func() {
@@ -174,6 +195,11 @@ func (i *importer) feed(ctx context.Context, src *source, parts chan<- *part) er
 	for {
 		p, err := src.next(i.first)
 		if p != nil {
+			select {
+			case i.ahead <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			select {
 			case parts <- p:
 			case <-ctx.Done():
@@ -262,15 +288,39 @@ func (i *importer) final(err error) error {
 	return i.client.unreachable(err)
 }
 
-// done writes down what became of a part.
+// done moves the bookmark over the parts that have finished, in order.
 func (i *importer) done(p *part, out importAnswer) error {
+	f := finished{next: p.next, lines: p.next - p.line, taken: out.Taken}
+	for _, r := range out.Refused {
+		f.refused = append(f.refused, rejected{r, p.text(r.Line)})
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, r := range out.Refused {
-		b, err := json.Marshal(struct {
-			refusal
-			Record string `json:"record"`
-		}{r, p.text(r.Line)})
+	i.waiting[p.line] = f
+	moved := false
+	for {
+		f, ok := i.waiting[i.mark.Line]
+		if !ok {
+			break
+		}
+		delete(i.waiting, i.mark.Line)
+		<-i.ahead
+		if err := i.reject(f.refused); err != nil {
+			return err
+		}
+		i.mark.Line, i.mark.Taken, i.mark.Refused = f.next, i.mark.Taken+f.taken, i.mark.Refused+int64(len(f.refused))
+		i.bar.add(f.lines, int64(len(f.refused)))
+		moved = true
+	}
+	if !moved {
+		return nil
+	}
+	return i.save()
+}
+
+func (i *importer) reject(all []rejected) error {
+	for _, r := range all {
+		b, err := json.Marshal(r)
 		if err == nil {
 			_, err = i.rejects.Write(append(b, '\n'))
 		}
@@ -278,19 +328,7 @@ func (i *importer) done(p *part, out importAnswer) error {
 			return fmt.Errorf("writing %s: %w", i.rejects.Name(), err)
 		}
 	}
-	i.mark.Taken += out.Taken
-	i.mark.Refused += int64(len(out.Refused))
-	i.bar.add(p.next-p.line, int64(len(out.Refused)))
-	i.waiting[p.line] = p.next
-	moved := false
-	for next, ok := i.waiting[i.mark.Line]; ok; next, ok = i.waiting[i.mark.Line] {
-		delete(i.waiting, i.mark.Line)
-		i.mark.Line, moved = next, true
-	}
-	if !moved {
-		return nil
-	}
-	return i.save()
+	return nil
 }
 
 // save writes the bookmark, so that a crash leaves the old or the new.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // newLogger writes text for people, lines with a priority for the journal of
@@ -15,12 +16,27 @@ import (
 func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	switch {
-	case os.Getenv("JOURNAL_STREAM") != "":
+	case journal(w):
 		return slog.New(newJournald(w, level))
 	case terminal(w):
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// journal says whether w is the journal of systemd itself, and not a file that a
+// service writes to: the variable names the device and the inode.
+func journal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
 // journald writes what the journal reads: <N> is the priority, and the time is
