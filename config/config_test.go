@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -401,6 +402,54 @@ func TestExampleOfTheManual(t *testing.T) {
 	got, err := os.ReadFile("examples/operate.hcl")
 	if err != nil || len(ds) > 0 || !bytes.Equal(got, want) {
 		t.Errorf("examples/operate.hcl is not the manual's example: %v %v", err, ds)
+	}
+}
+
+// The file that is installed shows everything that may be written: each name
+// that a complaint lists as allowed stands in it.
+func TestInstalledFileShowsEverything(t *testing.T) {
+	installed, err := os.ReadFile("examples/cloister.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := write(t, map[string]string{"a.hcl": `
+zzz = 1
+appliance { zzz = 1 }
+keyring { zzz = 1 }
+listener "collect" {
+  zzz = 1
+  tls { zzz = 1 }
+}
+publisher "p" {
+  zzz = 1
+  key "k" { zzz = 1 }
+  purpose "p" { zzz = 1 }
+  retention { zzz = 1 }
+  identity { zzz = 1 }
+  quiet_hours { zzz = 1 }
+  cap "p" { zzz = 1 }
+  properties "e" { zzz = 1 }
+  profile { zzz = 1 }
+  limits { zzz = 1 }
+  connector "push" "c" { zzz = 1 }
+}`})
+	_, ds := Load([]string{dir}, LoadOptions{})
+	lists := 0
+	for _, d := range ds {
+		_, list, ok := strings.Cut(d.Detail, "Allowed here")
+		if d.Code != codeUnknownArgument || !ok {
+			continue
+		}
+		lists++
+		list = strings.NewReplacer("; and the blocks", ",", " are the blocks", ",", ":", "", ".", "").Replace(list)
+		for _, name := range strings.Split(list, ",") {
+			if name = strings.TrimSpace(name); !regexp.MustCompile(`(?m)\b` + name + `\b`).Match(installed) {
+				t.Errorf("examples/cloister.hcl does not show %q of %s", name, d.In)
+			}
+		}
+	}
+	if lists != 16 {
+		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }
 

@@ -119,7 +119,8 @@ publisher "main" {
   # connector "email" "relay" {
   #   plugin = "smtp"
   #   rate   = "100/s"
-  #   # sha256 = ".."        # start this very program and no other
+  #   # sha256    = ".."     # start this very program and no other
+  #   # platforms = ["fcm"]  # of push: fcm, apns, webpush; all if nothing is written
   #   settings {
   #     host = "mail.acme.example"
   #     port = 587
