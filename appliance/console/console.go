@@ -53,7 +53,6 @@ type Console struct {
 
 	stopping context.Context // ends with Close
 	stop     context.CancelFunc
-	streams  sync.WaitGroup
 }
 
 // New makes the console. Close it before what it was given.
@@ -111,10 +110,11 @@ func (c *Console) AdminHandler() http.Handler {
 	return c.guard(mux)
 }
 
-// Close ends the streams and waits for them. Requests that come later are
+// Close ends the streams and waits for them; call it before the server's
+// Shutdown, which would wait for them as well. Requests that come later are
 // answered, but nothing streams any more.
 func (c *Console) Close() error {
 	c.stop()
-	c.streams.Wait()
+	c.live.close()
 	return nil
 }

@@ -36,6 +36,8 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 		h.Set("Cache-Control", "no-store")
+		// Always: the connection still has the deadline of its last request.
+		setWriteDeadline(w, defaultTime+answerTime)
 		defer func() {
 			v := recover()
 			if v == nil {

@@ -26,23 +26,29 @@ const (
 
 // liveCount counts the streams that are open.
 type liveCount struct {
-	mu  sync.Mutex
-	all int
-	by  map[string]int
+	mu     sync.Mutex
+	all    int
+	by     map[string]int
+	closed bool
+	gone   sync.WaitGroup
 }
 
-func (l *liveCount) enter(who string) bool {
+func (l *liveCount) enter(who string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return ErrUnavailable
+	}
 	if l.all >= maxStreams || l.by[who] >= streamsEach {
-		return false
+		return &problem{status: http.StatusTooManyRequests, Code: "busy", Message: "too many live views are open", after: 10 * time.Second}
 	}
 	if l.by == nil {
 		l.by = make(map[string]int)
 	}
 	l.all++
 	l.by[who]++
-	return true
+	l.gone.Add(1)
+	return nil
 }
 
 func (l *liveCount) leave(who string) {
@@ -52,21 +58,25 @@ func (l *liveCount) leave(who string) {
 	if l.by[who]--; l.by[who] == 0 {
 		delete(l.by, who)
 	}
+	l.gone.Done()
+}
+
+// close lets nobody in any more and waits for those who are told to go.
+func (l *liveCount) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.gone.Wait()
 }
 
 // stream sends what happens at a publisher as it is applied, until the caller
 // goes, may no longer see it, or the console closes.
 func (c *Console) stream(r *request) error {
 	who := r.caller.actor()
-	if !c.live.enter(who) {
-		return &problem{status: http.StatusTooManyRequests, Code: "busy", Message: "too many live views are open", after: 10 * time.Second}
+	if err := c.live.enter(who); err != nil {
+		return err
 	}
 	defer c.live.leave(who)
-	if c.stopping.Err() != nil {
-		return ErrUnavailable
-	}
-	c.streams.Add(1)
-	defer c.streams.Done()
 
 	full := mayReadValues(r.role)
 	if full {
@@ -135,11 +145,7 @@ type sse struct {
 	err error
 }
 
-func (s *sse) start() {
-	// Reading ends with the caller's going, not with a deadline.
-	_ = s.rc.SetReadDeadline(time.Time{})
-	s.flush(": hello\n\n")
-}
+func (s *sse) start() { s.flush(": hello\n\n") }
 
 func (s *sse) comment() { s.flush(": .\n\n") }
 

@@ -40,7 +40,7 @@ func (c *Console) serve(rt route, who func(*http.Request) (caller, error)) http.
 			limit = defaultTime
 		}
 		if limit > 0 {
-			setDeadlines(w, limit)
+			setWriteDeadline(w, limit+answerTime)
 			ctx, cancel := context.WithTimeout(hr.Context(), limit)
 			defer cancel()
 			r.Request = hr.WithContext(ctx)
@@ -58,13 +58,11 @@ func (c *Console) serve(rt route, who func(*http.Request) (caller, error)) http.
 	})
 }
 
-// setDeadlines bounds how slowly a caller may send and take. The clock is the
-// network's, not ours: time.Now.
-func setDeadlines(w http.ResponseWriter, limit time.Duration) {
-	rc := http.NewResponseController(w)
-	// Not every connection has deadlines; one that has none is a test's.
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
-	_ = rc.SetWriteDeadline(time.Now().Add(limit + answerTime))
+// setWriteDeadline bounds how slowly a caller may take an answer. The clock is
+// the network's, not ours. Not every connection has deadlines; one that has
+// none is a test's.
+func setWriteDeadline(w http.ResponseWriter, d time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
 }
 
 // admit says who calls, and whether they may.
@@ -120,7 +118,12 @@ func readBody(r *request, most int64) ([]byte, error) {
 	if r.Header.Get("Content-Encoding") != "" {
 		return nil, &problem{status: http.StatusUnsupportedMediaType, Code: "encoding", Message: "a body is sent as it is, without a content encoding"}
 	}
+	// A deadline that stayed would end the request when it passes: the server
+	// goes on reading, to see whether the caller is still there.
+	rc := http.NewResponseController(r.w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
 	b, err := io.ReadAll(http.MaxBytesReader(r.w, r.Body, most))
+	_ = rc.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return nil, &problem{status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: fmt.Sprintf("the body is larger than %d bytes", most)}
