@@ -9,17 +9,26 @@ import (
 
 func newImport() *cobra.Command {
 	return group("import", "Bring in what was collected elsewhere",
-		newImportVerb("events", "Import events", `A line is a JSON object: {"event": "Charged", "identity": "ann",
-"ts": "2026-01-02T03:04:05Z", "props": {"amount": 12}}.`, 4),
-		// The last line about a person wins, so that their order counts.
-		newImportVerb("profiles", "Import profiles", `A line is a JSON object: {"identity": "ann", "profile": {"plan": "gold"}}.`, 1))
+		newImportVerb("events", "Import events", `A line is a JSON object:
+{"user": "ann", "event": "Charged", "ts": "2026-01-02T03:04:05Z", "props": {"amount": 12}}
+with "anonymous" (a device) instead of, or beside, "user"; "id" if it has one of
+its own.`, 4),
+		newImportVerb("profiles", "Import profiles", `A line is a JSON object:
+{"user": "ann", "profile": {"plan": "gold"},
+ "consent": [{"purpose": "offers", "channel": "email", "granted": true}],
+ "channels": {"email": "ann@example.com"}}
+of which "user" is needed; "ts" says when it became known. Lines are taken in
+their order: the last word about a person holds.`, 1))
 }
 
+// newImportVerb makes a verb. Of profiles one part is sent after the other,
+// since the last word about a person holds.
 func newImportVerb(kind, short, form string, inFlight int) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   kind + " FILE..",
 		Short: short,
 		Long: short + ` from NDJSON files, also compressed by gzip or zstd; - is standard input.
+
 ` + form + `
 
 What cannot be taken is written to FILE.rejects, with the line's number and the
