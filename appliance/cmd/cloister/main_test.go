@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -61,4 +62,27 @@ func TestConnectorScripts(t *testing.T) {
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
 		Setup: func(e *testscript.Env) error { e.Setenv("CONNECTORS", dir); return nil },
 	})
+}
+
+// TestDaemonScripts runs the real daemon.
+func TestDaemonScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/daemon", RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "until": until},
+	})
+}
+
+// until is "until PROGRAM ..": like exec, tried again until it succeeds, for a
+// minute.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: until PROGRAM [ARGS..]")
+	}
+	var err error
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = ts.Exec(args[0], args[1:]...); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%v", err)
 }
