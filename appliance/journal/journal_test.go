@@ -361,6 +361,18 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// A reader outlasts an engine that is gone too, where nobody writes.
+func TestEngineStopsUnderAReader(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	appendOne(t, j, "1")
+	h.s.engine.ns.Shutdown()
+	if ids, _ := readIDs(t, j, Cursor{}); fmt.Sprint(ids) != "[1]" {
+		t.Fatalf("read %v", ids)
+	}
+}
+
 // An engine that is gone under a journal is opened again by the journal.
 func TestEngineStops(t *testing.T) {
 	h := newHouse(t)

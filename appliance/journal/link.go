@@ -113,7 +113,7 @@ func (j *Journal) connect(afterFault bool) error {
 	}
 	// This cannot be after the check above, unless the engine's files have
 	// changed their form.
-	if state.LastSeq < held || state.Msgs > 0 && held > 0 && state.FirstSeq > m.trimmed+1 {
+	if state.LastSeq != held || held > m.trimmed && state.FirstSeq > m.trimmed+1 {
 		l.close()
 		return j.damaged(m.incarnation, nil, fmt.Sprintf("the engine opens records %d to %d where %d to %d were found", state.FirstSeq, state.LastSeq, m.trimmed+1, held))
 	}

@@ -21,6 +21,9 @@ const (
 	readPlain  = 16 << 20
 )
 
+// readTries is how often an engine may fail to answer before it is opened again.
+const readTries = 3
+
 // Begin is the cursor before the first record that is still there.
 func (j *Journal) Begin() Cursor {
 	j.mu.Lock()
@@ -29,8 +32,8 @@ func (j *Journal) Begin() Cursor {
 }
 
 // Read gives the records after a cursor in order, at least one and at most
-// max; it waits until there is one, or ctx ends. What it gives is the
-// caller's. It answers ErrTrimmed for a cursor before the first record that is
+// max; it waits until there is one, through any trouble with the engine, or
+// until ctx ends. What it gives is the caller's. It answers ErrTrimmed for a cursor before the first record that is
 // still there, ErrDamaged for a record that is missing or altered, or a cursor
 // that this journal never gave.
 func (j *Journal) Read(ctx context.Context, after Cursor, max int) ([]Record, error) {
@@ -63,9 +66,12 @@ func (j *Journal) Read(ctx context.Context, after Cursor, max int) ([]Record, er
 		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			return records, err
 		}
-		// The engine may just be being opened again.
-		if tries++; tries >= callTries {
-			return nil, err
+		// The engine may just be being opened again; if not, it has to be.
+		if tries++; tries%readTries == 0 {
+			j.s.o.Logger.Error("the journal cannot be read", "publisher", j.publisher, "error", err)
+			if err := j.s.reopen(l.engine.number); err != nil {
+				j.s.o.Logger.Error("opening the journal's engine again", "error", err)
+			}
 		}
 		j.pause(100 * time.Millisecond)
 	}
