@@ -175,7 +175,7 @@ function Steps({ r }: { r: Report }) {
       <ol class="report-steps">
         <li>
           <span class="report-name">Decided</span>
-          <span class="report-track" aria-hidden="true"><span class="c8" style={{ width: `${(r.decided / top) * 100}%` }} /></span>
+          <span class="report-track" aria-hidden="true"><span class="neutral" style={{ width: `${(r.decided / top) * 100}%` }} /></span>
           <b>{num(r.decided)}</b>
           <small>{[held && `${num(held)} held`, failed && `${num(failed)} failed`, r.waiting && `${num(r.waiting)} waiting`].filter(Boolean).join(", ")}</small>
         </li>

@@ -76,7 +76,7 @@ function Letter({ m, back }: { m: MailboxMessage; back: () => void }) {
   const [view, setView] = useState(m.html ? "html" : "text");
   useEffect(() => setView(m.html ? "html" : "text"), [m.id]);
   return (
-    <article class="letter">
+    <article class="mail-open">
       <header>
         <button type="button" class="button quiet small box-back" onClick={back}>
           All messages

@@ -205,7 +205,7 @@ function OnePublisher({ name }: { name: string }) {
         <p class="note">None. A campaign needs one: consent is given by purpose.</p>
       ) : (
         <Table
-          label="Purposes"
+          label={`Purposes of ${p.title || p.name}`}
           rows={p.purposes}
           columns={[
             { head: "Purpose", cell: (x) => x.title || x.name },
@@ -220,7 +220,7 @@ function OnePublisher({ name }: { name: string }) {
         <p class="note">None yet. They appear as they arrive; nothing needs to be declared first.</p>
       ) : (
         <Table
-          label="Events"
+          label={`Events of ${p.title || p.name}`}
           rows={[...p.events].sort((a, b) => b.rows - a.rows)}
           more={20}
           columns={[

@@ -62,7 +62,7 @@ export function Plot({ buckets, interval, lines, label, height = 300, kind = "li
           y: { range: (_u, lo, hi) => [Math.min(0, lo), hi <= 0 && lo >= 0 ? 1 : hi * 1.06] },
         },
         axes: [
-          { stroke: () => css("--ink-3"), grid: { show: false }, ticks: { stroke: () => css("--line"), size: 5 }, font: axisFont(), space: 64 },
+          { stroke: () => css("--ink-3"), grid: { show: false }, ticks: { stroke: () => css("--line"), size: 5 }, font: axisFont(), space: 72, values: (_u, splits, _axis, _space, step) => axisTimes(splits, step, tz) },
           { stroke: () => css("--ink-3"), grid: { stroke: () => css("--line"), width: 1 }, ticks: { show: false }, font: axisFont(), size: 52, space: 44, values: (_u, v) => v.map((n) => (n === null ? "" : compact(n))) },
         ],
         series: [
@@ -124,6 +124,27 @@ export function Plot({ buckets, interval, lines, label, height = 300, kind = "li
       )}
     </div>
   );
+}
+
+// axisTimes names the ticks: the hour, the day, the month or the year, with the
+// year where it changes.
+function axisTimes(splits: number[], step: number, timeZone: string): string[] {
+  const day = 86_400;
+  let year = "";
+  return splits.map((s) => {
+    const d = new Date(s * 1000);
+    const write = (o: Intl.DateTimeFormatOptions) => d.toLocaleString("en-GB", { ...o, timeZone });
+    if (step < day) {
+      const hour = write({ hour: "2-digit", minute: "2-digit" });
+      return hour === "00:00" ? write({ day: "numeric", month: "short" }) : hour;
+    }
+    if (step >= 360 * day) return write({ year: "numeric" });
+    const y = write({ year: "numeric" });
+    const name = write(step < 28 * day ? { day: "numeric", month: "short" } : { month: "short" });
+    const first = y !== year;
+    year = y;
+    return first ? `${name}\n${y}` : name;
+  });
 }
 
 function axisFont(): string {

@@ -23,7 +23,7 @@ export function Table<R>({ rows, columns, label, href, more = 100, rowKey }: { r
           <tr>
             {columns.map((c) => (
               <th key={c.head} scope="col" class={cls(c)}>
-                {c.head}
+                {c.head || <span class="hidden">Actions</span>}
               </th>
             ))}
           </tr>

@@ -1,0 +1,177 @@
+//go:build e2e
+
+package webtest
+
+import (
+	"fmt"
+	"github.com/chromedp/cdproto/network"
+	"strings"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// walks are what an operator does, by mouse and by keyboard.
+var walks = []struct {
+	name string
+	walk func(*browser)
+}{
+	{"palette", palette}, {"trend by hand", trend}, {"funnel list", funnel}, {"make a segment", segment},
+	{"make a campaign", campaign}, {"skip link", skip}, {"lost connection", lost}, {"sign out", signOut},
+}
+
+func (b *browser) publisher() string {
+	b.t.Helper()
+	return "/p/" + ask[string](b, `fetch("/v1/me").then((r) => r.json()).then((m) => m.publishers[0].name)`)
+}
+
+// choose picks a value in a combo box by its accessible name.
+func (b *browser) choose(label, value string) {
+	b.t.Helper()
+	sel := chromedp.CSS(fmt.Sprintf(`input[aria-label=%q]`, label))
+	b.do(chromedp.Click(sel), chromedp.SendKeys(sel, value), chromedp.SendKeys(sel, kb.Enter))
+	b.until(label+" is "+value, fmt.Sprintf(`document.querySelector('input[aria-label=%q]').value === %q`, label, value))
+}
+
+// press clicks the button with this text.
+func (b *browser) press(text string) {
+	b.t.Helper()
+	sel := chromedp.Search(fmt.Sprintf(`//button[normalize-space(.)=%q]`, text))
+	b.do(chromedp.Click(sel))
+}
+
+func palette(b *browser) {
+	b.visit(b.publisher() + "/live")
+	b.do(chromedp.KeyEvent("k", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	b.until("the palette is open", `document.querySelector(".palette[open]")`)
+	b.do(chromedp.KeyEvent("funn"))
+	b.until("one result is on top", `document.querySelector("#palette-0")?.innerText.includes("Funnels")`)
+	b.shoot("walk-palette")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("the funnels show", `location.pathname.endsWith("/funnels") && !document.querySelector(".palette")`)
+	b.do(chromedp.KeyEvent("k", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	b.until("the palette is open", `document.querySelector(".palette[open]")`)
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.until("Esc closes it", `!document.querySelector(".palette")`)
+}
+
+func trend(b *browser) {
+	b.visit(b.publisher() + "/trends")
+	b.press("Split by a property")
+	b.do(chromedp.Click(chromedp.CSS(`input[aria-label="Property to split by"]`)))
+	b.until("properties are offered", `document.querySelector(".combo-list li[role=option]")`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("the answer is split", `document.querySelectorAll(".legend li").length > 0 || document.querySelectorAll(".stats .stat").length > 0`)
+	b.until("it has settled", settled)
+	b.shoot("walk-trend-split")
+	split := ask[string](b, `location.hash`)
+	if !strings.Contains(split, "breakdown") {
+		b.t.Errorf("the address does not hold the question: %s", split)
+	}
+	total := ask[string](b, `document.querySelector(".answer").innerText`)
+	// The copied address opens the same view.
+	path := ask[string](b, `location.pathname + location.hash`)
+	b.visit(path)
+	b.until("the same answer shows", `document.querySelector(".answer .legend, .answer .stats")`)
+	if again := ask[string](b, `location.pathname + location.hash`); again != path {
+		b.t.Errorf("the address changed from %s to %s", path, again)
+	}
+	_ = total
+	b.do(chromedp.Click(chromedp.Search(`//label[normalize-space(.)="Table"]`)))
+	b.until("the table twin shows", `document.querySelector(".answer tbody tr")`)
+}
+
+func funnel(b *browser) {
+	b.visit(b.publisher() + "/funnels")
+	b.until("steps show", `document.querySelector(".funnel li, .answer .empty")`)
+	if ask[bool](b, `!![...document.querySelectorAll("button")].find((x) => x.innerText === "Who got here")`) {
+		b.press("Who got here")
+		b.until("people are listed", `document.querySelector(".dialog[open] .people-list li")`)
+		b.shoot("walk-funnel-people")
+		b.do(chromedp.KeyEvent(kb.Escape))
+		b.until("Esc closes the list", `!document.querySelector(".dialog")`)
+	}
+}
+
+func segment(b *browser) {
+	p := b.publisher()
+	b.visit(p + "/segments/new")
+	b.do(chromedp.SendKeys(chromedp.CSS(`main input[placeholder]`), "Tried by a test"))
+	b.until("people are counted", `document.querySelector(".preview .big-number")`)
+	b.press("Save")
+	b.until("it is saved", `location.pathname.endsWith("/segments/Tried%20by%20a%20test")`)
+	b.until("it has settled", settled)
+	b.press("Delete")
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
+	b.until("it is gone", `location.pathname.endsWith("/segments")`)
+}
+
+func campaign(b *browser) {
+	p := b.publisher()
+	b.provoke("status of 400") // mistakes are looked for on purpose
+	b.visit(p + "/campaigns/new")
+	b.press("Save as draft")
+	b.until("mistakes stand at their fields", `document.querySelectorAll(".campaign-form .field-error").length > 1`)
+	b.shoot("walk-campaign-mistakes")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[placeholder="Abandoned cart"]`), "Tried by a test"))
+	b.until("the id follows the name", `[...document.querySelectorAll(".campaign-form input.mono")].some((i) => i.value === "tried-by-a-test")`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`.campaign-form input[placeholder^="Still there"]`), "A subject"))
+	b.press("Start from an example")
+	b.until("nothing is missing", `document.querySelector(".all-good")`)
+	b.shoot("walk-campaign-ready")
+	b.press("Save as draft")
+	b.until("the campaign shows", `location.pathname.endsWith("/campaigns/tried-by-a-test")`)
+	b.until("it has settled", settled)
+	b.press("Delete")
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
+	b.until("it is gone", `location.pathname.endsWith("/campaigns")`)
+}
+
+func skip(b *browser) {
+	b.visit(b.publisher() + "/segments")
+	b.do(chromedp.KeyEvent(kb.Tab))
+	b.until("the skip link comes first", `document.activeElement.className === "skip"`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("the page has the focus", `document.activeElement.id === "main"`)
+}
+
+func lost(b *browser) {
+	b.provoke("ERR_INTERNET_DISCONNECTED")
+	b.provoke("net::ERR")
+	b.visit(b.publisher() + "/campaigns")
+	b.offline(true)
+	ask[bool](b, `(document.querySelector('a[href$="/segments"]').click(), true)`)
+	b.until("the loss shows", `document.querySelector(".lost")`)
+	b.shoot("walk-lost")
+	b.offline(false)
+	b.until("it recovers", `!document.querySelector(".lost")`)
+	b.until("and loads what it lacked", settled+` && document.querySelector("h1").innerText === "Segments"`)
+}
+
+func signOut(b *browser) {
+	b.provoke("status of 401")
+	b.visit(b.publisher() + "/live")
+	b.do(chromedp.Click(chromedp.CSS(`button[aria-label="Sign out"]`)))
+	b.until("the door shows", `location.pathname === "/sign-in" && document.querySelector("input[type=password]")`)
+	b.shoot("sign-in-desk")
+	b.size(390, 844, true)
+	b.shoot("sign-in-phone")
+	b.size(1440, 900, false)
+	if ask[int](b, `fetch("/v1/me").then((r) => r.status)`) != 401 {
+		b.t.Error("the session goes on after signing out")
+	}
+}
+
+// offline takes the network away from the page, also from what it has open.
+func (b *browser) offline(yes bool) {
+	b.t.Helper()
+	rules := network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{}}
+	if yes {
+		rules.MatchedNetworkConditions = []*network.Conditions{{URLPattern: "", Offline: true, DownloadThroughput: -1, UploadThroughput: -1}}
+	}
+	if _, err := chromedp.Call(b.ctx, network.EmulateNetworkConditionsByRule, rules); err != nil {
+		b.t.Fatalf("taking the network away: %v", err)
+	}
+}
