@@ -50,6 +50,7 @@ type Console struct {
 	live      liveCount
 	changing  sync.Mutex // held from reading a campaign to having changed it
 	failures  failedSignIns
+	lately    lately
 
 	stopping context.Context // ends with Close
 	stop     context.CancelFunc

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/delivery"
@@ -210,8 +211,39 @@ func (c *Console) timeline(r *request) error {
 	return ok(r, map[string]any{"events": out})
 }
 
+// lately remembers who was written down as a reader of the people seen lately,
+// for ten minutes.
+type lately struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+const (
+	latelyLasts = 10 * time.Minute
+	maxLately   = 1000 // readers; beyond it everybody is written down anew
+)
+
+func (l *lately) due(now time.Time, key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if since := now.Sub(l.last[key]); since >= 0 && since < latelyLasts {
+		return false
+	}
+	if l.last == nil || len(l.last) >= maxLately {
+		l.last = make(map[string]time.Time)
+	}
+	l.last[key] = now
+	return true
+}
+
+func (l *lately) forget(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, key)
+}
+
 // recentPeople gives whom something was heard of lately: from what was applied
-// last and, where that is little, from the question who did anything.
+// last and, where that is little, whoever there is.
 func (c *Console) recentPeople(r *request) error {
 	if err := known(r, "limit"); err != nil {
 		return err
@@ -220,8 +252,12 @@ func (c *Console) recentPeople(r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record(r, "people.list", "", "recent"); err != nil {
-		return err
+	// A page that shows this asks again and again: that is one read.
+	if key := r.caller.actor() + " " + r.publisher.Name(); c.lately.due(c.now(), key) {
+		if err := c.record(r, "people.list", "", "recent"); err != nil {
+			c.lately.forget(key)
+			return err
+		}
 	}
 	type seen struct {
 		Identity string     `json:"identity"`
@@ -247,8 +283,7 @@ func (c *Console) recentPeople(r *request) error {
 		People []string `json:"people"`
 	}
 	err = c.ask(r, map[string]any{
-		"kind": "segment", "people": map[string]any{"did": map[string]any{"event": nil}},
-		"list": map[string]any{"limit": limit},
+		"kind": "segment", "people": map[string]any{"all": []any{}}, "list": map[string]any{"limit": limit},
 	}, &listed)
 	if err != nil {
 		return err
@@ -267,6 +302,7 @@ func (c *Console) recentPeople(r *request) error {
 		for _, row := range rows {
 			add(identity, row.Time, row.Name)
 		}
+		add(identity, 0, "") // an uploaded profile: nothing happened yet
 	}
 	return ok(r, map[string]any{"people": out})
 }

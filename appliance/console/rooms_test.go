@@ -146,6 +146,16 @@ func TestRecentPeople(t *testing.T) {
 	if strings.TrimSpace(got.body) != want {
 		t.Errorf("%s, want %s", got.body, want)
 	}
+	// A page that asks again and again is one read in ten minutes.
+	token, before := h.token("acme", access.Marketer), len(h.entries())
+	for range 5 {
+		h.want(200, token, "GET", "/v1/publishers/acme/recent-people", "")
+	}
+	h.pass(latelyLasts)
+	h.want(200, token, "GET", "/v1/publishers/acme/recent-people", "")
+	if n := len(h.entries()) - before; n != 2 {
+		t.Errorf("%d entries", n)
+	}
 }
 
 const cart = `{"name":"Abandoned cart!","channel":"email","purpose":"offers","content":{"subject":"Hi","html":"<p>Hi</p>"},
