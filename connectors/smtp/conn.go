@@ -1,0 +1,405 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+)
+
+// conn is one connection to the relay, ready for a message. It is one
+// goroutine's. The envelope is pipelined, which is why this is not a library's
+// client: none of them does it, and over a distance it is most of the time.
+type conn struct {
+	nc      net.Conn
+	text    *textproto.Conn
+	timeout time.Duration
+	ext     map[string]string // what the relay can do, by upper-case name
+	sent    int
+	used    time.Time
+}
+
+// reply is an answer of the relay's.
+type reply struct {
+	code     int
+	enhanced [3]int // 0.0.0 = none
+	text     string // may hold addresses: never passed on
+}
+
+func (r reply) ok() bool { return r.code/100 == 2 }
+
+// String is without the relay's text, which may hold addresses.
+func (r reply) String() string {
+	if r.enhanced[0] == 0 {
+		return strconv.Itoa(r.code)
+	}
+	return fmt.Sprintf("%d %d.%d.%d", r.code, r.enhanced[0], r.enhanced[1], r.enhanced[2])
+}
+
+// step is what was being done when a connection failed.
+type step string
+
+// stepError is a failure before or after a message: nothing of it was sent.
+type stepError struct {
+	step  step
+	reply reply // zero if there was none
+	err   error // nil if there was a reply
+}
+
+func (e *stepError) Error() string {
+	if e.err != nil {
+		return fmt.Sprintf("%s: %v", e.step, e.err)
+	}
+	return fmt.Sprintf("%s: the relay answered %s", e.step, e.reply)
+}
+
+func (e *stepError) Unwrap() error { return e.err }
+
+// dial connects, encrypts and signs in.
+func (c *config) dial(ctx context.Context) (_ *conn, err error) {
+	d := net.Dialer{Timeout: c.timeout}
+	nc, err := d.DialContext(ctx, "tcp", c.address)
+	if err != nil {
+		return nil, &stepError{step: "connecting", err: err}
+	}
+	k := &conn{nc: nc, timeout: c.timeout, used: time.Now()}
+	defer func() {
+		if err != nil {
+			k.nc.Close()
+		}
+	}()
+	if c.tlsMode == tlsWhole {
+		if err := k.encrypt(ctx, c.tls); err != nil {
+			return nil, err
+		}
+	}
+	k.wrap()
+	k.until(ctx)
+	if r, err := k.read(); err != nil || !r.ok() {
+		return nil, &stepError{"greeting", r, err}
+	}
+	if err := k.hello(c.hello); err != nil {
+		return nil, err
+	}
+	if c.tlsMode == tlsStart {
+		if _, ok := k.ext["STARTTLS"]; !ok {
+			return nil, &stepError{step: "encrypting", err: errors.New("the relay offers no STARTTLS; write tls { mode = \"none\" } if that is meant")}
+		}
+		if r, err := k.command("STARTTLS"); err != nil || !r.ok() {
+			return nil, &stepError{"encrypting", r, err}
+		}
+		// What the relay, or somebody between, sent ahead of the encryption
+		// must not be taken for the relay's.
+		if k.text.R.Buffered() > 0 {
+			return nil, &stepError{step: "encrypting", err: errors.New("there was more in the clear than the answer")}
+		}
+		if err := k.encrypt(ctx, c.tls); err != nil {
+			return nil, err
+		}
+		k.wrap()
+		k.until(ctx)
+		if err := k.hello(c.hello); err != nil {
+			return nil, err
+		}
+	}
+	if c.username != "" {
+		if err := k.auth(c); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// wrap reads and writes text on the connection as it is now.
+func (k *conn) wrap() { k.text = textproto.NewConn(k.nc) }
+
+func (k *conn) encrypt(ctx context.Context, config *tls.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	defer cancel()
+	t := tls.Client(k.nc, config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return &stepError{step: "encrypting", err: err}
+	}
+	k.nc = t
+	return nil
+}
+
+// until sets how long the next answer may take.
+func (k *conn) until(ctx context.Context) {
+	at := time.Now().Add(k.timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(at) {
+		at = d
+	}
+	_ = k.nc.SetDeadline(at)
+}
+
+func (k *conn) hello(name string) error {
+	r, err := k.command("EHLO " + name)
+	if err != nil || !r.ok() {
+		return &stepError{"greeting", r, err}
+	}
+	k.ext = make(map[string]string)
+	for i, line := range strings.Split(r.text, "\n") {
+		if i > 0 {
+			name, arg, _ := strings.Cut(line, " ")
+			k.ext[strings.ToUpper(name)] = arg
+		}
+	}
+	return nil
+}
+
+func (k *conn) auth(c *config) error {
+	offered := strings.Fields(strings.ToUpper(k.ext["AUTH"]))
+	var client sasl.Client
+	for _, mechanism := range offered {
+		switch {
+		case mechanism == sasl.Plain:
+			client = sasl.NewPlainClient("", c.username, c.password)
+		case mechanism == sasl.Login && client == nil:
+			client = sasl.NewLoginClient(c.username, c.password)
+		}
+	}
+	if client == nil {
+		return &stepError{step: "signing in", err: errors.New("the relay offers neither PLAIN nor LOGIN here")}
+	}
+	mechanism, first, err := client.Start()
+	if err != nil {
+		return &stepError{step: "signing in", err: err}
+	}
+	line := "AUTH " + mechanism
+	if first != nil {
+		line += " " + encode(first)
+	}
+	r, err := k.command(line)
+	for range 3 {
+		if err != nil || r.code != 334 {
+			break
+		}
+		challenge, e := decode(r.text)
+		if e != nil {
+			return &stepError{step: "signing in", err: errors.New("the relay asks in a form that is not understood")}
+		}
+		answer, e := client.Next(challenge)
+		if e != nil {
+			return &stepError{step: "signing in", err: errors.New("the relay asks for something unexpected")}
+		}
+		r, err = k.command(encode(answer))
+	}
+	if err != nil || r.code != 235 {
+		return &stepError{"signing in", r, err}
+	}
+	return nil
+}
+
+// command sends one line and reads its answer.
+func (k *conn) command(line string) (reply, error) {
+	if err := k.text.PrintfLine("%s", line); err != nil {
+		return reply{}, err
+	}
+	return k.read()
+}
+
+// maxAnswer bounds one answer of the relay's, in bytes.
+const maxAnswer = 64 << 10
+
+// read reads one answer, of whatever number of lines.
+func (k *conn) read() (reply, error) {
+	var r reply
+	var lines []string
+	size := 0
+	for {
+		line, err := readLine(k.text.R)
+		if err != nil {
+			return reply{}, err
+		}
+		if size += len(line); size > maxAnswer {
+			return reply{}, errors.New("an answer without end")
+		}
+		if len(line) < 3 {
+			return reply{}, errors.New("an answer that is not SMTP")
+		}
+		code, err := strconv.Atoi(line[:3])
+		if err != nil || code < 200 || code > 599 || (len(lines) > 0 && code != r.code) {
+			return reply{}, errors.New("an answer that is not SMTP")
+		}
+		r.code = code
+		more := len(line) > 3 && line[3] == '-'
+		rest := ""
+		if len(line) > 4 {
+			rest = line[4:]
+		}
+		if e, after, ok := enhancedCode(rest, code); ok {
+			r.enhanced, rest = e, after
+		}
+		lines = append(lines, rest)
+		if !more {
+			r.text = strings.Join(lines, "\n")
+			return r, nil
+		}
+	}
+}
+
+// readLine reads a line of at most maxAnswer bytes.
+func readLine(in *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			return strings.TrimRight(string(line), "\r\n"), nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return "", err
+		}
+		if len(line) > maxAnswer {
+			return "", errors.New("an answer without end")
+		}
+	}
+}
+
+// enhancedCode reads "5.1.1 text". It must be of the answer's own class.
+func enhancedCode(s string, code int) (e [3]int, rest string, ok bool) {
+	word, rest, _ := strings.Cut(s, " ")
+	parts := strings.Split(word, ".")
+	if len(parts) != 3 {
+		return e, "", false
+	}
+	for i, p := range parts {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 0 || n > 999 || len(p) > 3 {
+			return e, "", false
+		}
+		e[i] = n
+	}
+	if e[0] != code/100 || e[0] == 3 {
+		return [3]int{}, "", false
+	}
+	return e, rest, true
+}
+
+// end is how a message ended.
+type end struct {
+	stage stage
+	reply reply // zero if the connection failed
+	err   error
+}
+
+// stage is how far a message came.
+type stage int
+
+const (
+	beforeData stage = iota // MAIL, RCPT or DATA: nothing of it was sent
+	sender                  // refused at MAIL
+	recipient               // refused at RCPT
+	content                 // refused at DATA, or after it
+	afterDot                // all was sent; the answer was lost
+	taken
+)
+
+// send hands over one message. After an error the connection is of no more use.
+func (k *conn) send(ctx context.Context, from string, e *envelope) end {
+	k.sent++
+	k.until(ctx)
+	if limit, err := strconv.Atoi(k.ext["SIZE"]); err == nil && limit > 0 && len(e.body) > limit {
+		return end{stage: content, reply: reply{code: 552, enhanced: [3]int{5, 3, 4}}}
+	}
+	lines := []string{"MAIL FROM:<" + from + ">", "RCPT TO:<" + e.to + ">", "DATA"}
+	var answers [3]reply
+	if _, ok := k.ext["PIPELINING"]; ok {
+		if _, err := k.text.W.WriteString(strings.Join(lines, "\r\n") + "\r\n"); err != nil {
+			return end{err: err}
+		}
+		if err := k.text.W.Flush(); err != nil {
+			return end{err: err}
+		}
+		for i := range lines {
+			var err error
+			if answers[i], err = k.read(); err != nil {
+				return end{err: err}
+			}
+		}
+	} else {
+		for i, line := range lines {
+			var err error
+			if answers[i], err = k.command(line); err != nil {
+				return end{err: err}
+			}
+			if !answers[i].ok() && answers[i].code != 354 {
+				break // the rest would be refused for this
+			}
+		}
+	}
+	refused := end{stage: -1}
+	for i, at := range []stage{sender, recipient} {
+		if refused.stage < 0 && !answers[i].ok() {
+			refused = end{stage: at, reply: answers[i]}
+		}
+	}
+	if refused.stage < 0 && answers[2].code != 354 {
+		refused = end{stage: content, reply: answers[2]}
+	}
+	if refused.stage >= 0 {
+		if answers[2].code == 354 {
+			// It wants a message all the same, to nobody.
+			if _, err := k.command("."); err != nil {
+				refused.err = err
+			}
+		} else if answers[0].ok() {
+			if _, err := k.command("RSET"); err != nil {
+				refused.err = err
+			}
+		}
+		return refused
+	}
+	if _, err := k.text.W.Write(stuffed(e.body)); err != nil {
+		return end{err: err}
+	}
+	if err := k.text.W.Flush(); err != nil {
+		return end{err: err} // without its dot a message does not count
+	}
+	// From here on it can have been taken.
+	if _, err := k.text.W.WriteString(".\r\n"); err == nil {
+		err = k.text.W.Flush()
+		if err != nil {
+			return end{stage: afterDot, err: err}
+		}
+	}
+	k.until(ctx)
+	r, err := k.read()
+	if err != nil {
+		return end{stage: afterDot, err: err}
+	}
+	k.used = time.Now()
+	if !r.ok() {
+		return end{stage: content, reply: r}
+	}
+	return end{stage: taken, reply: r}
+}
+
+// stuffed doubles dots at the beginning of lines and makes the last line whole.
+func stuffed(body []byte) []byte {
+	out := bytes.ReplaceAll(body, []byte("\r\n."), []byte("\r\n.."))
+	if bytes.HasPrefix(out, []byte(".")) {
+		out = append([]byte("."), out...)
+	}
+	if !bytes.HasSuffix(out, []byte("\r\n")) {
+		out = append(bytes.Clone(out), "\r\n"...)
+	}
+	return out
+}
+
+// quit says goodbye and does not wait long for the answer.
+func (k *conn) quit() {
+	_ = k.nc.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	_, _ = k.command("QUIT")
+	k.nc.Close()
+}
