@@ -19,7 +19,7 @@ import (
 //	r ID 0 REVISION4            -> the same, as it was in that revision
 //	t DUE8 INSTANCE             -> a timer; person 0: a run's
 //	i INSTANCE                  -> DUE8 SINCE8: where its timer is, and of when its event
-//	f INSTANCE                  -> EXPIRES8 MESSAGE16: a timer that became a message
+//	f INSTANCE                  -> EXPIRES8 SINCE8 MESSAGE16: a timer that became a message
 //	g MESSAGE16                 -> nothing: that message is not wanted any more
 //	e EXPIRES8 INSTANCE MESSAGE16 -> nothing: when f and g may go
 //	b ID                        -> a run (JSON)

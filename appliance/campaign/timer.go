@@ -128,8 +128,8 @@ func (c *Campaigns) cancelTimers(t *kv.Txn, one *compiled, f *event.Fact, person
 		if err != nil {
 			return err
 		}
-		if fired != nil {
-			if err := t.Set(kv.Campaign, append([]byte{cancelledKey}, fired[8:]...), nil); err != nil {
+		if fired != nil && f.Time >= microsOf(fired[8:]) {
+			if err := t.Set(kv.Campaign, append([]byte{cancelledKey}, fired[16:]...), nil); err != nil {
 				return err
 			}
 		}
@@ -159,6 +159,10 @@ func (c *Campaigns) applyDue(t *kv.Txn, f *event.Fact) ([]Intention, error) {
 	if err := json.Unmarshal(b, &tm); err != nil {
 		return nil, fmt.Errorf("a timer is damaged: %w", err)
 	}
+	since, err := t.Get(kv.Campaign, in.key(instanceKey))
+	if err != nil {
+		return nil, fmt.Errorf("a timer without its instance: %w", err)
+	}
 	if err := dropTimer(t, in, due); err != nil {
 		return nil, err
 	}
@@ -183,16 +187,16 @@ func (c *Campaigns) applyDue(t *kv.Txn, f *event.Fact) ([]Intention, error) {
 		}
 	}
 	want := c.intend(one, in.person(), tm.Cause, due, props)
-	return []Intention{want}, c.noteFired(t, in, want)
+	return []Intention{want}, c.noteFired(t, in, since[8:], want)
 }
 
 // noteFired remembers, until the message expires, which instance it came of.
-func (c *Campaigns) noteFired(t *kv.Txn, in instance, want Intention) error {
+func (c *Campaigns) noteFired(t *kv.Txn, in instance, since []byte, want Intention) error {
 	message, err := hex.DecodeString(want.Message)
 	if err != nil {
 		return err
 	}
-	val := binary.BigEndian.AppendUint64(nil, uint64(want.Expires))
+	val := append(binary.BigEndian.AppendUint64(nil, uint64(want.Expires)), since...)
 	if err := t.Set(kv.Campaign, in.key(firedKey), append(val, message...)); err != nil {
 		return err
 	}
@@ -222,7 +226,7 @@ func (c *Campaigns) sweep(t *kv.Txn, now int64) error {
 		if err != nil {
 			return err
 		}
-		if fired != nil && bytes.Equal(fired[8:], message) {
+		if fired != nil && bytes.Equal(fired[16:], message) {
 			if err := t.Delete(kv.Campaign, in.key(firedKey)); err != nil {
 				return err
 			}
@@ -317,7 +321,7 @@ func (c *Campaigns) merge(t *kv.Txn, winner, loser uint32) error {
 		if err := t.Set(kv.Campaign, to.key(firedKey), val); err != nil {
 			return err
 		}
-		expiry := append(append(at(expiryKey, microsOf(val)), to[:]...), val[8:]...)
+		expiry := append(append(at(expiryKey, microsOf(val)), to[:]...), val[16:]...)
 		if err := t.Set(kv.Campaign, expiry, nil); err != nil {
 			return err
 		}
@@ -370,13 +374,19 @@ func heldValues(props []event.Prop, hold []string) [][]byte {
 	return out
 }
 
+// itemKeys are the properties that hold the items of an order or a cart, in the
+// dialects there are.
+var itemKeys = []string{"Items", "items", "products"}
+
 func valuesOf(props []event.Prop, key string) []event.Value {
 	v := event.Lookup(props, key)
 	if v.IsNull() {
 		var out []event.Value
-		for _, item := range event.Lookup(props, "items").List() {
-			if x := event.Lookup(item.Object(), key); !x.IsNull() {
-				out = append(out, x)
+		for _, items := range itemKeys {
+			for _, item := range event.Lookup(props, items).List() {
+				if x := event.Lookup(item.Object(), key); !x.IsNull() {
+					out = append(out, x)
+				}
 			}
 		}
 		return out
