@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
 var admin = Grants{Everywhere: Admin}
@@ -488,5 +491,57 @@ func TestAFullMachineOfSignIns(t *testing.T) {
 	}
 	if len(h.waiting) != hashesAtOnce+hashesWaiting-1 {
 		t.Error("a place was not given back")
+	}
+}
+
+// With a database that takes no more, whoever is in stays in and nobody new
+// gets in; nothing is said at every request.
+func TestAFullDatabase(t *testing.T) {
+	h := open(t)
+	h.add("ann", admin)
+	var log countingLog
+	a, err := Open(h.db, Options{Cost: cheap, Now: func() time.Time { return h.clock.now }, Logger: slog.New(&log)})
+	check(t, err)
+	secret, _, err := a.SignIn(t.Context(), "ann", good, from)
+	check(t, err)
+	token, _, err := a.CreateToken("t", admin, time.Hour, "ann")
+	check(t, err)
+	check(t, h.db.Close()) // refuses everything, as a stopped one does
+	h.clock.add(2 * seenEvery)
+	for range 10 {
+		if _, _, err := a.Session(secret); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Token(token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log != 2 {
+		t.Errorf("%d lines of log", log)
+	}
+	if _, _, err := a.SignIn(t.Context(), "ann", good, from); !errors.Is(err, kv.ErrClosed) {
+		t.Errorf("signing in: %v", err)
+	}
+	if err := a.SignOut(secret); !errors.Is(err, kv.ErrClosed) {
+		t.Errorf("signing out: %v", err)
+	}
+	if _, _, err := a.Session(secret); err != nil {
+		t.Errorf("a session that could not be ended on disk: %v", err)
+	}
+}
+
+type countingLog int
+
+func (c *countingLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (c *countingLog) Handle(context.Context, slog.Record) error { *c++; return nil }
+func (c *countingLog) WithAttrs([]slog.Attr) slog.Handler        { return c }
+func (c *countingLog) WithGroup(string) slog.Handler             { return c }
+
+func BenchmarkPassword(b *testing.B) {
+	h := newHashing(DefaultCost)
+	for b.Loop() {
+		if _, err := h.matches(b.Context(), h.nothing(), good); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

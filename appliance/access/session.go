@@ -207,6 +207,11 @@ func (a *Access) saveSession(d digest) {
 	saved.saved = s.Seen
 	if err := a.commit(putSession(d, &saved)); err != nil {
 		a.o.Logger.Warn("the time of a session's last use was not saved", "error", err)
+		a.mu.Lock()
+		if a.sessions[d] == s { // not at every use, but after a while
+			a.sessions[d] = &saved
+		}
+		a.mu.Unlock()
 	}
 }
 

@@ -108,6 +108,11 @@ func (a *Access) saveToken(d digest) {
 	saved.saved = t.Used
 	if err := a.commit(putToken(d, &saved)); err != nil {
 		a.o.Logger.Warn("the time of a token's last use was not saved", "error", err)
+		a.mu.Lock()
+		if a.tokens[d] == t {
+			a.tokens[d] = &saved
+		}
+		a.mu.Unlock()
 	}
 }
 

@@ -319,3 +319,18 @@ func TestTheCallersTimeEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func BenchmarkAppend(b *testing.B) {
+	l, err := Open(Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := l.Append(context.Background(), entry(1)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
