@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -307,10 +306,8 @@ func TestParts(t *testing.T) {
 }
 
 func TestBar(t *testing.T) {
-	var at atomic.Int64
-	at.Store(500)
-	b := &bar{w: io.Discard, name: "a", size: 1000, at: &at}
-	b.add(1234567, 2)
+	b := &bar{w: io.Discard, name: "a", size: 1000}
+	b.add(500, 1234567, 2)
 	if got, want := b.text(10*time.Second), "a [############............]  50 %, 10s left  1,234,567 lines, 123,456/s, 2 refused"; got != want {
 		t.Errorf("%q, not %q", got, want)
 	}

@@ -47,6 +47,7 @@ type importer struct {
 // finished too: what is not behind the bookmark is sent again after a crash.
 type finished struct {
 	next    int64 // the next part's first line
+	at      int64 // bytes of the file up to there
 	lines   int64
 	taken   int64
 	refused []rejected
@@ -98,7 +99,7 @@ func (i *importer) run(ctx context.Context, path string) (result importResult, e
 		return result, err
 	}
 	begun := time.Now()
-	i.bar = startBar(i.screen, src.name, src.size, &src.at)
+	i.bar = startBar(i.screen, src.name, src.size)
 	if i.mark.Line > 1 {
 		i.bar.note(fmt.Sprintf("%s: going on at line %s", src.name, thousands(i.mark.Line)))
 	}
@@ -290,7 +291,7 @@ func (i *importer) final(err error) error {
 
 // done moves the bookmark over the parts that have finished, in order.
 func (i *importer) done(p *part, out importAnswer) error {
-	f := finished{next: p.next, lines: p.next - p.line, taken: out.Taken}
+	f := finished{next: p.next, at: p.at, lines: p.next - p.line, taken: out.Taken}
 	for _, r := range out.Refused {
 		f.refused = append(f.refused, rejected{r, p.text(r.Line)})
 	}
@@ -309,7 +310,7 @@ func (i *importer) done(p *part, out importAnswer) error {
 			return err
 		}
 		i.mark.Line, i.mark.Taken, i.mark.Refused = f.next, i.mark.Taken+f.taken, i.mark.Refused+int64(len(f.refused))
-		i.bar.add(f.lines, int64(len(f.refused)))
+		i.bar.add(f.at, f.lines, int64(len(f.refused)))
 		moved = true
 	}
 	if !moved {

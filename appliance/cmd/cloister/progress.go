@@ -15,12 +15,12 @@ type bar struct {
 	w     io.Writer
 	name  string
 	size  int64
-	at    *atomic.Int64
 	begun time.Time
 	shown bool
 
-	lines, refused atomic.Int64
-	trouble        atomic.Pointer[string]
+	// at are the bytes of the file whose lines are in.
+	at, lines, refused atomic.Int64
+	trouble            atomic.Pointer[string]
 
 	mu   sync.Mutex // guards w
 	end  chan struct{}
@@ -28,8 +28,8 @@ type bar struct {
 }
 
 // startBar begins to draw. Call stop.
-func startBar(w io.Writer, name string, size int64, at *atomic.Int64) *bar {
-	b := &bar{w: w, name: plain(name), size: size, at: at, begun: time.Now(), shown: terminal(w), end: make(chan struct{})}
+func startBar(w io.Writer, name string, size int64) *bar {
+	b := &bar{w: w, name: plain(name), size: size, begun: time.Now(), shown: terminal(w), end: make(chan struct{})}
 	if !b.shown {
 		return b
 	}
@@ -48,7 +48,8 @@ func startBar(w io.Writer, name string, size int64, at *atomic.Int64) *bar {
 	return b
 }
 
-func (b *bar) add(lines, refused int64) {
+func (b *bar) add(at, lines, refused int64) {
+	b.at.Store(at)
 	b.lines.Add(lines)
 	b.refused.Add(refused)
 	b.trouble.Store(nil)

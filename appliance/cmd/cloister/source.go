@@ -120,6 +120,7 @@ type part struct {
 	line, next int64     // its first line, and the next part's
 	body       []byte    // empty if there is nothing to be sent
 	refused    []refusal // what cannot even be sent
+	at         int64     // bytes of the file that were read when it was whole
 }
 
 // text is one line of it.
@@ -174,7 +175,7 @@ func (s *source) next(first int64) (*part, error) {
 			break
 		}
 	}
-	p.next = s.line
+	p.next, p.at = s.line, s.at.Load()
 	if len(bytes.TrimSpace(p.body)) == 0 {
 		p.body = nil
 	}
