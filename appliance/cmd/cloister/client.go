@@ -57,6 +57,9 @@ type client struct {
 	where string // for messages
 }
 
+// named says whether one was asked for.
+func (t *target) named() bool { return len(t.config) > 0 || t.socket != "" || t.address != "" }
+
 // open prepares to talk; nothing is sent.
 func (t *target) open() (*client, error) {
 	if t.address != "" {
@@ -281,8 +284,23 @@ func publisherFlag(cmd *cobra.Command) *string {
 // publisher gives the path of a publisher's part of the API. Without a name it
 // is the only one there is.
 func (c *client) publisher(ctx context.Context, name string) (string, error) {
+	all, err := c.publishers(ctx, name)
+	if err != nil || len(all) == 1 {
+		return strings.Join(all, ""), err
+	}
+	names := make([]string, len(all))
+	for i, path := range all {
+		names[i] = strings.TrimPrefix(path, publisherPath)
+	}
+	return "", usage("which publisher? --publisher is one of: %s", strings.Join(names, ", "))
+}
+
+const publisherPath = "/v1/publishers/"
+
+// publishers gives the paths of all publishers, or of the one that is named.
+func (c *client) publishers(ctx context.Context, name string) ([]string, error) {
 	if name != "" {
-		return "/v1/publishers/" + url.PathEscape(name), nil
+		return []string{publisherPath + url.PathEscape(name)}, nil
 	}
 	var me struct {
 		Publishers []struct {
@@ -290,14 +308,11 @@ func (c *client) publisher(ctx context.Context, name string) (string, error) {
 		} `json:"publishers"`
 	}
 	if err := c.do(ctx, http.MethodGet, "/v1/me", nil, &me); err != nil {
-		return "", err
+		return nil, err
 	}
-	if len(me.Publishers) == 1 {
-		return "/v1/publishers/" + url.PathEscape(me.Publishers[0].Name), nil
+	var out []string
+	for _, p := range me.Publishers {
+		out = append(out, publisherPath+url.PathEscape(p.Name))
 	}
-	names := make([]string, len(me.Publishers))
-	for i, p := range me.Publishers {
-		names[i] = p.Name
-	}
-	return "", usage("which publisher? --publisher is one of: %s", strings.Join(names, ", "))
+	return out, nil
 }

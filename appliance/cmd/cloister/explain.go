@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,12 +26,8 @@ func newExplain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		base, err := c.publisher(ctx, *publisher)
+		raw, err := decision(ctx, c, *publisher, args[0])
 		if err != nil {
-			return err
-		}
-		var raw json.RawMessage
-		if err := c.do(ctx, http.MethodGet, base+"/messages/"+url.PathEscape(args[0]), nil, &raw); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -39,6 +36,24 @@ func newExplain() *cobra.Command {
 		return printDecision(cmd, raw)
 	})
 	return cmd
+}
+
+// decision finds a message; without a publisher's name, wherever it is. An id is
+// unique over all of them.
+func decision(ctx context.Context, c *client, publisher, id string) (raw json.RawMessage, err error) {
+	all, err := c.publishers(ctx, publisher)
+	if err != nil {
+		return nil, err
+	}
+	err = fmt.Errorf("there is no publisher")
+	for _, base := range all {
+		err = c.do(ctx, http.MethodGet, base+"/messages/"+url.PathEscape(id), nil, &raw)
+		var ae *apiError
+		if !errors.As(err, &ae) || ae.Status != http.StatusNotFound {
+			return raw, err
+		}
+	}
+	return nil, err
 }
 
 // first are the fields of a decision that answer the question; the others

@@ -125,6 +125,19 @@ func TestVerbs(t *testing.T) {
 			out:     "message        00ff\nstate          held\nreason         no consent\nattempts       0\ncap            {\"messages\":3}\n",
 		},
 		{
+			name: "explain finds the publisher", args: "explain 00ff",
+			answers: map[string]string{"GET /v1/me": `{"publishers":[{"name":"a"},{"name":"b"}]}`, "GET /v1/publishers/b/messages/00ff": `{"state":"sent"}`},
+			out:     "state          sent\n",
+		},
+		{
+			name: "explain what is nowhere", args: "explain 00ff",
+			answers: map[string]string{"GET /v1/me": `{"publishers":[{"name":"a"},{"name":"b"}]}`}, code: exitFailed, errs: "nothing here",
+		},
+		{
+			name: "version of the daemon", args: "version",
+			answers: map[string]string{"GET /v1/me": `{"appliance":{"version":"1.2"}}`}, out: "cloister dev\ndaemon 1.2\n",
+		},
+		{
 			name: "person show", args: "person show ann@example.com --publisher acme",
 			answers: map[string]string{"GET /v1/publishers/acme/people/ann@example.com": `{"person":7}`}, out: "{\n  \"person\": 7\n}\n",
 		},
