@@ -40,7 +40,8 @@ type world struct {
 	people []*someone // living, by number
 	saved  map[string]string
 
-	history *memory.History
+	rows    []history.Row // in order of arrival
+	history query.History
 	numbers memory.People
 }
 
@@ -106,6 +107,7 @@ func newWorld(r *rand.Rand) *world {
 		}
 		g := &generations[len(generations)-1]
 		g.Rows = append(g.Rows, history.Row{Person: o.number, Time: o.time, Name: o.name, Props: props(o.props)})
+		w.rows = append(w.rows, g.Rows[len(g.Rows)-1])
 		if p := living[w.numbers.Winner(o.number)]; p != nil && !w.numbers[o.number-1].Erased {
 			p.events = append(p.events, o)
 		}
