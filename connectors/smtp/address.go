@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -12,7 +13,7 @@ import (
 // comments, routes, address literals) in which attacks on mail hide.
 func checkAddress(address string) (string, error) {
 	at := strings.LastIndexByte(address, '@')
-	if at <= 0 || len(address) > 254 {
+	if at <= 0 || len(address) > 254 || !utf8.ValidString(address) {
 		return "", errors.New("not an e-mail address")
 	}
 	name, domain := address[:at], address[at+1:]
@@ -28,7 +29,14 @@ func checkAddress(address string) (string, error) {
 		}
 	}
 	ascii, err := idna.Lookup.ToASCII(domain)
-	if err != nil || len(ascii) > 253 || !strings.Contains(ascii, ".") && ascii != "localhost" {
+	if err == nil {
+		// What it makes must be a domain by its own rules, too.
+		var again string
+		if again, err = idna.Lookup.ToASCII(ascii); again != ascii {
+			return "", errors.New("not a domain")
+		}
+	}
+	if err != nil || len(ascii) > 253 || strings.HasSuffix(ascii, ".") || !strings.Contains(ascii, ".") && ascii != "localhost" {
 		return "", errors.New("not a domain")
 	}
 	return name + "@" + ascii, nil
