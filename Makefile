@@ -55,3 +55,13 @@ clean:
 # Long runs under faults: 30 rounds of kill -9 under load.
 faults: need-test build
 	$(GO) test -tags e2e -count=1 -timeout 30m -run TestKill -v ./appliance/e2e -rounds 30
+
+# deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
+PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')
+package: build
+	@rm -rf dist && mkdir -p dist/man dist/completion
+	bin/cloister man dist/man && gzip -9nf dist/man/*.1
+	bin/cloister completion bash > dist/completion/cloister.bash
+	gzip -9nc CHANGELOG.md > dist/changelog.gz
+	@for p in deb rpm; do VERSION=$(PACKAGE_VERSION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(GO) tool -modfile=packaging/tools/go.mod nfpm package -f packaging/nfpm.yaml -p $$p -t dist/ || exit 1; done
