@@ -108,7 +108,7 @@ func TestSessionsEnd(t *testing.T) {
 				if _, _, err := h.Session(secret); !errors.Is(err, ErrUnknown) {
 					t.Errorf("the session goes on: %v", err)
 				}
-				if _, err := h.Alive(secret); !errors.Is(err, ErrUnknown) {
+				if _, _, err := h.Alive(secret); !errors.Is(err, ErrUnknown) {
 					t.Errorf("the session is alive: %v", err)
 				}
 				h.reopen() // it must not come back either
@@ -154,6 +154,22 @@ func TestWhatIsKeptOverARestart(t *testing.T) {
 	check(t, h.SetPassword(t.Context(), "ann", good+"!", secret))
 	if n := len(h.Sessions("ann")); n != 1 {
 		t.Errorf("%d sessions after the password was changed, want the one that changed it", n)
+	}
+}
+
+func TestWhatGoesOnByItselfIsNoUse(t *testing.T) {
+	h := open(t)
+	h.add("ann", admin)
+	secret := h.signIn("ann")
+	for range 5 {
+		h.clock.add(11 * time.Minute)
+		if _, op, err := h.Alive(secret); err != nil || op.Name != "ann" {
+			t.Fatalf("%+v, %v", op, err)
+		}
+	}
+	h.clock.add(11 * time.Minute)
+	if _, _, err := h.Session(secret); !errors.Is(err, ErrUnknown) {
+		t.Errorf("after more than an hour without a use: %v", err)
 	}
 }
 

@@ -164,14 +164,15 @@ func (a *Access) Session(secret string) (Session, Operator, error) {
 	return used.Session, op.copy(), nil
 }
 
-// Alive says whether the session with this secret still lasts, without being
-// a use of it: for streams that stay open.
-func (a *Access) Alive(secret string) (Operator, error) {
-	_, _, op, err := a.session(secret)
+// Alive is Session without being a use of it: for what goes on by itself, such
+// as a page that asks again, or a stream that stays open. Otherwise nobody who
+// leaves a page open would ever be idle.
+func (a *Access) Alive(secret string) (Session, Operator, error) {
+	_, s, op, err := a.session(secret)
 	if err != nil {
-		return Operator{}, err
+		return Session{}, Operator{}, err
 	}
-	return op.copy(), nil
+	return s.Session, op.copy(), nil
 }
 
 func (a *Access) session(secret string) (digest, *session, *operator, error) {

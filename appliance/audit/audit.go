@@ -93,9 +93,10 @@ type Log struct {
 	done   chan struct{} // closed by the writer, which then has written everything
 	once   sync.Once
 
-	mu   sync.RWMutex // guards what readers see
-	head []byte       // the signed head of what is on disk
-	view []stretch    // the files as far as they are on disk
+	mu       sync.RWMutex // guards what readers see
+	head     []byte       // the signed head of what is on disk
+	verifier string       // for signatures under it
+	view     []stretch    // the files as far as they are on disk
 }
 
 type request struct {
@@ -209,6 +210,14 @@ func (l *Log) Head() []byte {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.head
+}
+
+// Verifier is the key that checks heads, as Verify takes it: to be kept with
+// them.
+func (l *Log) Verifier() string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.verifier
 }
 
 // forget drops what readers see of a log that was set aside.

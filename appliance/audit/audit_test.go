@@ -39,7 +39,7 @@ func TestEntriesAreKeptAndListed(t *testing.T) {
 	if none, err := l.List(t.Context(), "other", 100); err != nil || len(none) != 0 {
 		t.Errorf("of another publisher: %+v, %v", none, err)
 	}
-	r, err := Verify(dir, "")
+	r, err := Verify(dir, l.Verifier(), l.Head())
 	if err != nil || r.Size != 5 || r.Behind != 0 || r.First != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -29,6 +29,7 @@ var trimmedMark = []byte(`"action":"` + actionTrimmed + `"`)
 type writer struct {
 	log    *Log
 	signer note.Signer
+	public string // the signer's verifier
 
 	file   *os.File // the last of files; nil after a failure
 	files  []stretch
@@ -215,7 +216,7 @@ func (w *writer) key() (had bool, err error) {
 		if w.signer, err = note.NewSigner(strings.TrimSpace(string(text))); err != nil {
 			return true, fmt.Errorf("reading the signing key %s: %w", path, err)
 		}
-		return true, nil
+		return true, nil // check reads the verifier
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -227,6 +228,7 @@ func (w *writer) key() (had bool, err error) {
 	if w.signer, err = note.NewSigner(private); err != nil {
 		return false, fmt.Errorf("making a signing key: %w", err)
 	}
+	w.public = public
 	if err := writeWhole(filepath.Join(w.log.o.Dir, verifierFile), []byte(public+"\n"), 0o644); err != nil {
 		return false, err
 	}
@@ -245,6 +247,7 @@ func (w *writer) verifier() (note.Verifier, error) {
 	if v.Name() != w.signer.Name() || v.KeyHash() != w.signer.KeyHash() {
 		return nil, fmt.Errorf("%w: %s does not belong to the signing key", ErrDamaged, verifierFile)
 	}
+	w.public = strings.TrimSpace(string(text))
 	return v, nil
 }
 
@@ -409,7 +412,7 @@ func (w *writer) write(entries []Entry) error {
 func (w *writer) publish(signed []byte, now time.Time) {
 	l := w.log
 	l.mu.Lock()
-	l.head = signed
+	l.head, l.verifier = signed, w.public
 	l.view = append([]stretch(nil), w.files...)
 	l.mu.Unlock()
 	if since := now.Sub(w.logged); since < 0 || since >= logHeadEvery {

@@ -65,7 +65,11 @@ func (c *Console) caller(r *http.Request) (caller, error) {
 	if err != nil {
 		return caller{}, access.ErrUnknown
 	}
-	s, op, err := c.access.Session(cookie.Value)
+	ask := c.access.Session
+	if r.Header.Get(backgroundHeader) != "" {
+		ask = c.access.Alive
+	}
+	s, op, err := ask(cookie.Value)
 	if err != nil {
 		return caller{}, err
 	}
@@ -81,7 +85,7 @@ func (c *Console) lasts(who caller, publisher string, role access.Role) bool {
 	grants := who.grants
 	switch who.kind {
 	case bySession:
-		op, err := c.access.Alive(who.secret)
+		_, op, err := c.access.Alive(who.secret)
 		if err != nil {
 			return false
 		}
@@ -95,6 +99,9 @@ func (c *Console) lasts(who caller, publisher string, role access.Role) bool {
 	}
 	return grants.On(publisher) == role
 }
+
+// backgroundHeader marks what a page asks by itself: it keeps no session alive.
+const backgroundHeader = "Cloister-Background"
 
 // cookieName is the session cookie's. Over TLS its prefix makes the browser
 // refuse it from anybody but this very host; plain HTTP, which only a loopback

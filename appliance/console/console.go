@@ -35,6 +35,8 @@ type Options struct {
 type Audit interface {
 	Append(ctx context.Context, entries ...audit.Entry) error
 	List(ctx context.Context, publisher string, limit int) ([]audit.Entry, error)
+	Head() []byte
+	Verifier() string
 }
 
 // Console serves operators. It is safe for concurrent use.

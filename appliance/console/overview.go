@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -77,17 +78,8 @@ func (c *Console) listAudit(r *request) error {
 		return err
 	}
 	publisher := r.URL.Query().Get("publisher")
-	// Without a publisher it is about the whole appliance, so the role is that.
-	on := publisher
-	if on == "" {
-		on = access.Everywhere
-	}
-	switch role := r.caller.grants.On(on); {
-	case role == access.Admin, role == access.Auditor:
-	case role == "" && publisher != "":
-		return c.denied(r, notFound())
-	default:
-		return c.denied(r, &problem{status: 403, Code: "not_allowed", Message: "auditors and admins read the audit; name a publisher where you are one"})
+	if err := c.mayReadAudit(r, publisher); err != nil {
+		return err
 	}
 	leave, err := c.enter()
 	if err != nil {
@@ -101,13 +93,38 @@ func (c *Console) listAudit(r *request) error {
 	return ok(r, map[string]any{"entries": list(entries)})
 }
 
+// mayReadAudit says whether a caller may read what is about a publisher, or
+// ("") about the whole appliance.
+func (c *Console) mayReadAudit(r *request, publisher string) error {
+	on := publisher
+	if on == "" {
+		on = access.Everywhere
+	}
+	switch role := r.caller.grants.On(on); {
+	case role == access.Admin, role == access.Auditor:
+		return nil
+	case role == "" && publisher != "":
+		return c.denied(r, notFound())
+	}
+	return c.denied(r, &problem{status: http.StatusForbidden, Code: "not_allowed", Message: "auditors and admins read the audit; name a publisher where you are one"})
+}
+
+// auditHead gives what is to be kept elsewhere, so that nobody with the machine
+// can make the audit anew.
+func (c *Console) auditHead(r *request) error {
+	if err := c.mayReadAudit(r, ""); err != nil {
+		return err
+	}
+	return ok(r, map[string]string{"head": string(c.audit.Head()), "verifier": c.audit.Verifier()})
+}
+
 // enter takes one of the few places for what reads or holds much.
 func (c *Console) enter() (leave func(), err error) {
 	select {
 	case c.heavy <- struct{}{}:
 		return func() { <-c.heavy }, nil
 	default:
-		return nil, &problem{status: 429, Code: "busy", Message: "too many long requests at the same time", after: time.Second}
+		return nil, &problem{status: http.StatusTooManyRequests, Code: "busy", Message: "too many long requests at the same time", after: time.Second}
 	}
 }
 
@@ -162,5 +179,5 @@ func (c *Console) adminLink(r *request) error {
 	if err != nil {
 		return err
 	}
-	return answer(r.w, 201, out)
+	return answer(r.w, http.StatusCreated, out)
 }

@@ -367,6 +367,17 @@ func TestWhoReadsTheAudit(t *testing.T) {
 	}
 }
 
+func TestTheAuditsHeadIsForElsewhere(t *testing.T) {
+	h := open(t)
+	var got struct{ Head, Verifier string }
+	h.want(200, h.token(access.Everywhere, access.Auditor), "GET", "/v1/audit/head", "").into(t, &got)
+	if got.Head != string(h.audit.Head()) || !strings.HasPrefix(got.Verifier, "cloister+") {
+		t.Errorf("%+v", got)
+	}
+	h.want(403, h.token("acme", access.Auditor), "GET", "/v1/audit/head", "")
+	h.want(403, h.token(access.Everywhere, access.Marketer), "GET", "/v1/audit/head", "")
+}
+
 func TestConnectors(t *testing.T) {
 	h := open(t)
 	token := h.token("acme", access.Admin)

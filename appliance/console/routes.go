@@ -96,6 +96,7 @@ var routes = []route{
 
 	{pattern: "GET /v1/health", may: signedIn, serve: (*Console).health},
 	{pattern: "GET /v1/audit", may: signedIn, serve: (*Console).listAudit},
+	{pattern: "GET /v1/audit/head", may: signedIn, serve: (*Console).auditHead},
 	{pattern: "GET /v1/operators", may: appliance, serve: (*Console).operators},
 	{pattern: "POST /v1/operators", may: appliance, serve: (*Console).addOperator, body: 64 << 10},
 	{pattern: "PUT /v1/operators/{name}", may: appliance, serve: (*Console).changeOperator, body: 64 << 10},

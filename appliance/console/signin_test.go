@@ -104,6 +104,18 @@ func TestTheCookieOverTLS(t *testing.T) {
 	}
 }
 
+func TestAPageLeftOpenIsNoUse(t *testing.T) {
+	h := open(t)
+	secret := h.operator("ann", access.Grants{"acme": access.Admin})
+	for range 4 {
+		h.pass(14 * time.Minute)
+		h.want(200, "cookie:"+secret, "GET", "/v1/health", "", "Cloister-Background", "1")
+	}
+	h.pass(14 * time.Minute)
+	h.want(401, "cookie:"+secret, "GET", "/v1/health", "", "Cloister-Background", "1")
+	h.want(401, "cookie:"+secret, "GET", "/v1/me", "")
+}
+
 // A session that somebody put into the browser before is neither taken nor
 // left alive.
 func TestSessionFixation(t *testing.T) {
