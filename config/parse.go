@@ -228,6 +228,8 @@ func (l *loader) read(path string) ([]byte, bool) {
 	switch {
 	case errors.Is(err, errTooLong):
 		l.bad(codeTooBig, nil, at, path+" is too large", "A configuration file has at most 1 MiB; split it into several.")
+	case errors.Is(err, errNotRegular):
+		l.bad(codeUnreadable, nil, at, "cannot read "+path+": it is no regular file", "Name files that end in .hcl, or directories that hold such files.")
 	case err != nil:
 		l.bad(codeUnreadable, nil, at, "cannot read "+path+": "+reason(err), "Give the service's user the right to read it.")
 	case !utf8.Valid(src):
