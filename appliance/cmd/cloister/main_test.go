@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,8 +70,28 @@ func TestConnectorScripts(t *testing.T) {
 func TestDaemonScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/daemon", RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "until": until, "capture": capture},
 	})
+}
+
+// capture is "capture VARIABLE PROGRAM ..": like exec; what stands on standard
+// output becomes the variable's value. With "VARIABLE=EXPRESSION" it is the
+// part that the expression's first group finds there.
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: capture VARIABLE[=EXPRESSION] PROGRAM [ARGS..]")
+	}
+	ts.Check(ts.Exec(args[1], args[2:]...))
+	out := strings.TrimSpace(ts.ReadFile("stdout"))
+	name, expression, ok := strings.Cut(args[0], "=")
+	if ok {
+		found := regexp.MustCompile(expression).FindStringSubmatch(out)
+		if len(found) < 2 {
+			ts.Fatalf("%s does not find anything in %s", expression, out)
+		}
+		out = found[1]
+	}
+	ts.Setenv(name, out)
 }
 
 // until is "until PROGRAM ..": like exec, tried again until it succeeds, for a
