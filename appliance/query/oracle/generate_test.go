@@ -236,7 +236,7 @@ func (a *asking) people(depth int) object {
 		if a.chance(2) {
 			list := []any{}
 			for range a.IntN(4) {
-				list = append(list, fmt.Sprintf("p%d", 1+a.IntN(len(a.w.numbers)+1)))
+				list = append(list, fmt.Sprintf("p%d", 1+a.IntN(a.w.count+1)))
 			}
 			return object{"identity": list}
 		}

@@ -3,19 +3,27 @@ package oracle
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/appliance/people"
 )
 
-// keep writes a world's rows to a history on real engines, in transactions of
-// random size, so that some lie in blocks, some in the head, and some in both
-// after a restart; and makes the world ask that.
-func (w *world) keep(t *testing.T, r *rand.Rand) {
+// engines are what history and people stand on.
+type engines struct {
+	db      *kv.DB
+	shelves *kv.Shelves
+	keys    *keyring.Publisher
+}
+
+func openEngines(t *testing.T) *engines {
 	dir := t.TempDir()
 	db, err := kv.Open(filepath.Join(dir, "state"), kv.Options{MemTable: 8 << 20, Reserve: 1})
 	if err != nil {
@@ -33,9 +41,23 @@ func (w *world) keep(t *testing.T, r *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for _, close := range []func() error{shelves.Close, db.Close, ring.Close} {
+			if err := close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return &engines{db, shelves, keys}
+}
+
+// keep writes a world's rows to a history on real engines, in transactions of
+// random size, so that some lie in blocks, some in the head, and some in both
+// after a restart; and makes the world ask that.
+func (w *world) keep(t *testing.T, r *rand.Rand, e *engines) {
 	o := history.Options{Location: w.loc, FreezeRows: 1 + r.IntN(60), CacheBytes: pick(r, int64(-1), 0, 5000)}
 	open := func() *history.History {
-		h, err := history.Open(db, shelves, keys, o)
+		h, err := history.Open(e.db, e.shelves, e.keys, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +66,7 @@ func (w *world) keep(t *testing.T, r *rand.Rand) {
 	h := open()
 	for rest := w.rows; len(rest) > 0; {
 		n := min(1+r.IntN(50), len(rest))
-		if err := db.Update(func(t *kv.Txn) error { return h.Append(t, rest[:n]) }); err != nil {
+		if err := e.db.Update(func(t *kv.Txn) error { return h.Append(t, rest[:n]) }); err != nil {
 			t.Fatal(err)
 		}
 		h.Committed()
@@ -60,20 +82,138 @@ func (w *world) keep(t *testing.T, r *rand.Rand) {
 	w.history = s
 	t.Cleanup(func() {
 		s.Release()
-		for _, close := range []func() error{h.Close, shelves.Close, db.Close, ring.Close} {
-			if err := close(); err != nil {
-				t.Error(err)
-			}
+		if err := h.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
 
-// TestOracleOnHistory is TestOracle on the real history.
+// meet makes the world's people anew, out of random facts on real engines:
+// anonymous ones who log in, known ones who are joined, some who are erased.
+func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
+	p, err := people.Open(e.db, e.keys, people.Options{Merge: people.MergeKnown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := w.rows
+	w.rows, w.people = nil, nil
+	var events []occurrence
+	user := func() string { return fmt.Sprintf("p%d", 1+r.IntN(8)) }
+	device := func() string { return fmt.Sprintf("d%d", 1+r.IntN(8)) }
+	for i, row := range old {
+		f := event.Fact{Kind: event.Track, Name: row.Name, Time: row.Time, Received: row.Time, Props: row.Props}
+		switch r.IntN(12) {
+		case 0, 1:
+			f.Device = device()
+		case 2:
+			f.User, f.Device = user(), device()
+		case 3:
+			f = event.Fact{Kind: event.Alias, Time: row.Time, User: user(), Previous: user()}
+		case 4:
+			if f = (event.Fact{Kind: event.Erase, ID: fmt.Sprint(i), Time: row.Time, User: user()}); r.IntN(3) > 0 {
+				f = event.Fact{Kind: event.Identify, Time: row.Time, User: user(), Device: device()}
+			}
+		case 5:
+			f = event.Fact{Kind: event.Identify, Time: row.Time, User: user(),
+				Consents:  []event.Consent{{Purpose: "offers", Channel: pick(r, "email", "sms"), Granted: r.IntN(3) > 0}},
+				Addresses: []event.Address{{Channel: "email", Value: user() + "@example.com"}}}
+			for _, key := range []string{"plan", "age", "tags"} {
+				if v := randomValue(r, key); v != nil {
+					f.Changes = append(f.Changes, event.Change{Key: key, Op: event.Set, Value: value(v)})
+				}
+			}
+		default:
+			f.User = user()
+		}
+		var gone []uint32
+		err := e.db.Update(func(t *kv.Txn) error {
+			who, err := p.Apply(t, &f)
+			if err != nil || who.Refused != "" || who.Person == 0 {
+				return err
+			}
+			switch f.Kind {
+			case event.Erase:
+				gone = p.Numbers(who.Person)
+				return p.Erase(t, who.Person)
+			case event.Track:
+				row.Person = who.Person
+				w.rows = append(w.rows, row)
+				events = append(events, occurrence{seq: len(events), number: who.Person, time: row.Time, name: row.Name, props: plainProfile(lookup(row.Props))})
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Committed()
+		if err := e.keys.DestroyPerson(gone...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := p.Snapshot()
+	t.Cleanup(s.Release)
+	w.numbers, w.find = s, p.Find
+	w.count = int(s.Max())
+	by := map[uint32]*someone{}
+	for it := s.Exists().Iterator(); it.HasNext(); {
+		n := it.Next()
+		one := &someone{number: n, profile: map[string]any{}}
+		if one.identity, err = s.Identity(n); err != nil {
+			t.Fatal(err)
+		}
+		attributes := map[string]event.Value{}
+		for _, key := range s.Keys() {
+			if v := s.Profile(key).Value(int(n)); !v.IsNull() {
+				attributes[key] = v
+			}
+		}
+		one.profile = plainProfile(attributes)
+		for _, channel := range event.Channels {
+			if s.Reachable(channel).Contains(n) {
+				one.reach = append(one.reach, channel)
+			}
+			if s.Consented("offers", channel).Contains(n) {
+				one.consent = append(one.consent, [2]string{"offers", channel})
+			}
+		}
+		by[n] = one
+		w.people = append(w.people, one)
+	}
+	for i := range 20 {
+		name := fmt.Sprintf("p%d", i)
+		if n, ok := p.Find(name); ok && by[s.Winner(n)] != nil {
+			by[s.Winner(n)].others = append(by[s.Winner(n)].others, name)
+		}
+	}
+	for _, o := range events {
+		if one := by[s.Winner(o.number)]; one != nil && !s.Hidden(o.number) {
+			one.events = append(one.events, o)
+		}
+	}
+	for _, one := range w.people {
+		slices.SortStableFunc(one.events, func(a, b occurrence) int { return int(a.time - b.time) })
+	}
+}
+
+func lookup(props []event.Prop) map[string]event.Value {
+	out := map[string]event.Value{}
+	for _, p := range props {
+		out[p.Key] = p.Value
+	}
+	return out
+}
+
+// TestOracleOnHistory is TestOracle on the real history, and every second time
+// on real people.
 func TestOracleOnHistory(t *testing.T) {
 	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
 		r := rand.New(rand.NewPCG(s, 8))
 		w := newWorld(r)
-		w.keep(t, r)
+		e := openEngines(t)
+		if s%2 == 0 {
+			w.meet(t, r, e)
+		}
+		w.keep(t, r, e)
 		a := &asking{Rand: r, w: w}
 		for range questions {
 			body, err := json.Marshal(a.question())

@@ -42,7 +42,9 @@ type world struct {
 
 	rows    []history.Row // in order of arrival
 	history query.History
-	numbers memory.People
+	numbers query.People
+	find    func(identity string) (uint32, bool)
+	count   int // of numbers
 }
 
 var zones = []string{"UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Apia", "Asia/Beirut", "Africa/Cairo"}
@@ -75,16 +77,17 @@ func newWorld(r *rand.Rand) *world {
 	if r.IntN(8) == 0 {
 		people = 150 // several to a partition
 	}
-	w.numbers = randomPeople(r, people)
+	numbers := randomPeople(r, people)
+	w.numbers, w.find, w.count = numbers, numbers.Find, people
 	living := map[uint32]*someone{}
-	for i, p := range w.numbers {
+	for i, p := range numbers {
 		if n := uint32(i + 1); p.Winner == 0 && !p.Erased {
 			living[n] = &someone{number: n, identity: p.Identity, profile: plainProfile(p.Profile), reach: p.Reachable, consent: p.Consent}
 			w.people = append(w.people, living[n])
 		}
 	}
-	for i, p := range w.numbers {
-		if to := living[p.Winner]; to != nil && w.numbers.Winner(uint32(i+1)) != uint32(i+1) {
+	for i, p := range numbers {
+		if to := living[p.Winner]; to != nil && numbers.Winner(uint32(i+1)) != uint32(i+1) {
 			to.others = append(to.others, p.Identity)
 		}
 	}
@@ -108,7 +111,7 @@ func newWorld(r *rand.Rand) *world {
 		g := &generations[len(generations)-1]
 		g.Rows = append(g.Rows, history.Row{Person: o.number, Time: o.time, Name: o.name, Props: props(o.props)})
 		w.rows = append(w.rows, g.Rows[len(g.Rows)-1])
-		if p := living[w.numbers.Winner(o.number)]; p != nil && !w.numbers[o.number-1].Erased {
+		if p := living[numbers.Winner(o.number)]; p != nil && !numbers[o.number-1].Erased {
 			p.events = append(p.events, o)
 		}
 	}
@@ -124,7 +127,7 @@ func (w *world) env() query.Env {
 	return query.Env{
 		Data: query.Data{History: w.history, People: w.numbers}, Location: w.loc, Now: func() time.Time { return w.now },
 		Segment: func(name string) ([]byte, bool) { s, ok := w.saved[name]; return []byte(s), ok },
-		Find:    w.numbers.Find,
+		Find:    w.find,
 	}
 }
 
