@@ -222,6 +222,10 @@ func (c *client) roundTrip(ctx context.Context, method, path string, body io.Rea
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // the address is told, the path is noise
+		}
 		return nil, err
 	}
 	defer resp.Body.Close()
