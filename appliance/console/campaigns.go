@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -111,8 +112,11 @@ func (c *Console) freeID(r *request, name string, body []byte) (string, error) {
 }
 
 func (c *Console) makeCampaign(r *request) error {
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	leave, err := c.changing.enter(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	body, err := campaignBody(r.body, func(name string) (string, error) { return c.freeID(r, name, r.body) })
 	if err != nil {
 		return err
@@ -131,8 +135,11 @@ func (c *Console) makeCampaign(r *request) error {
 }
 
 func (c *Console) putCampaign(r *request) error {
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	leave, err := c.changing.enter(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	body, err := campaignBody(r.body, func(string) (string, error) { return r.PathValue("id"), nil })
 	if err != nil {
 		return err
@@ -141,11 +148,44 @@ func (c *Console) putCampaign(r *request) error {
 	if err != nil {
 		return err
 	}
+	switch s, err := r.publisher.Campaigns().Get(o.ID); {
+	case errors.Is(err, campaign.ErrUnknown):
+	case err != nil:
+		return err
+	case s.State == campaign.Ended && o.State != campaign.Ended:
+		return cannotGo(s.State, o.State) // ended is for good
+	}
 	return c.saveCampaign(r, "campaign.change", http.StatusOK, o)
 }
 
+// changing lets one caller at a time read a publisher's campaign and change it
+// by what it read. Publishers do not wait for each other.
+type changing struct {
+	mu sync.Mutex
+	by map[string]chan struct{} // publisher -> one place
+}
+
+func (c *changing) enter(r *request) (leave func(), err error) {
+	c.mu.Lock()
+	place := c.by[r.publisher.Name()]
+	if place == nil {
+		if c.by == nil {
+			c.by = make(map[string]chan struct{})
+		}
+		place = make(chan struct{}, 1)
+		c.by[r.publisher.Name()] = place
+	}
+	c.mu.Unlock()
+	select {
+	case place <- struct{}{}:
+		return func() { <-place }, nil
+	case <-r.Context().Done():
+		return nil, fmt.Errorf("waiting for another change: %w", r.Context().Err())
+	}
+}
+
 // saveCampaign saves a campaign that was validated and answers with it as it
-// is then. It wants changing held.
+// is then. It wants a place in changing.
 func (c *Console) saveCampaign(r *request, action string, status int, o *campaign.Campaign) error {
 	err := c.change(r, action, "campaign "+o.ID, func() error { return r.publisher.SaveCampaign(r.Context(), o) })
 	if err != nil {
@@ -160,8 +200,11 @@ func (c *Console) saveCampaign(r *request, action string, status int, o *campaig
 
 func (c *Console) deleteCampaign(r *request) error {
 	id := r.PathValue("id")
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	leave, err := c.changing.enter(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if _, err := r.publisher.Campaigns().Get(id); err != nil {
 		return err
 	}
@@ -180,9 +223,16 @@ func (c *Console) endCampaign(r *request) error {
 	return c.moveCampaign(r, campaign.Ended, campaign.Draft, campaign.Running, campaign.Paused)
 }
 
+func cannotGo(from, to string) *problem {
+	return &problem{status: http.StatusConflict, Code: "state", Path: "state", Message: fmt.Sprintf("the campaign is %s, so it cannot become %s", from, to)}
+}
+
 func (c *Console) moveCampaign(r *request, to string, from ...string) error {
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	leave, err := c.changing.enter(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	s, err := r.publisher.Campaigns().Get(r.PathValue("id"))
 	if err != nil {
 		return err
@@ -191,7 +241,7 @@ func (c *Console) moveCampaign(r *request, to string, from ...string) error {
 		return ok(r, s) // asked twice
 	}
 	if !slices.Contains(from, s.State) {
-		return &problem{status: http.StatusConflict, Code: "state", Message: fmt.Sprintf("the campaign is %s, so it cannot become %s", s.State, to)}
+		return cannotGo(s.State, to)
 	}
 	o := s.Campaign
 	o.State = to

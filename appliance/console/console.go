@@ -12,7 +12,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/access"
@@ -50,7 +49,7 @@ type Console struct {
 	bundle    *bundle
 	heavy     chan struct{} // places for imports and long lists
 	live      liveCount
-	changing  sync.Mutex // held from reading a campaign to having changed it
+	changing  changing
 	failures  failedSignIns
 	lately    lately
 

@@ -193,6 +193,11 @@ func TestCampaigns(t *testing.T) {
 			t.Errorf("%s: %s", step.do, got.body)
 		}
 	}
+	ended := h.want(200, token, "GET", base+"/abandoned-cart", "")
+	if got := h.want(409, token, "PUT", base+"/abandoned-cart", strings.Replace(ended.body, `"ended"`, `"running"`, 1)); got.code() != "state" {
+		t.Error(got.body)
+	}
+	h.want(200, token, "PUT", base+"/abandoned-cart", ended.body)
 	got := h.want(200, token, "GET", base+"/abandoned-cart-2", "")
 	back := strings.Replace(got.body, `"subject":"Hi"`, `"subject":"Hello"`, 1)
 	back = strings.Replace(back, "{", `{"progress":null,`, 1)

@@ -8,7 +8,9 @@ import "./style/plots.css";
 import "./style/pages.css";
 import { render } from "preact";
 import { App } from "./app";
-import { start } from "./state/session";
+import { start, starting } from "./state/session";
 
-void start();
+// At the door nobody is signed in yet: there is nothing to ask.
+if (/^\/(sign-in|setup)\/?$/.test(location.pathname)) starting.value = false;
+else void start();
 render(<App />, document.getElementById("app")!);
