@@ -17,12 +17,12 @@ import (
 // first, then one transaction that lists them and removes the packed rows.
 // After an error nothing has changed but chunks that no list names.
 func (h *History) freeze(ctx context.Context, hd *head) error {
-	made, p, err := h.freezeRows(ctx, hd)
+	made, parts, err := h.freezeRows(ctx, hd)
 	if err != nil {
 		return fmt.Errorf("freezing generation %d: %w", hd.gen, err)
 	}
 	err = h.db.Update(func(t *kv.Txn) error {
-		if err := h.enlist(t, made, p); err != nil {
+		if err := h.enlist(t, made, parts); err != nil {
 			return err
 		}
 		if err := h.writeCounts(t, counts{frozen: hd.gen}); err != nil {
@@ -40,17 +40,13 @@ func (h *History) freeze(ctx context.Context, hd *head) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	parts := h.view.list.parts
-	if p != nil {
-		parts = append(slices.Clone(parts), p)
-	}
 	h.heads = slices.DeleteFunc(h.heads, func(x *head) bool { return x == hd })
-	h.relist(append(slices.Clone(h.view.list.blocks), made...), parts)
+	h.relist(slices.Concat(h.view.list.blocks, made), slices.Concat(h.view.list.parts, parts))
 	return nil
 }
 
 // freezeRows puts a head's rows on shelves.
-func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, *part, error) {
+func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, []*part, error) {
 	if hd.rows == 0 {
 		return nil, nil, nil
 	}
@@ -62,7 +58,7 @@ func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, *part, e
 		if len(hd.parts[partition].persons) == 0 {
 			continue
 		}
-		s := hd.sorted(partition, ranks[partition], cal)
+		s := hd.sorted(partition, ranks[partition], hd.erased, cal)
 		for row, person := range s.persons {
 			sets.add(s.names[row], s.days[row], person)
 		}
@@ -78,11 +74,14 @@ func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, *part, e
 		name, key := unpair(p)
 		seen.Add(uint32(name)*block.SeenKeys + uint32(key))
 	}
+	if len(b.made) == 0 {
+		return nil, nil, nil
+	}
 	p, err := h.putPart(hd.gen, &sets, seen)
 	if err != nil {
 		return nil, nil, fmt.Errorf("putting the people by day on a shelf: %w", err)
 	}
-	return b.made, p, nil
+	return b.made, []*part{p}, nil
 }
 
 // putPart puts sets of people on a shelf.
@@ -107,7 +106,7 @@ func (h *History) putPart(gen uint64, sets *setsBuilder, seen *roaring.Bitmap) (
 			return nil, err
 		}
 	}
-	if len(whole) > maxInline {
+	if p.whole = len(whole) > maxInline; p.whole {
 		if err := add(chunkWhole, whole); err != nil {
 			return nil, err
 		}
@@ -116,21 +115,26 @@ func (h *History) putPart(gen uint64, sets *setsBuilder, seen *roaring.Bitmap) (
 	return p, err
 }
 
-// sorted orders a partition's rows by day, person, time and arrival.
-func (h *head) sorted(partition int, ranks []uint32, cal *calendar) *sorted {
+// sorted orders a partition's rows by day, person, time and arrival, without
+// those of persons who were erased.
+func (h *head) sorted(partition int, ranks []uint32, erased *roaring.Bitmap, cal *calendar) *sorted {
 	p := &h.parts[partition]
-	n := len(p.persons)
+	n, all := 0, len(p.persons)
 	// day above person: both fit, since days are int32.
 	type place struct {
 		group uint64
 		time  int64
 		row   uint32
 	}
-	order := make([]place, n)
-	for i := range order {
-		day := uint32(cal.of(p.times[i])) ^ 1<<31 // so that days before 1970 come first
-		order[i] = place{uint64(day)<<32 | uint64(p.persons[i]), p.times[i], uint32(i)}
+	order := make([]place, 0, all)
+	for i, t := range p.times {
+		if erased != nil && erased.Contains(p.persons[i]) {
+			continue
+		}
+		day := uint32(cal.of(t)) ^ 1<<31 // so that days before 1970 come first
+		order = append(order, place{uint64(day)<<32 | uint64(p.persons[i]), t, uint32(i)})
 	}
+	n = len(order)
 	slices.SortFunc(order, func(a, b place) int {
 		switch {
 		case a.group != b.group:
@@ -161,7 +165,7 @@ func (h *head) sorted(partition int, ranks []uint32, cal *calendar) *sorted {
 		}
 	}
 	for key := range p.columns {
-		c := h.column(partition, key, n)
+		c := h.column(partition, key, all)
 		if c == nil {
 			continue
 		}

@@ -90,3 +90,9 @@ func newList(blocks []*frozen, parts []*part) *blockList {
 	}
 	return l
 }
+
+// uses says whether anything that is listed lies on a shelf.
+func (l *blockList) uses(shelf uint32) bool {
+	return slices.ContainsFunc(l.blocks, func(b *frozen) bool { return b.info.Shelf == shelf }) ||
+		slices.ContainsFunc(l.parts, func(p *part) bool { return p.shelf == shelf })
+}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"github.com/cloisterhq/cloister/appliance/block"
 	"github.com/cloisterhq/cloister/appliance/event"
 )
@@ -30,6 +32,9 @@ type head struct {
 	dicts []*dict // by key
 	seen  pairs   // name and key
 	days  pairs   // name and day
+	// erased are left out when the head is frozen; until then their rows are
+	// hidden by who asks.
+	erased *roaring.Bitmap
 
 	bitsMu sync.Mutex
 	bits   headBits

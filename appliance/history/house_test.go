@@ -17,7 +17,7 @@ type house struct {
 	o        Options
 	maxShelf int64
 	db       *kv.DB
-	cache    *kv.ShelfCache
+	open16   *kv.ShelfCache
 	shelves  *kv.Shelves
 	ring     *keyring.Keyring
 	keys     *keyring.Publisher
@@ -39,8 +39,8 @@ func (h *house) openEngines() {
 	if h.db, err = kv.Open(filepath.Join(h.dir, "state"), kv.Options{Small: true, MemTable: 8 << 20, Reserve: 1}); err != nil {
 		h.t.Fatal(err)
 	}
-	h.cache = kv.NewShelfCache(4)
-	if h.shelves, err = kv.OpenShelves(filepath.Join(h.dir, "shelves"), h.cache, kv.ShelfOptions{MaxBytes: h.maxShelf, Reserve: 1}); err != nil {
+	h.open16 = kv.NewShelfCache(16)
+	if h.shelves, err = kv.OpenShelves(filepath.Join(h.dir, "shelves"), h.open16, kv.ShelfOptions{MaxBytes: h.maxShelf, Reserve: 1}); err != nil {
 		h.t.Fatal(err)
 	}
 	if h.ring, err = keyring.Open(filepath.Join(h.dir, "keys"), bytes.Repeat([]byte{7}, keyring.MasterBytes), keyring.Options{}); err != nil {

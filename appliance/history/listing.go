@@ -28,27 +28,29 @@ func listKey(prefix byte, id uint64) []byte {
 
 func listAAD(key []byte) []byte { return append([]byte("history list "), key...) }
 
-// enlist writes the descriptions of blocks and of a part (nil = none).
-func (h *History) enlist(t *kv.Txn, made []*frozen, p *part) error {
+// enlist writes the descriptions of blocks and parts.
+func (h *History) enlist(t *kv.Txn, made []*frozen, parts []*part) error {
 	for _, b := range made {
 		if err := h.setSealed(t, listKey(keyBlock, b.id), b.info.Append(nil)); err != nil {
 			return err
 		}
 	}
-	if p == nil {
-		return nil
+	for _, p := range parts {
+		rec := binary.AppendUvarint([]byte{listVersion}, uint64(p.shelf))
+		if p.whole {
+			rec = append(rec, 1)
+		} else {
+			plain, err := p.info.Append(nil)
+			if err != nil {
+				return err
+			}
+			rec = append(append(rec, 0), plain...)
+		}
+		if err := h.setSealed(t, listKey(keyDays, p.id), rec); err != nil {
+			return err
+		}
 	}
-	plain, err := p.info.Append(nil)
-	if err != nil {
-		return err
-	}
-	rec := binary.AppendUvarint([]byte{listVersion}, uint64(p.shelf))
-	if len(plain) > maxInline {
-		rec = append(rec, 1)
-	} else {
-		rec = append(append(rec, 0), plain...)
-	}
-	return h.setSealed(t, listKey(keyDays, p.id), rec)
+	return nil
 }
 
 func (h *History) setSealed(t *kv.Txn, key, plain []byte) error {
@@ -199,10 +201,12 @@ func (h *History) readPart(key, plain []byte) (*part, error) {
 		return nil, bad(block.ErrDamaged)
 	}
 	p := &part{id: id, shelf: uint32(shelf)}
-	if plain = plain[n+1:]; plain[0] == 0 {
-		plain = plain[1:]
-	} else if plain, err = h.openChunk(p.shelf, chunkID{id, chunkWhole}); err != nil {
-		return nil, err
+	plain = plain[n+1:]
+	p.whole = plain[0] != 0
+	if plain = plain[1:]; p.whole {
+		if plain, err = h.openChunk(p.shelf, chunkID{id, chunkWhole}); err != nil {
+			return nil, err
+		}
 	}
 	if p.info, err = block.ReadPart(plain); err != nil {
 		return nil, bad(err)

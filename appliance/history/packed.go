@@ -51,7 +51,7 @@ func (d *digested) of(row int) []property {
 	return d.props[from:d.ends[row]]
 }
 
-// packer holds the buffers of Append.
+// packer holds the buffers of packing rows.
 type packer struct {
 	rows   digested
 	plain  []byte
@@ -132,7 +132,7 @@ func (h *History) writePacked(t *kv.Txn, d *digested) error {
 		h.pack.plain, n = appendPacked(h.pack.plain[:0], d, row)
 		row += n
 		key := rowsKey(h.head.gen, h.head.packs)
-		sealed, err := h.seal(h.pack.plain, key)
+		sealed, err := h.sealPacked(&h.pack, key)
 		if err != nil {
 			return err
 		}
@@ -144,12 +144,26 @@ func (h *History) writePacked(t *kv.Txn, d *digested) error {
 	return nil
 }
 
-// seal compresses and seals packed rows.
-func (h *History) seal(plain, key []byte) ([]byte, error) {
-	h.pack.packed = append(h.pack.packed[:0], packedVersion)
-	h.pack.scrap = s2.Encode(h.pack.scrap[:cap(h.pack.scrap)], plain)
-	h.pack.packed = append(h.pack.packed, h.pack.scrap...)
-	return h.keys.SealChunk(h.pack.packed, rowsAAD(key))
+// sealPacked compresses and seals the packer's packed rows.
+func (h *History) sealPacked(p *packer, key []byte) ([]byte, error) {
+	p.scrap = s2.Encode(p.scrap[:cap(p.scrap)], p.plain)
+	p.packed = append(append(p.packed[:0], packedVersion), p.scrap...)
+	return h.keys.SealChunk(p.packed, rowsAAD(key))
+}
+
+// openPacked appends the rows of one packed value to d.
+func (h *History) openPacked(d *digested, key, sealed []byte, names, keys int) error {
+	packed, err := h.keys.OpenChunk(sealed, rowsAAD(key))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	} else {
+		err = unpack(d, packed, names, keys)
+	}
+	if err != nil {
+		gen, pack := binary.BigEndian.Uint64(key[1:]), binary.BigEndian.Uint32(key[9:])
+		return fmt.Errorf("packed rows %d of generation %d: %w", pack, gen, err)
+	}
+	return nil
 }
 
 // rowsKey is where packed rows lie: by generation, then in order of arrival.
@@ -262,13 +276,9 @@ func (h *History) loadHeads(t *kv.Txn) error {
 			return fmt.Errorf("%w: packed rows %d of generation %d are missing", ErrDamaged, hd.packs, gen)
 		}
 		hd.packs++
-		packed, err := h.keys.OpenChunk(val, rowsAAD(key))
-		if err != nil {
-			return fmt.Errorf("%w: packed rows %d of generation %d: %w", ErrDamaged, pack, gen, err)
-		}
 		d.reset()
-		if err := unpack(&d, packed, len(h.words.names.list), len(h.words.keys.list)); err != nil {
-			return fmt.Errorf("rows %d of generation %d: %w", pack, gen, err)
+		if err := h.openPacked(&d, key, val, len(h.words.names.list), len(h.words.keys.list)); err != nil {
+			return err
 		}
 		hd.add(&d, h.cal)
 		return nil

@@ -17,6 +17,7 @@ type part struct {
 	id    uint64
 	shelf uint32
 	info  *block.Part
+	whole bool // there is a chunkWhole
 }
 
 // setBytes is how much a chunk of sets holds before the next one begins: a
@@ -37,16 +38,10 @@ const setCached = 1 << 31
 func (h *History) set(p *part, at int) (*roaring.Bitmap, error) {
 	v, err := h.cache.get(chunkID{p.id, setCached | uint32(at)}, func() (any, int64, error) {
 		s := p.info.Sets[at]
-		id := chunkID{p.id, uint32(s.Chunk)}
-		plain, err := h.openChunk(p.shelf, id)
-		if err == nil && s.Offset+s.Length > len(plain) {
-			err = fmt.Errorf("%w: chunk %d of part %d is shorter than its sets", ErrDamaged, s.Chunk, p.id)
-		}
+		plain, err := h.openChunk(p.shelf, chunkID{p.id, uint32(s.Chunk)})
 		var set *roaring.Bitmap
 		if err == nil {
-			if set, err = block.ReadSet(plain[s.Offset:s.Offset+s.Length], s.People); err != nil {
-				err = fmt.Errorf("%w: a set of part %d: %w", ErrDamaged, p.id, err)
-			}
+			set, err = p.setIn(plain, s)
 		}
 		if err != nil {
 			h.noticed(err)
@@ -58,6 +53,18 @@ func (h *History) set(p *part, at int) (*roaring.Bitmap, error) {
 		return nil, err
 	}
 	return v.(*roaring.Bitmap), nil
+}
+
+// setIn decodes a set of a chunk.
+func (p *part) setIn(chunk []byte, s block.Set) (*roaring.Bitmap, error) {
+	if s.Offset+s.Length > len(chunk) {
+		return nil, fmt.Errorf("%w: chunk %d of part %d is shorter than its sets", ErrDamaged, s.Chunk, p.id)
+	}
+	set, err := block.ReadSet(chunk[s.Offset:s.Offset+s.Length], s.People)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a set of part %d: %w", ErrDamaged, p.id, err)
+	}
+	return set, nil
 }
 
 // setsBuilder collects who did what on which day.
@@ -75,6 +82,14 @@ func (b *setsBuilder) add(name uint16, day int32, person uint32) {
 		return
 	}
 	b.by[key] = append(list, person)
+}
+
+// put sets all persons of a name and day.
+func (b *setsBuilder) put(name uint16, day int32, persons []uint32) {
+	if b.by == nil {
+		b.by = make(map[uint64][]uint32)
+	}
+	b.by[pair(name, day)] = persons
 }
 
 // chunks makes the chunks, unsealed, and the directory.

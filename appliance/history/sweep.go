@@ -37,7 +37,7 @@ func (h *History) sweep() error {
 	swept := h.counts.swept
 	whole := true // all shelves so far are closed, and so nothing more comes to them
 	for _, info := range h.shelves.List() {
-		if info.ID < h.counts.swept {
+		if info.ID < h.counts.swept && len(listed[info.ID]) > 0 {
 			continue
 		}
 		if err := h.sweepShelf(info, listed[info.ID]); err != nil {

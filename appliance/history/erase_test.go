@@ -1,0 +1,111 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestErasedRowsAreNowhere: whatever was frozen when, after Erase no chunk and
+// no packed row holds the persons, and all else is as it was.
+func TestErasedRowsAreNowhere(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := &house{t: t, dir: tempDir(rt, t), maxShelf: 1, o: Options{FreezeRows: rapid.IntRange(1, 40).Draw(rt, "freeze")}}
+		h.start()
+		defer func() { h.stop() }()
+		m := &model{loc: time.UTC}
+		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
+			rows := rapid.SliceOfN(anyRow(5), 1, 30).Draw(rt, "rows")
+			h.append(rows...)
+			m.rows = append(m.rows, rows...)
+			if rapid.Bool().Draw(rt, "settle") {
+				h.settle()
+			}
+			if rapid.IntRange(0, 2).Draw(rt, "erase") == 0 {
+				who := rapid.SliceOfN(rapid.Uint32Range(1, 5), 1, 3).Draw(rt, "persons")
+				if err := h.Erase(context.Background(), who); err != nil {
+					rt.Fatalf("erasing: %v", err)
+				}
+				m.rows = slices.DeleteFunc(m.rows, func(r Row) bool { return slices.Contains(who, r.Person) })
+				h.settle()
+				h.onlyListed(rt)
+				h.restart() // the newest head's rows are in memory until then
+			}
+		}
+		h.settle()
+		h.restart()
+		if len(m.rows) > 0 {
+			compareErased(rt, h, m)
+		}
+		h.onlyListed(rt)
+	})
+}
+
+// compareErased compares all but Keys, which are those that were ever seen.
+func compareErased(t fataler, h *house, m *model) {
+	s := h.Snapshot()
+	defer s.Release()
+	if s.Rows() != int64(len(m.rows)) {
+		t.Fatalf("%d rows, want %d", s.Rows(), len(m.rows))
+	}
+	compareScan(t, s, m)
+	compareSets(t, s, m, false)
+}
+
+// onlyListed checks that the shelves hold nothing else than what is listed.
+func (h *house) onlyListed(t fataler) {
+	listed := h.listed()
+	for _, info := range h.shelves.List() {
+		err := h.shelves.Keys(info.ID, func(key []byte) error {
+			if owner, _ := ownerOf(key); !listed[info.ID][owner] {
+				t.Fatalf("shelf %d holds a chunk of %d, which is not listed there", info.ID, owner)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+	}
+}
+
+func TestEraseWaitsForSnapshots(t *testing.T) {
+	h := &house{t: t, dir: t.TempDir(), maxShelf: 1}
+	h.start()
+	t.Cleanup(func() { h.stop() })
+	h.append(row(1, 1, "A", prop("k", "v")), row(2, 1, "A"))
+	h.freezeAll()
+	s := h.Snapshot()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := h.Erase(ctx, []uint32{1}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := s.Timeline(context.Background(), []uint32{1}, 0, 10, true); err != nil || len(got) != 1 {
+		t.Errorf("the snapshot changed: %v, %v", got, err)
+	}
+	s.Release()
+	if err := h.Erase(context.Background(), []uint32{1}); err != nil {
+		t.Error(err)
+	}
+	h.restart() // what the first call could not remove goes now
+	h.onlyListed(t)
+	if got := h.timeline(true, 1, 2); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestEraseNeedsToCloseTheShelf(t *testing.T) {
+	h := open(t, Options{})
+	h.append(row(1, 1, "A"))
+	h.freezeAll()
+	if _, ok := any(h.shelves).(finisher); ok {
+		t.Skip("shelves can be closed")
+	}
+	if err := h.Erase(context.Background(), []uint32{1}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+}
