@@ -143,6 +143,8 @@ func textOf(body string) string {
 					}
 					links = links[:n-1]
 				}
+			case atom.Td, atom.Th:
+				w.space = true
 			default:
 				w.line(blocks[tag])
 			}
@@ -164,6 +166,9 @@ type textWriter struct {
 }
 
 func (w *textWriter) line(n int) {
+	if n == 0 {
+		return
+	}
 	w.space = false
 	for w.b.Len() > 0 && w.lines < n {
 		w.b.WriteByte('\n')
