@@ -22,7 +22,8 @@ import (
 )
 
 var (
-	consoleFlag = flag.String("console", "", "sign-in link of the console under test")
+	daemonFlag  = flag.String("daemon", "../../../bin/cloister", "the daemon whose demo is started")
+	consoleFlag = flag.String("console", "", "sign-in link of a console that runs already")
 	shotsFlag   = flag.String("shots", "", "directory for screenshots; none are kept without it")
 	axeFlag     = flag.String("axe", "../web/node_modules/axe-core/axe.min.js", "axe-core's script")
 	chromeFlag  = flag.String("chrome", "chromium", "the browser's program")
@@ -42,16 +43,17 @@ type browser struct {
 	expected []string // parts of complaints that a test provokes on purpose
 }
 
-// open starts a browser and signs in with the link of the flag. The link works
-// once, so a test binary opens one browser.
+// open starts a browser, and the demo unless a console was named, and signs in.
+// The link works once, so a test binary opens one browser.
 func open(t *testing.T) *browser {
 	t.Helper()
-	if *consoleFlag == "" {
-		t.Fatal("tell the console's sign-in link: go test -tags e2e ./appliance/console/webtest -args -console LINK")
+	link := *consoleFlag
+	if link == "" {
+		link = startDemo(t, *daemonFlag)
 	}
-	u, err := url.Parse(*consoleFlag)
+	u, err := url.Parse(link)
 	if err != nil || u.Host == "" {
-		t.Fatalf("-console %q is no address", *consoleFlag)
+		t.Fatalf("the console's address %q is none", link)
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(*chromeFlag), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
@@ -65,7 +67,7 @@ func open(t *testing.T) *browser {
 	if err := chromedp.Listen(ctx, b.note); err != nil {
 		t.Fatalf("starting the browser: %v", err)
 	}
-	b.do(chromedp.Navigate(*consoleFlag))
+	b.do(chromedp.Navigate(link))
 	b.until("signed in", `location.pathname.startsWith("/p/") && !!document.querySelector("main h1")`)
 	return b
 }
@@ -156,7 +158,7 @@ func (b *browser) until(what, condition string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+condition+")"))
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Promise.resolve("+condition+").then((x) => !!x)", chromedp.EvalAwaitPromise))
 		if err == nil && ok {
 			return
 		}

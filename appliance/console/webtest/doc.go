@@ -1,11 +1,10 @@
-// Package webtest looks at the web console in a real browser, with a running
-// daemon behind it. Its tests are built with the tag e2e and are told where the
-// console is:
+// Package webtest looks at the web console in a real browser, with the daemon's
+// demo behind it. Its tests are built with the tag e2e and need Chromium, the
+// daemon that `make build` makes, and axe-core, which `npm ci` in
+// appliance/console/web installs:
 //
-//	go test -tags e2e ./appliance/console/webtest -args \
-//	    -console 'http://127.0.0.1:8480/sign-in#TOKEN' -shots /tmp/shots
+//	go test -tags e2e ./appliance/console/webtest -args -shots /tmp/shots
 //
-// The address is a one-time sign-in link of an admin, as `cloister server
-// --demo` prints it. axe-core is read from the console's node_modules, so run
-// `npm ci` in appliance/console/web first.
+// A console that runs already is named by a one-time sign-in link of an admin:
+// -args -console 'http://127.0.0.1:8481/sign-in#TOKEN'.
 package webtest

@@ -35,6 +35,9 @@ func TestConsole(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					b.t = t
 					b.visit(p.path)
+					if p.name == "live" {
+						b.until("a few pulses have come", `document.querySelector(".spark polyline")`)
+					}
 					b.shoot(name)
 					for _, c := range b.complaints() {
 						t.Error(c)
@@ -64,6 +67,13 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+// demoReady: a fresh demo needs a moment until somebody has got a message.
+const demoReady = `(async () => {
+	const get = async (path) => (await fetch(path)).json();
+	const at = "/v1/publishers/" + encodeURIComponent((await get("/v1/me")).publishers[0].name);
+	return (await get(at)).events.some((e) => e.name === "Notification Sent" && e.rows > 20);
+})()`
+
 const widest = `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".table-wrap, pre, .subnav")).slice(0, 3).map((e) => e.tagName + "." + e.className).join(", ")`
 
 type page struct{ name, path string }
@@ -71,6 +81,7 @@ type page struct{ name, path string }
 // pages gives the address of every page, with things that are really there.
 func (b *browser) pages() []page {
 	b.t.Helper()
+	b.until("the demo has sent a message", demoReady)
 	found := ask[struct{ Publisher, Campaign, Segment, Identity, Message string }](b, `(async () => {
 		const get = async (path) => (await fetch(path)).json();
 		const publisher = (await get("/v1/me")).publishers[0].name;

@@ -162,10 +162,10 @@ function Steps({ r }: { r: Report }) {
     );
   }
   const rows = [
-    { name: "Sent", n: r.sent, of: "" },
-    { name: "Delivered", n: r.delivered, of: "of sent" },
-    { name: "Opened", n: r.opened, of: "of sent, people" },
-    { name: "Clicked", n: r.clicked, of: "of sent, people" },
+    { name: "Sent", n: r.sent, of: "", none: "" },
+    { name: "Delivered", n: r.delivered, of: "of sent", none: "no receipts from the provider yet" },
+    { name: "Opened", n: r.opened, of: "of sent, people", none: "" },
+    { name: "Clicked", n: r.clicked, of: "of sent, people", none: "" },
   ];
   const top = Math.max(r.decided, r.sent, 1);
   const failed = sum(r.failed);
@@ -184,7 +184,7 @@ function Steps({ r }: { r: Report }) {
             <span class="report-name">{x.name}</span>
             <span class="report-track" aria-hidden="true"><span class="c1" style={{ width: `${Math.min(1, x.n / top) * 100}%` }} /></span>
             <b>{num(x.n)}</b>
-            <small>{x.of && r.sent ? `${percent(x.n / r.sent)} ${x.of}` : ""}</small>
+            <small>{x.none && x.n === 0 && r.sent > 0 ? x.none : x.of && r.sent ? `${percent(x.n / r.sent)} ${x.of}` : ""}</small>
           </li>
         ))}
       </ol>

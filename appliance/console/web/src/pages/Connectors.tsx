@@ -3,10 +3,9 @@ import { useState } from "preact/hooks";
 import { explain, get, post } from "../api/client";
 import type { ConnectorStatus } from "../api/types";
 import { Button } from "../parts/Button";
-import { ago, channel, dateTime, num, plural, title } from "../parts/format";
+import { ago, channel, dateTime, num, title, value } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Badge, Empty, Notice, Page, Show } from "../parts/Page";
-import { value } from "../parts/format";
 import { useLoad } from "../state/load";
 import { api, can } from "../state/session";
 
@@ -83,16 +82,16 @@ function One({ c }: { c: ConnectorStatus }) {
           <dd>{num(c.restarts)}</dd>
         </div>
         <div class="stat">
-          <dt>{title(c.state)} since</dt>
-          <dd class="plain" title={dateTime(c.since)}>{ago(c.since)}</dd>
+          <dt>{title(c.state)}</dt>
+          <dd class="plain" title={dateTime(c.since)}>{ago(c.since).replace(/ ago$/, "")}</dd>
         </div>
-        {c.sandbox != null && c.sandbox !== "" && (
-          <div class="stat">
-            <dt>Sandbox</dt>
-            <dd class="plain">{Array.isArray(c.sandbox) ? plural(c.sandbox.length, "rule") : typeof c.sandbox === "object" ? "on" : value(c.sandbox)}</dd>
-          </div>
-        )}
       </dl>
+      {c.sandbox != null && c.sandbox !== "" && (
+        <p class="connector-sandbox">
+          <Icon name="key" size={14} />
+          <span>Confined by {value(c.sandbox)}</span>
+        </p>
+      )}
       {c.error && <Notice kind="bad" title="Last error">{c.error}</Notice>}
       {result && <Notice kind={result.ok ? "good" : "bad"}>{result.text}</Notice>}
       {can("check") && (

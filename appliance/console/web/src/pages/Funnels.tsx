@@ -1,6 +1,6 @@
 // The funnel explorer.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { FunnelResult } from "../api/types";
+import type { EventInfo, FunnelResult } from "../api/types";
 import { EventPicker, FilterEditor, RangePicker, SegmentPicker, SplitPicker } from "../parts/Ask";
 import { Button, Copy, IconButton } from "../parts/Button";
 import { Check, Field, FieldError, Input, Mistakes, Select, useMistake } from "../parts/Field";
@@ -15,12 +15,20 @@ import { api, publisher } from "../state/session";
 import { FunnelAnswer } from "./FunnelAnswer";
 import { firstRange, useSegments } from "./Trends";
 
+// firstSteps guesses at a way that people go: looking, choosing, paying. Where
+// the names say nothing, the most frequent events.
+function firstSteps(events: EventInfo[]): string[] {
+  const by = [...events].sort((a, b) => b.rows - a.rows);
+  const way = [/view|search|browse/i, /cart|basket|select/i, /checkout|begin|started/i, /charged|purchas|paid|order|booked/i].map((r) => by.find((e) => r.test(e.name))?.name);
+  const found = [...new Set(way.filter((n): n is string => n !== undefined))];
+  return found.length > 1 ? found : by.slice(0, 3).map((e) => e.name);
+}
+
 function start(): FunnelState {
   const asked = fromHash(readHash());
   if (asked) return readFunnel(asked.question, asked.last);
   const p = publisher.value!;
-  const top = p.events.filter((e) => !e.own).sort((a, b) => b.rows - a.rows).slice(0, 3);
-  const s = newFunnel(top.map((e) => e.name));
+  const s = newFunnel(firstSteps(p.events.filter((e) => !e.own)));
   s.range.last = firstRange();
   return s;
 }

@@ -99,11 +99,15 @@ function Arrivals({ live }: { live: Stream }) {
   );
 }
 
+// isId: ids of messages and the like say nothing to people.
+const isId = (v: unknown) => typeof v === "string" && /^[0-9a-f]{24,}$/.test(v);
+
 function Row({ hit }: { hit: Arrival }) {
   const who = hit.identity || `Person ${hit.person}`;
-  const props = Object.entries(hit.props ?? {}).slice(0, 4);
+  const own = publisher.value?.events.find((e) => e.name === hit.event)?.own;
+  const props = Object.entries(hit.props ?? {}).filter(([, v]) => v !== "" && !isId(v)).slice(0, 4);
   return (
-    <li>
+    <li class={own ? "own" : undefined}>
       <time dateTime={hit.ts}>{clock(hit.ts)}</time>
       <Niche of={who} />
       <span class="arrival-who">{hit.identity ? <a href={peopleLink(hit.identity)}>{who}</a> : who}</span>

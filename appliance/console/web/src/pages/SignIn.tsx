@@ -43,24 +43,28 @@ function Door({ title, children }: { title: string; children: ComponentChildren 
   );
 }
 
+// Arcade draws seven arches; the middle one is lit.
 function Arcade() {
-  const arches = [];
-  for (let i = 0; i < 5; i++) {
-    const x = 20 + i * 120;
-    arches.push(
-      <g key={i} class={i === 2 ? "lit" : undefined}>
-        <path class="opening" d={`M${x} 420V170a48 48 0 0 1 96 0v250Z`} />
-        <path class="rib" d={`M${x - 8} 420V170a56 56 0 0 1 112 0v250`} />
-        <path class="cap" d={`M${x - 16} 172h16M${x + 96} 172h16`} />
-      </g>,
-    );
-  }
+  const pitch = 132;
+  const width = 92;
+  const [spring, floor] = [560, 820];
   return (
-    <svg viewBox="0 0 620 460" preserveAspectRatio="xMidYMax slice" focusable="false">
-      <path class="cornice" d="M-20 70h660M-20 82h660" />
-      {arches}
-      <path class="light" d="M260 420h96l70 60H190Z" />
-      <path class="floor" d="M-20 420h660" />
+    <svg viewBox="0 0 800 900" preserveAspectRatio="xMidYMax slice" focusable="false">
+      <path class="cornice" d={`M-400 ${spring - 118}h1600M-400 ${spring - 106}h1600`} />
+      {Array.from({ length: 11 }, (_, i) => {
+        const x = 400 - width / 2 + (i - 5) * pitch;
+        const r = width / 2;
+        return (
+          <g key={i} class={i === 5 ? "lit" : undefined}>
+            <path class="opening" d={`M${x} ${floor}V${spring}a${r} ${r} 0 0 1 ${width} 0v${floor - spring}Z`} />
+            <path class="rib" d={`M${x - 9} ${floor}V${spring}a${r + 9} ${r + 9} 0 0 1 ${width + 18} 0v${floor - spring}`} />
+            <path class="cap" d={`M${x + width + 9} ${spring}h${pitch - width - 18}M${x + width + 5} ${spring + 7}h${pitch - width - 10}`} />
+            <path class="base" d={`M${x + width + 4} ${floor - 10}h${pitch - width - 8}`} />
+          </g>
+        );
+      })}
+      <path class="light" d={`M${400 - width / 2} ${floor}h${width}l70 90h-${width + 140}Z`} />
+      <path class="floor" d={`M-400 ${floor}h1600`} />
     </svg>
   );
 }

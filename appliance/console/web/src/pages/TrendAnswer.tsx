@@ -4,7 +4,8 @@ import { ApiError } from "../api/client";
 import type { Answer, Json, TrendResult, TrendSeries } from "../api/types";
 import { Button } from "../parts/Button";
 import { Choice } from "../parts/Field";
-import { bucketName, num, percent, plural, value, zone } from "../parts/format";
+import { bucketName, dayOf, num, percent, plural, value, zone } from "../parts/format";
+import { rangeJson } from "../question/shared";
 import { Bars, Plot, type Line } from "../parts/Plot";
 import { Empty, Notice, Panel, Skeleton, Stat } from "../parts/Page";
 import { csv, download, Table, type Column } from "../parts/Table";
@@ -21,14 +22,14 @@ export function AskError({ error }: { error: unknown }) {
   );
 }
 
-export function Foot({ answer, asking }: { answer: Answer<unknown> | null; asking: boolean }) {
+export function Foot({ answer, asking, open }: { answer: Answer<unknown> | null; asking: boolean; open?: string }) {
   return (
     <p class="answer-foot" role="status" aria-live="polite">
       {asking ? (
         "Counting…"
       ) : answer ? (
         <>
-          Exact, nothing is sampled. {plural(answer.rows_read, "row")} read in {num(answer.took_ms)} ms. Days are those of {zone()}.
+          Exact, nothing is sampled. {plural(answer.rows_read, "row")} read in {num(answer.took_ms)} ms. Days are those of {zone()}.{open && ` The last ${open} is not over yet.`}
         </>
       ) : null}
     </p>
@@ -79,6 +80,8 @@ export function TrendAnswer({ asked, state }: { asked: Asked<TrendResult>; state
       </Panel>
     );
   }
+  const { to } = rangeJson(state.range);
+  const open = state.interval !== "all" && (!to || to >= dayOf(new Date())) ? state.interval : undefined;
   const nothing = named.every((n) => n.s.total === 0 && n.s.values.every((v) => v === 0));
   const save = () =>
     download(
@@ -138,7 +141,7 @@ export function TrendAnswer({ asked, state }: { asked: Asked<TrendResult>; state
         </ul>
       )}
       {!!r.other && <p class="note pad">{plural(r.other, "smaller value is", "smaller values are")} left out.</p>}
-      <Foot answer={asked.answer} asking={asked.asking} />
+      <Foot answer={asked.answer} asking={asked.asking} open={open} />
     </Panel>
   );
 }

@@ -22,11 +22,24 @@ export function useSegments(): string[] {
   return (loaded.data?.segments ?? []).map((x) => x.name);
 }
 
-// firstRange shows everything where the newest event is older than the usual
-// last thirty days, as after an import of history.
+// span gives the time in which the apps' events lie.
+function span(): { first: number; last: number } {
+  const own = publisher.value!.events.filter((e) => !e.own && e.first && e.last);
+  return { first: Math.min(...own.map((e) => Date.parse(e.first!))), last: Math.max(...own.map((e) => Date.parse(e.last!))) };
+}
+
+// firstRange is the last thirty days, or everything where these would hold
+// nothing, as after an import of history, or more than there is.
 export function firstRange(): string {
-  const last = publisher.value!.events.reduce((m, e) => (e.last && !e.own && e.last > m ? e.last : m), "");
-  return last && Date.parse(last) < Date.now() - 30 * 86_400_000 ? "" : "30d";
+  const from = Date.now() - 30 * 86_400_000;
+  const { first, last } = span();
+  return last < from || first > from ? "" : "30d";
+}
+
+function firstInterval(range: string): string {
+  const { first, last } = span();
+  const days = range ? 30 : (last - first) / 86_400_000;
+  return days <= 3 ? "hour" : days <= 120 ? "day" : "week";
 }
 
 function start(): TrendState {
@@ -36,7 +49,7 @@ function start(): TrendState {
   const top = p.events.filter((e) => !e.own).sort((a, b) => b.rows - a.rows)[0];
   const s = newTrend(top?.name ?? "");
   s.range.last = firstRange();
-  if (s.range.last === "") s.interval = "week";
+  s.interval = firstInterval(s.range.last);
   return s;
 }
 

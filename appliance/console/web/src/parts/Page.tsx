@@ -124,7 +124,7 @@ export function Niche({ of, size = 32 }: { of: string; size?: number }) {
   let h = 0;
   for (const c of of) h = (h * 31 + c.codePointAt(0)!) % 997;
   // Of a number its end, since numbers given in order begin alike.
-  const letter = /^\d{3,}$/.test(of) ? of.slice(-2) : (/[\p{L}\p{N}]/u.exec(of)?.[0]?.toUpperCase() ?? "?");
+  const letter = /\d{3}$/.test(of) ? of.slice(-2) : (/[\p{L}\p{N}]/u.exec(of)?.[0]?.toUpperCase() ?? "?");
   return (
     <span class={`avatar tint${h % 6}${size > 40 ? " big" : ""}`} aria-hidden="true">
       {letter}

@@ -63,6 +63,7 @@ export function idOf(name: string): string {
 // ---- durations: "90m", "7d", and what the server writes, as "1h30m0s"
 
 export const durationUnits = [
+  { value: "s", label: "seconds", seconds: 1 },
   { value: "m", label: "minutes", seconds: 60 },
   { value: "h", label: "hours", seconds: 3600 },
   { value: "d", label: "days", seconds: 86_400 },
@@ -72,7 +73,7 @@ export const durationUnits = [
 export function durationSeconds(text: string | undefined): number {
   let total = 0;
   for (const m of (text ?? "").matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
-    total += Number(m[1]) * (m[2] === "s" ? 1 : m[2] === "ms" ? 0.001 : durationUnits.find((u) => u.value === m[2])!.seconds);
+    total += Number(m[1]) * (m[2] === "ms" ? 0.001 : durationUnits.find((u) => u.value === m[2])!.seconds);
   }
   return total;
 }
@@ -80,7 +81,7 @@ export function durationSeconds(text: string | undefined): number {
 export function splitDuration(text: string | undefined): { n: number; unit: string } {
   const s = durationSeconds(text);
   for (const u of [...durationUnits].reverse()) if (s >= u.seconds && s % u.seconds === 0) return { n: s / u.seconds, unit: u.value };
-  return { n: Math.max(0, Math.round(s / 60)), unit: "m" };
+  return { n: 0, unit: "m" };
 }
 
 export function sayDuration(text: string | undefined): string {
