@@ -56,7 +56,7 @@ func (s *smtp) Schema() connector.Schema {
 			{Name: "return_path", Type: connector.TypeString, Doc: "Address that takes bounces; the sender's own if left out."},
 			{Name: "username", Type: connector.TypeString, Doc: "Name to sign in to the relay with; left out, there is no sign-in."},
 			{Name: "password", Type: connector.TypeString, Sensitive: true, Doc: "Password of that name; write file(\"..\") or credential(\"..\")."},
-			{Name: "hello", Type: connector.TypeString, Pattern: `[A-Za-z0-9.:\[\]-]+`, Doc: "Name to greet the relay with; the sender's domain if left out."},
+			{Name: "hello", Type: connector.TypeString, Pattern: `^[A-Za-z0-9.:\[\]-]+$`, Doc: "Name to greet the relay with; the sender's domain if left out."},
 			{Name: "connections", Type: connector.TypeNumber, Default: 4.0, Min: &one, Max: &most, Doc: "How many connections are kept to the relay."},
 			{Name: "messages_per_connection", Type: connector.TypeNumber, Default: 500.0, Min: &one, Max: &lots, Doc: "After how many messages a connection is given up."},
 			{Name: "timeout", Type: connector.TypeDuration, Default: "15s", Doc: "How long the relay may take for one answer."},
@@ -71,7 +71,7 @@ func (s *smtp) Schema() connector.Schema {
 			}},
 			{Name: "dkim", Doc: "Signature of messages; left out, they are not signed here.", Settings: []connector.Setting{
 				{Name: "domain", Type: connector.TypeString, Required: true, Doc: "Domain that signs; the sender's or one above it."},
-				{Name: "selector", Type: connector.TypeString, Required: true, Pattern: `[A-Za-z0-9._-]+`, Doc: "Selector: the key is published as SELECTOR._domainkey.DOMAIN."},
+				{Name: "selector", Type: connector.TypeString, Required: true, Pattern: `^[A-Za-z0-9._-]+$`, Doc: "Selector: the key is published as SELECTOR._domainkey.DOMAIN."},
 				{Name: "key", Type: connector.TypeString, Required: true, Sensitive: true, Doc: "Private key, PEM: RSA of at least 1024 bits, or Ed25519; write file(\"..\")."},
 			}},
 		},

@@ -204,7 +204,7 @@ type Setting struct {
 	Deprecated string // what to use instead; "" = not deprecated
 	Enum       []string
 	Min, Max   *float64 // numbers: bounds, both included; strings: length
-	Pattern    string   // RE2, for strings; matches the whole
+	Pattern    string   // RE2, for strings; anchor it with ^ and $
 	// Folder marks a string that is the absolute path of a folder the connector
 	// writes to. The appliance makes it; nothing else on the disk can be written.
 	Folder bool

@@ -458,7 +458,7 @@ type Setting struct {
 	// Min and max bound a number, or a string's length in bytes; both included.
 	Min *float64 `protobuf:"fixed64,9,opt,name=min,proto3,oneof" json:"min,omitempty"`
 	Max *float64 `protobuf:"fixed64,10,opt,name=max,proto3,oneof" json:"max,omitempty"`
-	// Pattern is an RE2 expression that a string matches as a whole.
+	// Pattern is an RE2 expression that a string matches; anchor it with ^ and $.
 	Pattern string `protobuf:"bytes,11,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	// Folder marks a string that is the absolute path of a folder to which the
 	// connector writes. It is made if it is missing, and nothing else on the

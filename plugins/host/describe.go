@@ -167,7 +167,7 @@ func (h *Host) folderProblems(a *about, s connector.Settings) []connector.Proble
 			continue
 		}
 		for _, keep := range h.o.Protect {
-			if within(keep, dir) || within(dir, keep) {
+			if keep != "" && (within(keep, dir) || within(dir, keep)) {
 				bad("not a folder for a connector", keep+" is the appliance's own; write a folder apart from it")
 				break
 			}
