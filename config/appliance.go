@@ -129,36 +129,59 @@ func (l *loader) listeners(rs []*reader) []Listener {
 		}
 	}
 	var out []Listener
-	taken := map[string]*reader{}
 	for _, name := range names {
 		r := written[name]
 		if r == nil {
 			out = append(out, Listener{Name: name, Address: defaultAddress[name]})
 			continue
 		}
-		one := l.listener(r, name)
-		if first := taken[one.Address]; first != nil && !strings.HasSuffix(one.Address, ":0") {
-			r.bad(codeTaken, "address", "two listeners have the address "+r.shown("address", one.Address), "Give each its own port.",
-				Place{Range: first.at("address"), Note: "the other one"})
-		}
-		taken[one.Address] = r
-		out = append(out, one)
+		out = append(out, l.listener(r, name))
 	}
-	l.defaultsTaken(out, written)
+	l.collisions(out, written)
 	return out
 }
 
-// defaultsTaken finds an address that was written for one listener and is the
-// default of another.
-func (l *loader) defaultsTaken(all []Listener, written map[string]*reader) {
-	for _, a := range all {
-		for _, b := range all {
-			if r := written[a.Name]; r != nil && written[b.Name] == nil && a.Address == b.Address {
-				r.bad(codeTaken, "address", fmt.Sprintf("the listener %q is at %s when nothing else is written", b.Name, b.Address),
-					fmt.Sprintf("Take another port, or write listener %q { address = \"..\" } as well.", b.Name))
+// collisions finds listeners that cannot both have their address. Of two that
+// were written the later one is told, with the other's place.
+func (l *loader) collisions(all []Listener, written map[string]*reader) {
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if !collide(a.Address, b.Address) {
+				continue
+			}
+			ra, rb := written[a.Name], written[b.Name]
+			switch {
+			case ra != nil && rb != nil:
+				ra.bad(codeTaken, "address", "the listener "+strconv.Quote(b.Name)+" is at "+rb.shown("address", b.Address)+" already", "Give each its own port.",
+					Place{Range: rb.at("address"), Note: "the other one"})
+			case ra != nil:
+				l.defaultTaken(ra, b)
+			case rb != nil:
+				l.defaultTaken(rb, a)
 			}
 		}
 	}
+}
+
+// defaultTaken tells of an address that is the default of another listener.
+func (l *loader) defaultTaken(r *reader, other Listener) {
+	r.bad(codeTaken, "address", fmt.Sprintf("the listener %q is at %s when nothing else is written", other.Name, other.Address),
+		fmt.Sprintf("Take another port, or write listener %q { address = \"..\" } as well.", other.Name))
+}
+
+// collide says whether two addresses cannot be listened on at once. Every
+// address of the machine is one of "0.0.0.0"; port 0 is a new one each time.
+func collide(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	every := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	return hostA == hostB || every(hostA) || every(hostB)
 }
 
 func (l *loader) listener(r *reader, name string) Listener {

@@ -12,11 +12,11 @@ listener "collect" {
   }
 }
 listener "console" {
-  address = "127.0.0.1:8443" # E1102: two listeners have the address "127.0.0.1:8443"
+  address = "127.0.0.1:8443" # E1102: the listener "collect" is at "127.0.0.1:8443" already
   tls {} # E1105: there is no certificate
 }
 listener "metrics" {
-  address = "127.0.0.1:8483"
+  address = "[::]:8443" # E1102: the listener "collect" is at "127.0.0.1:8443" already # E1102: the listener "console" is at
   tls { cert_file = "/c" } # E1105: key_file is missing
 }
 
