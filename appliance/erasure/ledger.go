@@ -229,6 +229,45 @@ func (e *Erasure) List(since int64, limit int) ([]Status, error) {
 	return out, nil
 }
 
+// Reseal seals the addresses that somebody outside must still be told under the
+// journal's present epoch. Whoever destroys the keys of earlier epochs calls it
+// before, once the present one has begun. It may be called at any time.
+func (e *Erasure) Reseal() error {
+	var from []byte
+	for done := false; !done; {
+		err := e.db.Update(func(t *kv.Txn) error {
+			done = true
+			n := 0
+			return t.Scan(kv.Erasure, []byte{openKey}, from, func(key, _ []byte) error {
+				if n++; n > maxRound {
+					from, done = bytes.Clone(key), false
+					return kv.ErrStop
+				}
+				h := hash(key[9:])
+				r, err := load(t, h)
+				if err != nil || len(r.Addresses) == 0 {
+					return err
+				}
+				if epoch, err := e.o.Keys.EpochOf(r.Addresses); err != nil || epoch == e.o.Keys.Epoch() {
+					return err
+				}
+				addresses, err := e.open(h, r.Addresses)
+				if err != nil {
+					return nil // its key went before: the worker notes that
+				}
+				if r.Addresses, err = e.seal(h, addresses); err != nil {
+					return err
+				}
+				return save(t, h, r)
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("sealing anew what erasures must still tell: %w", err)
+		}
+	}
+	return nil
+}
+
 // pending are requests that are not done, at most maxRound, oldest first.
 func (e *Erasure) pending() ([]*request, error) {
 	var out []*request
@@ -251,13 +290,17 @@ func (e *Erasure) pending() ([]*request, error) {
 	return out, nil
 }
 
-// note changes the records of requests in one transaction.
+// note changes the records of requests, as they are now, in one transaction.
 func (e *Erasure) note(rs []*request, change func(t *kv.Txn, r *request) error) error {
 	if len(rs) == 0 {
 		return nil
 	}
 	err := e.db.Update(func(t *kv.Txn) error {
 		for _, r := range rs {
+			var err error
+			if r.record, err = load(t, r.h); err != nil {
+				return err
+			}
 			if err := change(t, r); err != nil {
 				return err
 			}

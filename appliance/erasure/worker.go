@@ -89,7 +89,7 @@ func (e *Erasure) round(ctx context.Context) (n int, err error) {
 			break
 		}
 	}
-	errs = append(errs, e.keepAddresses(rs), e.certify(rs))
+	errs = append(errs, e.dropAddresses(rs), e.certify(rs))
 	return len(rs), errors.Join(errs...)
 }
 
@@ -176,31 +176,21 @@ func (e *Erasure) ask(ctx context.Context, h Holder, rs []*request, outside bool
 	return errors.Join(fmt.Errorf("%s: %w", h.Name(), err), noted)
 }
 
-// keepAddresses lets go of addresses that everybody outside was told, and seals
-// the others anew before the key they rest under can go.
-func (e *Erasure) keepAddresses(rs []*request) error {
-	var change []*request
+// dropAddresses lets go of addresses that everybody outside was told. The
+// others stay sealed under an epoch that is young, and under the one that is
+// there at the next round.
+func (e *Erasure) dropAddresses(rs []*request) error {
+	var told []*request
 	for _, r := range rs {
-		if len(r.Addresses) == 0 {
-			continue
-		}
-		told := !slices.ContainsFunc(e.o.Outside, func(h Holder) bool { return !r.did(h.Name()) })
-		epoch, err := e.o.Keys.EpochOf(r.Addresses)
-		if told || err != nil || epoch != e.o.Keys.Epoch() {
-			change = append(change, r)
-			if told {
-				r.addresses = nil
-			}
+		if len(r.Addresses) > 0 && !slices.ContainsFunc(e.o.Outside, func(h Holder) bool { return !r.did(h.Name()) }) {
+			told = append(told, r)
 		}
 	}
-	return e.note(change, func(_ *kv.Txn, r *request) (err error) {
-		if r.addresses == nil {
-			r.Addresses = nil
-			return nil
-		}
-		r.Addresses, err = e.seal(r.h, r.addresses)
-		return err
+	err := e.note(told, func(_ *kv.Txn, r *request) error {
+		r.Addresses = nil
+		return nil
 	})
+	return errors.Join(err, e.Reseal())
 }
 
 // certify signs the certificates of requests that every holder reported on.
