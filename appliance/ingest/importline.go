@@ -10,29 +10,15 @@ import (
 )
 
 // members reads the line's object and hands each value's place to fn, which
-// must read it. A name that stands twice is an error.
+// must read it.
 func (l *lineDecoder) members(fn func(key string) error) error {
-	p := &l.p
-	if p.peek() != '{' {
+	if l.p.peek() != '{' {
 		return errors.New("a line must be a JSON object")
 	}
-	p.i++
-	for first := true; ; first = false {
-		key, more, err := p.key(first)
-		if err != nil {
-			return err
-		}
-		if !more {
-			return p.end()
-		}
-		if err := p.unique(0, key); err != nil {
-			return err
-		}
-		p.props = append(p.props, event.Prop{Key: key})
-		if err := fn(key); err != nil {
-			return err
-		}
+	if err := l.p.each(fn); err != nil {
+		return err
 	}
+	return l.p.end()
 }
 
 func (l *lineDecoder) value() (event.Value, error) { return l.p.value(1) }
@@ -75,7 +61,7 @@ func (l *lineDecoder) who(f *event.Fact, key string) (handled bool, err error) {
 			f.Time, err = instant(s)
 		}
 	case "seq":
-		_, err = l.value()
+		err = l.p.skip(1)
 	default:
 		return false, nil
 	}

@@ -21,6 +21,7 @@ type parser struct {
 	s string
 	i int
 
+	dry    bool          // values are only passed over
 	props  []event.Prop  // being gathered, of all open objects
 	values []event.Value // of all open lists
 	slabP  []event.Prop  // what is left of wholeP
@@ -140,9 +141,7 @@ func (p *parser) object(depth int) (event.Value, error) {
 			return event.Value{}, err
 		}
 		if !more {
-			out := p.keepProps(p.props[start:])
-			p.props = p.props[:start]
-			return event.OfObject(out), nil
+			return p.cut(start), nil
 		}
 		if err := p.unique(start, key); err != nil {
 			return event.Value{}, err
@@ -156,6 +155,43 @@ func (p *parser) object(depth int) (event.Value, error) {
 		}
 		p.props[at].Value = v
 	}
+}
+
+// each reads an object whose brace comes next, and has fn read the value of
+// every member. The members stay on p.props, the newest last: fn may give it
+// its value, and the caller cuts them off.
+func (p *parser) each(fn func(key string) error) error {
+	start := len(p.props)
+	p.i++
+	for first := true; ; first = false {
+		key, more, err := p.key(first)
+		if err != nil || !more {
+			return err
+		}
+		if err := p.unique(start, key); err != nil {
+			return err
+		}
+		p.props = append(p.props, event.Prop{Key: key})
+		if err := fn(key); err != nil {
+			return err
+		}
+	}
+}
+
+// cut makes an object of the members above start.
+func (p *parser) cut(start int) event.Value {
+	out := p.keepProps(p.props[start:])
+	p.props = p.props[:start]
+	return event.OfObject(out)
+}
+
+// skip reads a value, by all the rules, without keeping it.
+func (p *parser) skip(depth int) error {
+	was := p.dry
+	p.dry = true
+	_, err := p.value(depth)
+	p.dry = was
+	return err
 }
 
 // key reads an object's next name and the colon behind it; more is false at
@@ -198,11 +234,11 @@ func (p *parser) more(end byte, first bool) (bool, error) {
 }
 
 // unique refuses a name that stands in the open object already. Objects are
-// small: comparing beats a set, and a hostile one is caught by manyNames.
+// small: comparing beats a set, and what is hostile ends at manyNames.
 func (p *parser) unique(start int, key string) error {
 	members := p.props[start:]
 	if len(members) >= manyNames {
-		return p.uniqueAmongMany(start, key)
+		return p.fail("more than %d names in one object", manyNames)
 	}
 	for i := range members {
 		if members[i].Key == key {
@@ -216,10 +252,6 @@ func (p *parser) unique(start int, key string) error {
 // whatever the limits are, and comparing them all would take long.
 const manyNames = 4096
 
-func (p *parser) uniqueAmongMany(start int, key string) error {
-	return p.fail("more than %d names in one object", manyNames)
-}
-
 func clip(s string) string {
 	if len(s) > 80 {
 		return s[:80] + "…"
@@ -231,7 +263,7 @@ func clip(s string) string {
 const firstSlab = 256
 
 func (p *parser) keepProps(ps []event.Prop) []event.Prop {
-	if len(ps) == 0 {
+	if len(ps) == 0 || p.dry {
 		return nil
 	}
 	if len(ps) > len(p.slabP) {
@@ -245,7 +277,7 @@ func (p *parser) keepProps(ps []event.Prop) []event.Prop {
 }
 
 func (p *parser) keepValues(vs []event.Value) []event.Value {
-	if len(vs) == 0 {
+	if len(vs) == 0 || p.dry {
 		return nil
 	}
 	if len(vs) > len(p.slabV) {

@@ -141,53 +141,80 @@ func readSegment(body, kind string) (*segmentRequest, error) {
 		return nil, badBody("the body must be a JSON object")
 	}
 	req := &segmentRequest{kind: kind}
-	if kind != "batch" {
-		v, err := p.value(0)
-		if err == nil {
-			err = p.end()
+	var err error
+	if kind == "batch" {
+		err = p.segmentBatch(req)
+	} else {
+		var v event.Value
+		if v, err = p.segmentMessage(0); err == nil {
+			req.outer, req.items = v.Object(), []segmentItem{{v, len(body)}}
 		}
-		if err != nil {
-			return nil, badBody("%v", err)
-		}
-		req.outer, req.items = v.Object(), []segmentItem{{v, len(body)}}
-		return req, nil
 	}
+	if err == nil {
+		err = p.end()
+	}
+	var bad *bodyError
+	if err != nil && !errors.As(err, &bad) {
+		err = badBody("%v", err)
+	}
+	return req, err
+}
+
+// segmentBatch reads an object with a list batch.
+func (p *parser) segmentBatch(req *segmentRequest) error {
 	found := false
-	p.i++
-	for first := true; ; first = false {
-		key, more, err := p.key(first)
-		if err == nil && more {
-			err = p.unique(0, key)
-		}
-		if err != nil {
-			return nil, badBody("%v", err)
-		}
-		if !more {
-			break
-		}
-		p.props = append(p.props, event.Prop{Key: key})
-		at := len(p.props) - 1
+	err := p.each(func(key string) (err error) {
 		if key == "batch" {
 			found = true
-			if req.items, err = p.segmentItems(); err != nil {
-				return nil, err
-			}
-			continue
+			req.items, err = p.segmentItems()
+			return err
 		}
 		v, err := p.value(1)
-		if err != nil {
-			return nil, badBody("%v", err)
+		p.props[len(p.props)-1].Value = v
+		return err
+	})
+	req.outer = p.cut(0).Object()
+	if err == nil && !found {
+		err = badBody("the list batch is missing")
+	}
+	return err
+}
+
+// segmentMessage reads one message, without what nobody here looks at, which
+// is the larger part of what libraries send.
+func (p *parser) segmentMessage(depth int) (event.Value, error) {
+	if p.peek() != '{' {
+		return p.value(depth)
+	}
+	start := len(p.props)
+	err := p.each(func(key string) (err error) {
+		var v event.Value
+		switch {
+		case key == "integrations" || key == "_metadata":
+			err = p.skip(depth + 1)
+		case key == "context" && p.peek() == '{':
+			v, err = p.segmentContext(depth + 1)
+		default:
+			v, err = p.value(depth + 1)
 		}
-		p.props[at].Value = v
-	}
-	if err := p.end(); err != nil {
-		return nil, badBody("%v", err)
-	}
-	if !found {
-		return nil, badBody("the list batch is missing")
-	}
-	req.outer = p.keepProps(p.props)
-	return req, nil
+		p.props[len(p.props)-1].Value = v
+		return err
+	})
+	return p.cut(start), err
+}
+
+func (p *parser) segmentContext(depth int) (event.Value, error) {
+	start := len(p.props)
+	err := p.each(func(key string) error {
+		switch key {
+		case "consent", "device", "direct", "ip", "timezone", "traits":
+			v, err := p.value(depth + 1) // which may move p.props
+			p.props[len(p.props)-1].Value = v
+			return err
+		}
+		return p.skip(depth + 1)
+	})
+	return p.cut(start), err
 }
 
 // segmentItems reads the list of a batch.
@@ -199,20 +226,17 @@ func (p *parser) segmentItems() ([]segmentItem, error) {
 	var items []segmentItem
 	for first := true; ; first = false {
 		more, err := p.more(']', first)
-		if err != nil {
-			return nil, badBody("%v", err)
-		}
-		if !more {
-			return items, nil
+		if err != nil || !more {
+			return items, err
 		}
 		if len(items) == segmentMaxEvents {
 			return nil, badBody("a batch holds at most %d events", segmentMaxEvents)
 		}
 		p.space()
 		from := p.i
-		v, err := p.value(2)
+		v, err := p.segmentMessage(2)
 		if err != nil {
-			return nil, badBody("%v", err)
+			return nil, err
 		}
 		items = append(items, segmentItem{v, p.i - from})
 	}
