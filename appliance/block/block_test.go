@@ -1,0 +1,215 @@
+package block
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"pgregory.net/rapid"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// rows are a block's, in its order.
+type rows struct {
+	people *People
+	times  []int64
+}
+
+// anyRows draws rows of a few partitions, days and people.
+func anyRows() *rapid.Generator[rows] {
+	return rapid.Custom(func(t *rapid.T) rows {
+		var out rows
+		var runs []Run
+		var persons []uint32
+		unit := rapid.SampledFrom(units[:]).Draw(t, "unit")
+		partition := 0
+		for range rapid.IntRange(1, 4).Draw(t, "partitions") {
+			partition += rapid.IntRange(0, 15).Draw(t, "skip")
+			day := rapid.Int32Range(-3, 20_000).Draw(t, "day")
+			for range rapid.IntRange(1, 3).Draw(t, "days") {
+				run := Run{Partition: partition, Day: day}
+				local := uint32(0)
+				for range rapid.IntRange(1, 4).Draw(t, "people") {
+					local += rapid.SampledFrom([]uint32{0, 1, 2, 300, 1 << 20}).Draw(t, "local")
+					at := int64(day)*86_400_000_000 + rapid.Int64Range(0, 1000).Draw(t, "at")*unit
+					n := rapid.IntRange(1, 5).Draw(t, "rows")
+					if len(persons) > 0 && run.Rows > 0 && persons[len(persons)-1] == local*event.Partitions+uint32(partition) {
+						at = out.times[len(out.times)-1]
+					}
+					for range n {
+						at += rapid.SampledFrom([]int64{0, 1, 1000}).Draw(t, "step") * unit
+						persons = append(persons, local*event.Partitions+uint32(partition))
+						out.times = append(out.times, at)
+					}
+					run.Rows += n
+				}
+				runs = append(runs, run)
+				day += rapid.Int32Range(1, 400).Draw(t, "days between")
+			}
+			partition++
+		}
+		out.people = NewPeople(runs, persons)
+		return out
+	})
+}
+
+func TestRowsComeBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyRows().Draw(t, "rows")
+		n := len(in.times)
+		people, err := ReadPeople(in.people.Append(nil), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(people.Persons, in.people.Persons) || !slices.Equal(people.Runs, in.people.Runs) || !slices.Equal(people.Starts, in.people.Starts) {
+			t.Fatalf("people %v, want %v", people, in.people)
+		}
+		times, err := ReadTimes(AppendTimes(nil, in.people, in.times), people)
+		if err != nil || !slices.Equal(times, in.times) {
+			t.Fatalf("times %v, %v, want %v", times, err, in.times)
+		}
+		events := rapid.SliceOfN(rapid.Uint16Range(0, 300), n, n).Draw(t, "events")
+		if got, err := ReadEvents(AppendEvents(nil, events), n, 301); err != nil || !slices.Equal(got, events) {
+			t.Fatalf("events %v, %v, want %v", got, err, events)
+		}
+		ties := rapid.SliceOfN(rapid.Uint32Range(0, rapid.SampledFrom([]uint32{0, 1, 300, 1 << 31}).Draw(t, "most")), n, n).Draw(t, "ties")
+		if got, err := ReadTies(AppendTies(nil, ties), n); err != nil || !slices.Equal(got, ties) {
+			t.Fatalf("ties %v, %v, want %v", got, err, ties)
+		}
+	})
+}
+
+func TestBetween(t *testing.T) {
+	p := NewPeople([]Run{{0, 3, 2}, {0, 5, 1}, {1, 4, 2}, {1, 6, 3}, {1, 9, 1}}, []uint32{64, 64, 128, 1, 1, 1, 65, 129, 1})
+	for _, c := range []struct {
+		first, last int32
+		from, to    int
+		one         bool
+	}{{0, 10, 3, 9, false}, {4, 4, 3, 5, true}, {5, 8, 5, 8, true}, {5, 9, 5, 9, false}, {7, 8, 8, 8, false}, {10, 12, 9, 9, false}, {1, 2, 3, 3, false}} {
+		from, to, one := p.Between(3, 9, c.first, c.last)
+		if from != to && (from != c.from || to != c.to || one != c.one) || from == to && c.from != c.to {
+			t.Errorf("days %d to %d: %d %d %v, want %v", c.first, c.last, from, to, one, c)
+		}
+	}
+}
+
+// anyColumn draws columns of every kind.
+func anyColumn(n int) *rapid.Generator[*Column] {
+	return rapid.Custom(func(t *rapid.T) *Column {
+		missing := rapid.IntRange(0, 3).Draw(t, "missing")
+		number := rapid.SampledFrom([]func() float64{
+			func() float64 { return float64(rapid.IntRange(-5, 5).Draw(t, "small")) },
+			func() float64 { return float64(rapid.Int64Range(-1<<52, 1<<52).Draw(t, "whole")) },
+			func() float64 { return float64(rapid.IntRange(0, 100_000).Draw(t, "cents")) / 100 },
+			func() float64 { return float64(rapid.IntRange(0, 3).Draw(t, "few")) * 1e15 },
+			func() float64 { return rapid.Float64().Draw(t, "any") },
+		})
+		if rapid.Bool().Draw(t, "numbers") {
+			one := number.Draw(t, "kind")
+			c := &Column{Nums: make([]float64, n)}
+			for i := range c.Nums {
+				c.Nums[i] = one()
+				if i > 0 && rapid.IntRange(0, 3).Draw(t, "has") < missing {
+					c.Nums[i] = math.NaN()
+				}
+			}
+			return c
+		}
+		c := &Column{Codes: make([]uint32, n)}
+		for i := range rapid.IntRange(1, 700).Draw(t, "values") {
+			c.Dict = append(c.Dict, event.OfText(fmt.Sprint("v", i)), event.OfInt(int64(i)), event.OfList([]event.Value{event.OfBool(true), {}}))
+		}
+		for i := range c.Codes {
+			if i == 0 || rapid.IntRange(0, 3).Draw(t, "has") >= missing {
+				c.Codes[i] = rapid.Uint32Range(1, uint32(len(c.Dict))).Draw(t, "code")
+			}
+		}
+		return c
+	})
+}
+
+func TestColumnsComeBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.SampledFrom([]int{1, 2, 9, 64, 600}).Draw(t, "rows")
+		in := anyColumn(n).Draw(t, "column")
+		out, err := ReadColumn(AppendColumn(nil, in), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Len() != n || (out.Nums == nil) != (in.Nums == nil) {
+			t.Fatalf("a column of %d rows, want %d", out.Len(), n)
+		}
+		for i := range n {
+			if !out.Value(i).Equal(in.Value(i)) {
+				t.Fatalf("row %d is %v, want %v", i, out.Value(i), in.Value(i))
+			}
+		}
+	})
+}
+
+func TestInfoComesBack(t *testing.T) {
+	in := &Info{
+		Generation: 7, Shelf: 3, Rows: 300, First: -5, Last: 900, Ties: true, Bytes: 12345,
+		Slices:  []Slice{{Partition: 2, Rows: 100, FirstDay: -1, LastDay: 5, First: -5, Last: 7}, {Partition: 63, Rows: 200, FirstDay: 3, LastDay: 3, First: 0, Last: 900}},
+		Names:   []Name{{Code: 9, Rows: 299, First: -5, Last: 900}, {Code: 1, Rows: 1, First: 4, Last: 4}},
+		Columns: []uint16{0, 5, 2047},
+	}
+	out, err := ReadInfo(in.Append(nil))
+	if err != nil || fmt.Sprint(out) != fmt.Sprint(in) {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
+
+func TestPartComesBack(t *testing.T) {
+	set := roaring.BitmapOf(1, 2, 3, 1<<20)
+	chunk, err := AppendSet([]byte("before"), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &Part{Generation: 7, Chunks: 2, Seen: roaring.BitmapOf(1, 5*SeenKeys), Sets: []Set{
+		{Name: 0, Day: -3, Chunk: 0, Offset: 0, Length: 10, People: 2}, {Name: 0, Day: 4, Chunk: 0, Offset: 10, Length: 3, People: 1}, {Name: 5, Day: -9, Chunk: 1, Offset: 0, Length: 9, People: 1},
+	}}
+	b, err := in.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := ReadPart(b)
+	if err != nil || !slices.Equal(out.Sets, in.Sets) || !out.Seen.Equals(in.Seen) || out.Generation != 7 || out.Chunks != 2 {
+		t.Errorf("got %v, %v", out, err)
+	}
+	if got, err := ReadSet(chunk[6:], 4); err != nil || !got.Equals(set) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := ReadSet(chunk[6:], 5); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a set of the wrong size: %v", err)
+	}
+}
+
+// TestFullBlock is a block of as many rows as there can be, of one person.
+func TestFullBlock(t *testing.T) {
+	persons, times, values := make([]uint32, MaxRows), make([]int64, MaxRows), &Column{Codes: make([]uint32, MaxRows)}
+	for i := range persons {
+		persons[i], times[i], values.Codes[i] = 65, int64(i/3), uint32(i)+1
+		values.Dict = append(values.Dict, event.OfText(fmt.Sprint("session ", i)))
+	}
+	in := NewPeople([]Run{{Partition: 1, Day: 0, Rows: MaxRows}}, persons)
+	people, err := ReadPeople(in.Append(nil), MaxRows)
+	if err != nil || !slices.Equal(people.Persons, persons) {
+		t.Fatal(err)
+	}
+	if got, err := ReadTimes(AppendTimes(nil, in, times), people); err != nil || !slices.Equal(got, times) {
+		t.Fatal(err)
+	}
+	b := AppendColumn(nil, values)
+	if b[0] != kindRaw {
+		t.Errorf("kind %d for values of their own", b[0])
+	}
+	got, err := ReadColumn(b, MaxRows)
+	if err != nil || !got.Value(MaxRows-1).Equal(values.Value(MaxRows-1)) {
+		t.Fatal(err)
+	}
+}
