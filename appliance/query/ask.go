@@ -89,6 +89,7 @@ type run struct {
 	now      int64
 	leaves   int
 	values   *dictionary
+	appNames []string        // of the apps' events, once asked for
 	everyone *roaring.Bitmap // winners, the erased left out
 	alive    bitset          // the same
 	started  time.Time

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
 	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
@@ -182,4 +184,34 @@ func TestTogether(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// leaving is people of whom one was erased after the snapshot was taken.
+type leaving struct{ memory.People }
+
+func (p leaving) Identity(n uint32) (string, error) {
+	if n == 3 {
+		return "", fmt.Errorf("reading person 3: %w", people.ErrErased)
+	}
+	return p.People.Identity(n)
+}
+
+func TestErasedMeanwhile(t *testing.T) {
+	env := crowd(30)
+	env.Data.People = leaving{env.Data.People.(memory.People)}
+	a, err := query.Ask(t.Context(), []byte(`{"kind":"segment","list":{"limit":3}}`), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := *a.Result.(*query.SegmentResult).People; !slices.Equal(got, []string{"p1", "p2", "p5"}) {
+		t.Error(got)
+	}
+	a, err = query.Ask(t.Context(), []byte(`{"kind":"trend","series":[{}],"breakdown":{"of":"person","limit":3},"interval":"all"}`), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Numbers 3, 13 and 23 have eight events each, with those merged into them.
+	if s := a.Result.(*query.TrendResult).Series; len(s) != 3 || s[0].Breakdown[0].Text() != "p13" || s[2].Total != 4 {
+		t.Error(s)
+	}
 }

@@ -48,13 +48,15 @@ func (q *run) namesOf(r *ref) []string {
 	if r.name != "" {
 		return []string{r.name}
 	}
-	var out []string
-	for _, n := range q.env.Data.History.Names() {
-		if !event.Own(n.Name) {
-			out = append(out, n.Name)
+	if q.appNames == nil {
+		q.appNames = []string{}
+		for _, n := range q.env.Data.History.Names() {
+			if !event.Own(n.Name) {
+				q.appNames = append(q.appNames, n.Name)
+			}
 		}
 	}
-	return out
+	return q.appNames
 }
 
 // daysOf are the days with an event that a reference means, in order.

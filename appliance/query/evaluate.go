@@ -1,11 +1,13 @@
 package query
 
 import (
+	"errors"
 	"math"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/people"
 )
 
 // people gives those that an expression means; everyone if there is none. The
@@ -305,9 +307,9 @@ func (q *run) reachedStep(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error
 
 // identities lists people by their identity, in the order in which they became
 // known; after names the last one of the page before.
-func (q *run) identities(people *roaring.Bitmap, l limits, path string) ([]string, error) {
+func (q *run) identities(some *roaring.Bitmap, l limits, path string) ([]string, error) {
 	out := []string{}
-	it := people.Iterator()
+	it := some.Iterator()
 	if l.after != "" {
 		who, ok := q.find(l.after)
 		if !ok {
@@ -320,6 +322,9 @@ func (q *run) identities(people *roaring.Bitmap, l limits, path string) ([]strin
 	}
 	for it.HasNext() && len(out) < l.limit {
 		name, err := q.env.Data.People.Identity(it.Next())
+		if errors.Is(err, people.ErrErased) {
+			continue // since the snapshot was taken: in no answer
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -2,10 +2,12 @@ package query
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/people"
 )
 
 // tuple is one combination of breakdown values: numbers of the dictionary, or
@@ -145,13 +147,21 @@ func (q *run) rank(all []ranked, dims []dimension, limit int) ([]ranked, error) 
 	for n > 0 && n < len(all) && all[n].total == all[n-1].total {
 		n++
 	}
-	all = all[:n]
-	for i := range all {
+	for i := range n {
 		var err error
-		if all[i].value, err = q.labels(all[i].tuple, dims); err != nil {
+		all[i].value, err = q.labels(all[i].tuple, dims)
+		if errors.Is(err, people.ErrErased) {
+			// Somebody was erased since the snapshot was taken: in no answer.
+			return q.rank(slices.Delete(all, i, i+1), dims, limit)
+		}
+		if err == nil && i&0xff == 0 {
+			err = q.ctx.Err()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
+	all = all[:n]
 	slices.SortStableFunc(all, func(a, b ranked) int {
 		if c := cmp.Compare(b.total, a.total); c != 0 {
 			return c

@@ -26,5 +26,7 @@ type People interface {
 	Profile(key string) *block.Column
 	Reachable(channel string) *roaring.Bitmap
 	Consented(purpose, channel string) *roaring.Bitmap
+	// Identity looks a person up as of now: people.ErrErased if they were
+	// erased since.
 	Identity(person uint32) (string, error)
 }
