@@ -112,6 +112,7 @@ type Connector struct {
 	sum      string
 	state    State
 	since    time.Time
+	ran      bool // there was a process before
 	restarts int
 	err      string
 	draining bool
@@ -130,9 +131,10 @@ func (h *Host) Start(ctx context.Context, i Instance) (*Connector, error) {
 		c.quit()
 		return nil, err
 	}
+	c.ran = true
 	if err := h.adopt(c); err != nil {
 		c.quit()
-		c.takeProcess().end()
+		c.takeProcess(nil).end()
 		return nil, err
 	}
 	return c, nil
@@ -211,9 +213,16 @@ func (c *Connector) begin(ctx context.Context) error {
 		}
 		c.h.o.Logger.Warn("a connector has something to say about its settings", "connector", c.i.subject(), "setting", strings.Join(q.Path, "."), "summary", q.Summary)
 	}
+	level := p.run.confinement()
+	if weak := level.Weak(); weak != "" {
+		c.h.o.Board.Raise(health.Problem{
+			Code: "connector.sandbox", Severity: health.Warning, Summary: weak,
+			Hint: "Run the appliance on Linux 6.7 or newer with Landlock switched on (lsm=landlock,..).",
+		})
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.about, c.proc, c.sum, c.level = a, p, bin.sum, p.run.confinement()
+	c.about, c.proc, c.sum, c.level = a, p, bin.sum, level
 	c.set(Running, "")
 	return nil
 }
@@ -228,13 +237,15 @@ func (c *Connector) set(s State, err string) {
 	}
 }
 
-func (c *Connector) takeProcess() *process {
+// takeProcess takes the process out of use, if there is one. why is what it is
+// blamed for, nil if nothing.
+func (c *Connector) takeProcess(why error) *process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.proc
 	c.proc = nil
-	if c.state == Running {
-		c.set(Restarting, "")
+	if why != nil && c.state == Running {
+		c.set(Restarting, connectorpb.Clean(why.Error(), connectorpb.MaxError))
 	}
 	return p
 }
@@ -251,7 +262,7 @@ func (c *Connector) supervise() {
 		if p != nil {
 			c.clear("connector.down", "connector.quarantined")
 			why = c.watch(p)
-			c.takeProcess()
+			c.takeProcess(why)
 			if why == nil { // quit
 				p.end()
 				c.clearAll()
@@ -261,7 +272,7 @@ func (c *Connector) supervise() {
 		} else {
 			why = c.begin(c.ctx)
 			if c.ctx.Err() != nil {
-				if p := c.takeProcess(); p != nil {
+				if p := c.takeProcess(nil); p != nil {
 					p.end()
 				}
 				c.clearAll()
@@ -269,7 +280,10 @@ func (c *Connector) supervise() {
 			}
 			if why == nil {
 				c.mu.Lock()
-				c.restarts++
+				if c.ran {
+					c.restarts++
+				}
+				c.ran = true
 				c.mu.Unlock()
 				c.h.o.Logger.Info("a connector was started", "connector", c.i.subject(), "plugin", c.i.Plugin)
 				continue

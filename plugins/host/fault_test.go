@@ -158,9 +158,7 @@ func TestNotRunningIsNotSent(t *testing.T) {
 	if s := c.Status(); s.Sent.Again != 3 || s.PID != 0 || !strings.Contains(s.Error, "exit code 1") {
 		t.Errorf("status %+v", s)
 	}
-	if !r.problem("connector.down") {
-		t.Error("no problem on the board")
-	}
+	eventually(t, "a problem on the board", time.Second, func() bool { return r.problem("connector.down") })
 }
 
 // A process that is frozen or hangs is replaced.
@@ -353,7 +351,7 @@ func TestRate(t *testing.T) {
 		t.Errorf("40 messages at 20/s, of which 20 at once, took %s", took)
 	}
 	// What the rate does not let through in time was not sent.
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	outs, err := c.Send(ctx, messages(100))
 	if err != nil {
@@ -367,7 +365,7 @@ func TestRate(t *testing.T) {
 			t.Errorf("got %+v", o)
 		}
 	}
-	if n < 5 || n > 40 {
+	if n < 10 || n > 70 {
 		t.Errorf("%d went out", n)
 	}
 }

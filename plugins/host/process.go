@@ -48,6 +48,7 @@ type process struct {
 func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sandbox.Policy) (_ *process, err error) {
 	p := &process{h: h, name: name, sum: bin.sum}
 	log := newRation(h.o.Logger.With("connector", name))
+	p.run = &child{h: h, name: name, bin: bin, policy: policy, exited: make(chan struct{}), log: log}
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			MagicCookieKey:   connectorpb.CookieKey,
@@ -59,10 +60,7 @@ func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sand
 		// Checksums are not go-plugin's: it hashes a path and then executes
 		// that path, whatever has become of it.
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
-			p.run = &child{
-				h: h, name: name, bin: bin, env: cmd.Env, dir: dir, policy: policy,
-				exited: make(chan struct{}), log: log,
-			}
+			p.run.env, p.run.dir = cmd.Env, dir
 			return p.run, nil
 		},
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: h.o.RunDir},
@@ -137,14 +135,12 @@ func (h *Host) launch(ctx context.Context, bin *binary, name string, policy sand
 // startError says why a process did not come up: what it did, rather than
 // what go-plugin noticed.
 func (p *process) startError(err error) error {
-	if p.run != nil {
-		if own := p.run.failure(); own != nil {
-			return fmt.Errorf("starting connector %q: %w", p.name, own)
-		}
-		p.run.await(time.Second)
-		if state, ended := p.run.ended(); ended && (state.Exited() || !p.run.killed()) {
-			return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, exitText(state))
-		}
+	if own := p.run.failure(); own != nil {
+		return fmt.Errorf("starting connector %q: %w", p.name, own)
+	}
+	p.run.await(time.Second)
+	if state, ended := p.run.ended(); ended && (state.Exited() || !p.run.killed()) {
+		return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, exitText(state))
 	}
 	return fmt.Errorf("starting connector %q: %w: %s", p.name, ErrBroken, connectorpb.Clean(err.Error(), connectorpb.MaxError))
 }
@@ -237,11 +233,7 @@ func (e *callError) Error() string              { return e.text }
 func (e *callError) GRPCStatus() *status.Status { return status.New(e.code, e.text) }
 
 // kill ends the whole process group now.
-func (p *process) kill() {
-	if p.run != nil {
-		p.run.signal(syscall.SIGKILL)
-	}
-}
+func (p *process) kill() { p.run.signal(syscall.SIGKILL) }
 
 // stop ends the process, which may be gone already, and waits for everything
 // that belonged to it. Killing comes first and go-plugin after: on a process
@@ -249,9 +241,7 @@ func (p *process) kill() {
 func (p *process) stop() {
 	p.stopOnce.Do(func() {
 		p.kill()
-		if p.run != nil {
-			p.run.await(p.h.o.timing.kill)
-		}
+		p.run.await(p.h.o.timing.kill)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -277,8 +267,8 @@ type child struct {
 	h      *Host
 	name   string
 	bin    *binary
-	env    []string
-	dir    string // its own, for its socket
+	env    []string // set before Start, as dir is
+	dir    string   // its own, for its socket
 	policy sandbox.Policy
 	log    *ration
 
@@ -326,14 +316,20 @@ func (c *child) Start(context.Context) (err error) {
 	// Standard input stays nil, which is /dev/null: go-plugin would hand over ours.
 	cmd.Cmd.Stdout, cmd.Cmd.Stderr = stdoutW, stderrW
 	cmd.Cmd.Dir = "/"
-	if err := c.h.spawn.run(cmd.Cmd.Start); err != nil {
+	// Under the lock, so that a kill comes either before it, and there is no
+	// process, or after it, and there is a process to kill.
+	c.mu.Lock()
+	if c.shot {
+		err = errors.New("given up before it was started")
+	} else if err = c.h.spawn.run(cmd.Cmd.Start); err == nil {
+		c.pid, c.stdout, c.logged = cmd.Cmd.Process.Pid, stdout, make(chan struct{})
+	}
+	c.mu.Unlock()
+	if err != nil {
 		stdout.Close()
 		stderr.Close()
 		return err
 	}
-	c.mu.Lock()
-	c.pid, c.stdout, c.logged = cmd.Cmd.Process.Pid, stdout, make(chan struct{})
-	c.mu.Unlock()
 	stdoutW.Close()
 	stderrW.Close()
 	go func() {
@@ -371,11 +367,11 @@ func (c *child) Start(context.Context) (err error) {
 func (c *child) signal(s syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s == syscall.SIGKILL && !c.dead {
+		c.shot = true
+	}
 	if c.pid == 0 || c.dead {
 		return
-	}
-	if s == syscall.SIGKILL {
-		c.shot = true
 	}
 	_ = syscall.Kill(-c.pid, s)
 }
