@@ -361,6 +361,48 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// What is acknowledged while the journal closes is there; the rest was refused.
+func TestCloseUnderLoad(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	j := h.journal("shop", StreamOptions{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	acked := map[string]bool{}
+	enough := make(chan struct{})
+	var once sync.Once
+	for c := range 32 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d-%d", c, i)
+				err := j.Append(context.Background(), []event.Fact{track(id)})
+				if errors.Is(err, ErrClosed) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				acked[id] = true
+				if len(acked) > 500 {
+					once.Do(func() { close(enough) })
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	<-enough
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	ids, _ := readIDs(t, h.journal("shop", StreamOptions{}), Cursor{})
+	if len(ids) != len(acked) {
+		t.Fatalf("%d acknowledged, %d found", len(acked), len(ids))
+	}
+}
+
 // A reader outlasts an engine that is gone too, where nobody writes.
 func TestEngineStopsUnderAReader(t *testing.T) {
 	h := newHouse(t)

@@ -37,9 +37,14 @@ type link struct {
 	js     jetstream.JetStream
 	acks   chan *nats.Msg
 	inbox  string
+	closed context.Context // ends when it is closed
+	end    context.CancelFunc
 }
 
-func (l *link) close() { l.nc.Close() }
+func (l *link) close() {
+	l.end()
+	l.nc.Close()
+}
 
 func (j *Journal) markPath() string { return filepath.Join(j.s.o.Dir, "marks", j.publisher) }
 
@@ -189,11 +194,12 @@ func (j *Journal) dial(e *engine) (*link, error) {
 		return nil, fmt.Errorf("%w: connecting: %w", ErrUnavailable, err)
 	}
 	l := &link{engine: e, nc: nc, acks: make(chan *nats.Msg, 4), inbox: nc.NewInbox()}
-	if _, err := nc.ChanSubscribe(l.inbox, l.acks); err == nil {
+	l.closed, l.end = context.WithCancel(context.Background())
+	if _, err = nc.ChanSubscribe(l.inbox, l.acks); err == nil {
 		l.js, err = jetstream.New(nc)
 	}
 	if err != nil {
-		nc.Close()
+		l.close()
 		return nil, fmt.Errorf("%w: connecting: %w", ErrUnavailable, err)
 	}
 	return l, nil
@@ -290,11 +296,10 @@ func (l *link) publish(record []byte, timeout time.Duration) (uint64, error) {
 	trouble := l.engine.trouble.c
 	for {
 		select {
-		case m, ok := <-l.acks:
-			if !ok {
-				return 0, fmt.Errorf("%w: the connection was closed", ErrUnavailable)
-			}
+		case m := <-l.acks:
 			return readAck(m)
+		case <-l.closed.Done():
+			return 0, fmt.Errorf("%w: the connection was closed", ErrUnavailable)
 		case <-trouble:
 			// An error was logged: the answer may never come.
 			trouble = nil

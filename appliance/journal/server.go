@@ -130,6 +130,7 @@ func (s *Server) startEngine() error {
 		JetStreamMaxStore:          maxStore,
 		MaxPayload:                 maxPayload,
 		DisableJetStreamBanner:     true,
+		WriteDeadline:              time.Minute, // a machine that is busy elsewhere is no reason to hang up
 		CustomClientAuthentication: e,
 	})
 	if err != nil {
