@@ -176,8 +176,11 @@ type Options struct {
 	// the message's own, so that only who granted it is tracked.
 	Tracking string
 
-	Workers int           // a channel; default 2
-	Batch   int           // messages handed over at once; default 100, at most 500
+	Workers int // a channel; default 2
+	// Batch is how many messages are handed over at once; default 100, at most
+	// 500. A crash during a hand-off leaves a batch a worker whose answer is
+	// unknown; 500 is twice as fast.
+	Batch   int
 	Timeout time.Duration // of one hand-off; default 30 s
 	Backoff time.Duration // the first wait before a retry, doubled up to 1 h; default 30 s
 

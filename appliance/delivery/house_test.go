@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // simple as can be. The journal and what was handed over lie outside and
 // survive a restart, as a witness.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	tweak  func(o *Options)
 	db     *kv.DB
@@ -45,8 +45,9 @@ type house struct {
 	journal   []event.Fact // appended, not applied yet
 	facts     []event.Fact // applied, each id once
 	seen      map[string]bool
-	refuses   int // so many appends fail
-	doubts    int // so many appends are taken, and not answered
+	refuses   int  // so many appends fail
+	doubts    int  // so many appends are taken, and not answered
+	forgets   bool // appends are taken, and forgotten
 	campaigns map[string]Content
 	unwanted  map[string]string
 	audience  *roaring.Bitmap
@@ -63,7 +64,7 @@ type alarm struct {
 
 var begin = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) // a Monday
 
-func newHouse(t *testing.T, tweak func(o *Options)) *house {
+func newHouse(t testing.TB, tweak func(o *Options)) *house {
 	h := &house{
 		t: t, dir: t.TempDir(), tweak: tweak, now: begin, seen: map[string]bool{}, unwanted: map[string]string{}, audience: roaring.New(),
 		campaigns: map[string]Content{"news": {Subject: "Hi {{ Profile.Name }}", HTML: `<p>Hi {{ Profile.Name }}, {{ Event.sku }}</p><a href="https://shop.example/?q={{ Event.sku }}">go</a><a href="{{ unsubscribe_url }}">stop</a>`}},
@@ -175,6 +176,9 @@ func (h *house) Append(ctx context.Context, facts []event.Fact) error {
 	if h.refuses > 0 {
 		h.refuses--
 		return errors.New("the journal is full")
+	}
+	if h.forgets {
+		return nil
 	}
 	h.journal = append(h.journal, facts...)
 	if h.doubts > 0 {
