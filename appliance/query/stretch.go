@@ -187,13 +187,43 @@ type reading struct {
 	byCode codes[uint32] // 0 = not looked up yet
 }
 
-func (s *stretch) value(r *reading, row int, person uint32) uint32 {
-	at := row
+// values reads a dimension of some rows, into every nth place of out.
+func (s *stretch) values(r *reading, rows []chosen, out []uint32, n int) {
+	s.turn(r)
+	codes, nums, known := []uint32(nil), []float64(nil), r.byCode.known
+	if r.col != nil {
+		codes, nums = r.col.Codes, r.col.Nums
+	}
+	for k := range rows {
+		at := int(rows[k].row)
+		if r.dim.place == ofProfile {
+			at = int(rows[k].who)
+		}
+		id := uint32(0)
+		switch {
+		case r.dim.place == ofPerson:
+			id = rows[k].who
+		case nums != nil:
+			if at < len(nums) {
+				id = s.memo.number(nums[at])
+			}
+		case at < len(codes) && codes[at] != 0:
+			code := codes[at] - 1
+			if id = known[code]; id == 0 {
+				id = s.memo.d.id(r.col.Dict[code])
+				known[code] = id
+			}
+		}
+		out[k*n] = id
+	}
+}
+
+// turn brings a reading to the stretch at hand. A table of people is the same
+// for all of them.
+func (s *stretch) turn(r *reading) {
 	switch {
 	case r.dim.place == ofPerson:
-		return person
 	case r.dim.place == ofProfile:
-		at = int(person)
 		if r.gen == 0 {
 			r.gen = 1
 			r.begin(s.people.Profile(r.dim.key))
@@ -206,21 +236,6 @@ func (s *stretch) value(r *reading, row int, person uint32) uint32 {
 		}
 		r.begin(col)
 	}
-	if r.col == nil || at >= r.col.Len() {
-		return 0
-	}
-	if r.col.Nums != nil {
-		return s.memo.number(r.col.Nums[at])
-	}
-	code := r.col.Codes[at]
-	if code == 0 {
-		return 0
-	}
-	known := r.byCode.known
-	if known[code-1] == 0 {
-		known[code-1] = s.memo.d.id(r.col.Dict[code-1])
-	}
-	return known[code-1]
 }
 
 func (r *reading) begin(col *block.Column) {
@@ -238,32 +253,40 @@ type numbers struct {
 	byCode codes[float]
 }
 
-func (s *stretch) number(n *numbers, row int) float64 {
-	if n.gen != s.gen {
-		n.gen = s.gen
+// floats reads a number of some rows, into every nth place of out.
+func (s *stretch) floats(r *numbers, rows []chosen, out []float64, n int) {
+	if r.gen != s.gen {
+		r.gen = s.gen
 		var err error
-		if n.col, err = s.rows.Column(n.key); err != nil {
+		if r.col, err = s.rows.Column(r.key); err != nil {
 			s.err = err
-			n.col = nil
+			r.col = nil
 		}
-		if n.col != nil && n.col.Nums == nil {
-			n.byCode.turn(n.col.Dict)
+		if r.col != nil && r.col.Nums == nil {
+			r.byCode.turn(r.col.Dict)
 		}
 	}
-	if n.col == nil {
-		return math.NaN()
-	}
-	if n.col.Nums != nil {
-		return n.col.Nums[row]
-	}
-	if code := n.col.Codes[row]; code != 0 {
-		known := n.byCode.known
-		if !known[code-1].set {
-			known[code-1] = float{true, numeric(n.col.Dict[code-1])}
+	switch {
+	case r.col == nil:
+		for k := range rows {
+			out[k*n] = math.NaN()
 		}
-		return known[code-1].f
+	case r.col.Nums != nil:
+		for k := range rows {
+			out[k*n] = r.col.Nums[rows[k].row]
+		}
+	default:
+		known := r.byCode.known
+		for k := range rows {
+			out[k*n] = math.NaN()
+			if code := r.col.Codes[rows[k].row]; code != 0 {
+				if !known[code-1].set {
+					known[code-1] = float{true, numeric(r.col.Dict[code-1])}
+				}
+				out[k*n] = known[code-1].f
+			}
+		}
 	}
-	return math.NaN()
 }
 
 // float is a number that was looked at, NaN where it is none.
