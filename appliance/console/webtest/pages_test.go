@@ -5,6 +5,7 @@ package webtest
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -67,6 +68,14 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+// questions are addresses that hold more than the explorers begin with.
+var questions = map[string]string{
+	"trends-compare": `/trends#last=7d&q=` + url.PathEscape(`{"kind":"trend","series":[{"name":"A","event":"Charged","measure":"unique"},{"name":"B","event":"Product Viewed","measure":"unique","filter":{"property":"country","op":"in","value":["IN","KE"]}}],"interval":"day","compare":"previous","formula":"A / B * 100"}`),
+	"trends-split":   `/trends#last=all&q=` + url.PathEscape(`{"kind":"trend","series":[{"name":"A","event":"Product Viewed","measure":"count"}],"interval":"all","breakdown":[{"property":"country","limit":12}]}`),
+	"trends-wrong":   `/trends#last=all&q=` + url.PathEscape(`{"kind":"trend","series":[{"name":"A","event":"Charged","measure":"sum","property":"Amount"},{"name":"B","event":"Charged","measure":"count"}],"interval":"day","formula":"A / "}`),
+	"funnels-whole":  `/funnels#last=all&q=` + url.PathEscape(`{"kind":"funnel","steps":[{"event":"Product Viewed"},{"event":"Added To Cart","filter":{"property":"quantity","op":">=","value":1}},{"event":"Charged"}],"window":{"n":2,"unit":"day"},"breakdown":[{"property":"platform","limit":12}],"over_time":{"interval":"day","from_step":1}}`),
+}
+
 // demoReady: a fresh demo needs a moment until somebody has got a message.
 const demoReady = `(async () => {
 	const get = async (path) => (await fetch(path)).json();
@@ -115,6 +124,9 @@ func (b *browser) pages() []page {
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},
 		{"nothing", at + "/no-such-page"},
 	}
+	for name, q := range questions {
+		pages = append(pages, page{name, at + q})
+	}
 	if found.Segment != "" {
 		pages = append(pages, page{"segment", at + "/segments/" + found.Segment})
 	}
@@ -123,6 +135,7 @@ func (b *browser) pages() []page {
 	}
 	// What is asked for and is not there answers 404, which browsers log.
 	b.provoke("status of 404")
+	b.provoke("/query")           // one question is wrong on purpose: 400
 	b.provoke("/campaigns/check") // a new campaign lacks something: 400
 	return pages
 }

@@ -16,7 +16,7 @@ var walks = []struct {
 	name string
 	walk func(*browser)
 }{
-	{"palette", palette}, {"trend by hand", trend}, {"funnel list", funnel}, {"make a segment", segment},
+	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
 	{"make a campaign", campaign}, {"skip link", skip}, {"lost connection", lost}, {"sign out", signOut},
 }
 
@@ -79,6 +79,17 @@ func trend(b *browser) {
 	_ = total
 	b.do(chromedp.Click(chromedp.Search(`//label[normalize-space(.)="Table"]`)))
 	b.until("the table twin shows", `document.querySelector(".answer tbody tr")`)
+}
+
+func condition(b *browser) {
+	b.visit(b.publisher() + "/trends")
+	before := ask[string](b, `document.querySelector(".answer .stat dd").innerText`)
+	b.press("Where")
+	b.choose("Property", "country")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[aria-label="Value"]`), "IN"))
+	b.until("the question has it", `decodeURIComponent(location.hash).includes('"filter":{"property":"country","op":"=","value":"IN"}')`)
+	b.until("the answer is a smaller one", settled+` && document.querySelector(".answer .stat dd")?.innerText !== `+fmt.Sprintf("%q", before))
+	b.shoot("walk-condition")
 }
 
 func funnel(b *browser) {
@@ -159,6 +170,12 @@ func signOut(b *browser) {
 	b.size(390, 844, true)
 	b.shoot("sign-in-phone")
 	b.size(1440, 900, false)
+	b.visit("/sign-in#not-a-token")
+	b.until("a bad link is explained", `document.querySelector("h1").innerText === "This link does not open"`)
+	b.shoot("sign-in-bad-link")
+	b.theme("light")
+	b.visit("/setup#not-a-token")
+	b.shoot("setup")
 	if ask[int](b, `fetch("/v1/me").then((r) => r.status)`) != 401 {
 		b.t.Error("the session goes on after signing out")
 	}

@@ -101,7 +101,7 @@ function Room({ path }: { path: string }) {
   const name = publisherName.value;
   useEffect(() => {
     if (name) void loadPublisher(name);
-  }, [name]);
+  }, [name, path]);
   useEffect(() => {
     if (path === "/") go(home(), true);
     else if (match("/p/:p", path)) go(link("live"), true);

@@ -108,7 +108,7 @@ function Progress({ progress }: { progress: NonNullable<Campaign["progress"]> })
   const numbers = Object.entries(progress).filter(([, v]) => typeof v === "number") as [string, number][];
   if (numbers.length === 0) return null;
   return (
-    <Panel title="This run">
+    <Panel title="This run" flush>
       <dl class="stats inset">
         {numbers.map(([k, v]) => (
           <div class="stat" key={k}>

@@ -6,6 +6,7 @@ import { clock, compact, num, plural, value, zone } from "../parts/format";
 import { Bars, Spark } from "../parts/Plot";
 import { Empty, Niche, Page, Panel, Skeleton, Stat } from "../parts/Page";
 import { peopleLink } from "../parts/Shell";
+import { isOwn } from "../question/shared";
 import { api, link, publisher } from "../state/session";
 
 export function Live() {
@@ -104,10 +105,9 @@ const isId = (v: unknown) => typeof v === "string" && /^[0-9a-f]{24,}$/.test(v);
 
 function Row({ hit }: { hit: Arrival }) {
   const who = hit.identity || `Person ${hit.person}`;
-  const own = publisher.value?.events.find((e) => e.name === hit.event)?.own;
   const props = Object.entries(hit.props ?? {}).filter(([, v]) => v !== "" && !isId(v)).slice(0, 4);
   return (
-    <li class={own ? "own" : undefined}>
+    <li class={isOwn(hit.event) ? "own" : undefined}>
       <time dateTime={hit.ts}>{clock(hit.ts)}</time>
       <Niche of={who} />
       <span class="arrival-who">{hit.identity ? <a href={peopleLink(hit.identity)}>{who}</a> : who}</span>

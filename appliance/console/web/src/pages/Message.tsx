@@ -8,6 +8,7 @@ import { JsonView } from "../parts/Json";
 import { Badge, Empty, Failure, Page, Panel, Skeleton } from "../parts/Page";
 import { Table } from "../parts/Table";
 import { Icon } from "../parts/Icon";
+import { sayDuration } from "../question/campaign";
 import { useLoad } from "../state/load";
 import { api, link, publisher } from "../state/session";
 
@@ -187,5 +188,5 @@ function Checks({ d }: { d: Decision }) {
 }
 
 function counted(c: CapCount | undefined): string {
-  return c ? `${c.messages} of ${c.allowed} before this one${c.per ? `, per ${c.per}` : ""}` : "none set";
+  return c ? `${c.messages} of ${c.allowed} before this one${c.per ? `, in ${sayDuration(c.per)}` : ""}` : "none set";
 }

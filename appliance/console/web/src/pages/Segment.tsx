@@ -5,7 +5,7 @@ import type { Json, SavedSegment, SegmentResult } from "../api/types";
 import { Act, Button, LinkButton } from "../parts/Button";
 import { Confirm } from "../parts/Dialog";
 import { Field, Input, Mistakes, mistakesOf, Summary } from "../parts/Field";
-import { channel, num, percent, plural } from "../parts/format";
+import { channel, num, percent, plural, took } from "../parts/format";
 import { JsonView } from "../parts/Json";
 import { Empty, Failure, Niche, Page, Panel, Skeleton } from "../parts/Page";
 import { PeopleEditor } from "../parts/PeopleEditor";
@@ -183,7 +183,7 @@ export function Preview({ asked }: { asked: ReturnType<typeof useQuestion<Segmen
               </ul>
             </>
           )}
-          <p class="field-hint" role="status">{asked.asking ? "Counting…" : `Counted exactly, in ${num(asked.answer!.took_ms)} ms.`}</p>
+          <p class="field-hint" role="status">{asked.asking ? "Counting…" : `Counted exactly, in ${took(asked.answer!.took_ms)}.`}</p>
         </>
       )}
     </Panel>

@@ -81,7 +81,7 @@ function ByPassword() {
   const [error, setError] = useState<string>("");
   useEffect(() => {
     get<{ needed: boolean }>("/v1/setup").then(
-      (s) => s.needed && setError("Nobody can sign in yet: this appliance has no operator. Open the set-up link that it printed when it started, or make one with: cloister sign-in-link"),
+      (s) => s.needed && setError("Nobody can sign in yet: this appliance has no operator. Open the set-up link that it printed when it started, or run on the machine itself: cloister operator add NAME"),
       () => {},
     );
   }, []);
@@ -109,7 +109,7 @@ function ByPassword() {
         </Button>
       </form>
       <p class="door-hint">
-        No password? On the machine itself, <code>cloister sign-in-link</code> prints a link that lets you in once.
+        No password, or a lost one? On the machine itself, <code>cloister operator reset NAME</code> prints a link that lets you in once.
       </p>
     </Door>
   );
@@ -137,7 +137,7 @@ function ByLink({ token }: { token: string }) {
         <>
           <p class="door-text">{error instanceof ApiError && error.status === 401 ? "A sign-in link works once, and for thirty minutes. This one was used already, or is too old." : explain(error)}</p>
           <p class="door-text">
-            On the machine itself, <code>cloister sign-in-link</code> prints a new one.
+            On the machine itself, <code>cloister operator reset NAME</code> prints a new one.
           </p>
           <div class="door-actions">
             {!(error instanceof ApiError) && <Button onClick={use}>Try again</Button>}

@@ -6,7 +6,8 @@ import { Button } from "../parts/Button";
 import { Choice } from "../parts/Field";
 import { clock, dayOf, value } from "../parts/format";
 import { Empty, Notice, Panel, Skeleton } from "../parts/Page";
-import { api, publisher } from "../state/session";
+import { isOwn } from "../question/shared";
+import { api } from "../state/session";
 
 const page = 50;
 
@@ -83,7 +84,6 @@ function cut(events: TimelineEvent[]): string {
 }
 
 function Days({ events }: { events: TimelineEvent[] }) {
-  const own = new Set((publisher.value?.events ?? []).filter((e) => e.own).map((e) => e.name));
   const days: { day: string; events: TimelineEvent[] }[] = [];
   for (const e of events) {
     const day = dayOf(new Date(e.ts));
@@ -97,7 +97,7 @@ function Days({ events }: { events: TimelineEvent[] }) {
           <h3>{longDay(d.day)}</h3>
           <ol>
             {d.events.map((e, i) => (
-              <Happened key={e.ts + e.event + i} event={e} own={own.has(e.event)} />
+              <Happened key={e.ts + e.event + i} event={e} own={isOwn(e.event)} />
             ))}
           </ol>
         </section>

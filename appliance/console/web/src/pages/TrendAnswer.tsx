@@ -4,7 +4,7 @@ import { ApiError } from "../api/client";
 import type { Answer, Json, TrendResult, TrendSeries } from "../api/types";
 import { Button } from "../parts/Button";
 import { Choice } from "../parts/Field";
-import { bucketName, dayOf, num, percent, plural, value, zone } from "../parts/format";
+import { bucketName, dayOf, num, percent, plural, took, value, zone } from "../parts/format";
 import { rangeJson } from "../question/shared";
 import { Bars, Plot, type Line } from "../parts/Plot";
 import { Empty, Notice, Panel, Skeleton, Stat } from "../parts/Page";
@@ -29,7 +29,7 @@ export function Foot({ answer, asking, open }: { answer: Answer<unknown> | null;
         "Counting…"
       ) : answer ? (
         <>
-          Exact, nothing is sampled. {plural(answer.rows_read, "row")} read in {num(answer.took_ms)} ms. Days are those of {zone()}.{open && ` The last ${open} is not over yet.`}
+          Exact, nothing is sampled. {plural(answer.rows_read, "row")} read in {took(answer.took_ms)}. Days are those of {zone()}.{open && ` The last ${open} is not over yet.`}
         </>
       ) : null}
     </p>
@@ -105,7 +105,7 @@ export function TrendAnswer({ asked, state }: { asked: Asked<TrendResult>; state
         </>
       }
     >
-      {named.length <= 4 && <Totals named={named} />}
+      {(named.length === 1 || (named.length <= 4 && named.some((n) => n.s.previous?.length))) && <Totals named={named} />}
       {nothing ? (
         <Empty icon="trends" title="Nothing of this kind in this range">
           <p>Choose a longer range, another event, or fewer conditions.</p>

@@ -48,7 +48,7 @@ export function Plot({ buckets, interval, lines, label, height = 300, kind = "li
       {
         width: host.clientWidth,
         height: host.clientWidth < 480 ? Math.min(height, 240) : height,
-        padding: [12, 12, 0, 0],
+        padding: [12, 28, 0, 0],
         tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), tz),
         legend: { show: false },
         cursor: {
@@ -69,7 +69,7 @@ export function Plot({ buckets, interval, lines, label, height = 300, kind = "li
           {},
           ...lines.map((l, i): uPlot.Series => {
             const stroke = () => colour(l.colour);
-            const s: uPlot.Series = { label: l.label, stroke, width: l.dashed ? 1.5 : 2, points: { show: one || buckets.length < 32, size: l.dashed ? 0 : 5, fill: stroke } };
+            const s: uPlot.Series = { label: l.label, stroke, width: l.dashed ? 1.5 : 2, points: { show: one || (buckets.length < 32 && !l.dashed), size: 5, fill: stroke } };
             if (l.dashed) s.dash = [4, 4];
             if (kind === "bar") {
               s.fill = () => colour(l.colour);

@@ -117,6 +117,9 @@ export function span(seconds: number | null | undefined): string {
 }
 const fine1 = (n: number) => (n >= 10 ? Math.round(n) : Math.round(n * 10) / 10).toString();
 
+// took says how long an answer took.
+export const took = (ms: number) => (ms < 1 ? "less than 1 ms" : num(ms) + " ms");
+
 // value writes a property's value, also where it is a list or missing.
 export function value(v: Json | undefined): string {
   if (v === null || v === undefined) return "none";

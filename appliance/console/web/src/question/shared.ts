@@ -21,6 +21,10 @@ export interface RefState {
   filter: FilterState;
 }
 
+// The appliance's own events: what became of messages, and of people.
+const ownNames = new Set("Notification Sent,Notification Delivered,Notification Viewed,Notification Clicked,Notification Replied,Notification Bounced,Notification Failed,Notification Held,Channel Unsubscribed,Consent Changed,App Uninstalled,Session Concluded,Push Impressions,Identity Merged".split(","));
+export const isOwn = (event: string) => ownNames.has(event);
+
 export const noFilter = (): FilterState => ({ join: "all", rows: [] });
 export const newRef = (event = ""): RefState => ({ event, filter: noFilter() });
 export const newCondition = (): Condition => ({ of: "event", property: "", op: "=", value: "" });

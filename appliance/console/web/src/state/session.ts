@@ -56,9 +56,13 @@ export async function start() {
 }
 
 let loading = "";
+let loadedAt = 0;
+const fresh = 20_000; // milliseconds; events and properties appear as they arrive
+
 export async function loadPublisher(name: string, anew = false) {
-  if (loading === name && !anew) return;
+  if (loading === name && !anew && Date.now() - loadedAt < fresh) return;
   loading = name;
+  loadedAt = Date.now();
   if (publisher.value?.name !== name) publisher.value = null;
   publisherError.value = null;
   try {
