@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -24,56 +25,85 @@ var errIdle = errors.New("campaign: the run waits")
 // that a large one does not keep a small one waiting.
 func (c *Campaigns) runBroadcasts() {
 	defer c.wg.Done()
-	frozen := map[string]*roaring.Bitmap{}
-	retry := firstRetry
+	b := newBroadcasts(c)
 	for c.ctx.Err() == nil {
-		worked, err := c.broadcastTurn(frozen)
+		worked, next, err := b.turn()
 		switch {
 		case err != nil && c.ctx.Err() == nil:
-			c.o.Logger.Error("a broadcast stands still, will try again", "in", retry, "error", err)
-			c.pause(retry, nil)
-			retry = min(2*retry, lastRetry)
+			c.o.Logger.Error("broadcasts cannot be read, will try again", "in", firstRetry, "error", err)
+			c.pause(firstRetry, nil)
 		case !worked:
-			c.pause(longestWait, c.broadcast)
-		default:
-			retry = firstRetry
+			c.pause(next, c.broadcast)
 		}
 	}
 }
 
-// broadcastTurn takes every run one step further; worked says that some went.
-func (c *Campaigns) broadcastTurn(frozen map[string]*roaring.Bitmap) (worked bool, err error) {
+// broadcasts is the worker's memory.
+type broadcasts struct {
+	c      *Campaigns
+	frozen map[string]*roaring.Bitmap
+	stuck  map[string]trouble // by campaign
+}
+
+// trouble is a run that failed: it is left alone for a while, so that it keeps
+// no other waiting.
+type trouble struct {
+	until time.Time
+	wait  time.Duration
+}
+
+func newBroadcasts(c *Campaigns) *broadcasts {
+	return &broadcasts{c: c, frozen: map[string]*roaring.Bitmap{}, stuck: map[string]trouble{}}
+}
+
+// turn takes every run one step further. It says whether any went, and how long
+// until there may be something to do of itself.
+func (b *broadcasts) turn() (worked bool, next time.Duration, err error) {
+	c := b.c
+	next = longestWait
 	active, err := c.activeRuns()
 	if err != nil {
-		return false, err
+		return false, next, err
 	}
-	var errs []error
 	for id, r := range active {
 		if c.ctx.Err() != nil {
-			return false, nil
+			return false, next, nil
 		}
 		one := c.find(id)
 		if one == nil || one.State != Running {
 			continue
 		}
+		if left := b.stuck[id].until.Sub(c.o.Now()); left > 0 {
+			next = min(next, left)
+			continue
+		}
 		if r.State == RunBegun {
-			err = c.freeze(one, frozen)
+			err = c.freeze(one, b.frozen)
 		} else {
-			err = c.enqueueChunk(one, r, frozen)
+			err = c.enqueueChunk(one, r, b.frozen)
 		}
 		switch {
 		case err == nil:
 			worked = true
-		case !errors.Is(err, errIdle):
-			errs = append(errs, fmt.Errorf("campaign %q: %w", id, err))
+			delete(b.stuck, id)
+		case !errors.Is(err, errIdle) && c.ctx.Err() == nil:
+			wait := min(max(2*b.stuck[id].wait, firstRetry), lastRetry)
+			b.stuck[id] = trouble{c.o.Now().Add(wait), wait}
+			next = min(next, wait)
+			c.o.Logger.Error("a broadcast stands still, will try again", "campaign", id, "in", wait, "error", err)
 		}
 	}
-	for id := range frozen {
-		if _, ok := active[id]; !ok || len(frozen) > maxFrozen {
-			delete(frozen, id)
+	for id := range b.frozen {
+		if _, ok := active[id]; !ok || len(b.frozen) > maxFrozen {
+			delete(b.frozen, id)
 		}
 	}
-	return worked, errors.Join(errs...)
+	for id := range b.stuck {
+		if _, ok := active[id]; !ok {
+			delete(b.stuck, id)
+		}
+	}
+	return worked, next, nil
 }
 
 func (c *Campaigns) activeRuns() (map[string]*run, error) {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/RoaringBitmap/roaring/v2"
-
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
@@ -93,7 +91,7 @@ func TestBroadcastRestarts(t *testing.T) {
 			}
 			turn := func(n int) {
 				for range n {
-					if _, err := h.c.broadcastTurn(nothing()); err != nil {
+					if _, _, err := newBroadcasts(h.c).turn(); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -180,14 +178,14 @@ func TestPauseAndEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.apply(facts...)
-		frozen := nothing()
+		frozen := newBroadcasts(h.c)
 		for range 2 {
-			if _, err := h.c.broadcastTurn(frozen); err != nil {
+			if _, _, err := frozen.turn(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		h.programme("news", once("news", "paused", ""), 0)
-		if worked, err := h.c.broadcastTurn(frozen); worked || err != nil {
+		if worked, _, err := frozen.turn(); worked || err != nil {
 			t.Errorf("it goes on while paused, %v", err)
 		}
 		if n := len(h.sent()); n != chunk {
@@ -208,6 +206,30 @@ func TestPauseAndEnd(t *testing.T) {
 	}
 }
 
+// TestTroubleStaysAlone: a run whose audience cannot be asked keeps no other
+// waiting, and begins when it can.
+func TestTroubleStaysAlone(t *testing.T) {
+	h := newHouse(t)
+	h.audience.AddRange(1, 2501)
+	h.broken = `{"segment":"gone"}`
+	h.programme("bad", strings.Replace(once("bad", "running", ""), `"audience":{}`, `"audience":{"segment":"gone"}`, 1), 0)
+	h.programme("good", once("good", "running", ""), 0)
+	h.c.Start()
+	h.until("both are told", func() bool { return len(h.told()) == 2 })
+	h.pump()
+	h.until("the good one is done", func() bool { return h.state("good") == RunDone })
+	if s := h.state("bad"); s != RunBegun {
+		t.Errorf("%s", s)
+	}
+	h.mu.Lock()
+	h.broken = ""
+	h.mu.Unlock()
+	h.until("the other too", func() bool { h.advance(time.Second); return h.state("bad") == RunDone })
+	if n := len(h.sent()); n != 5000 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 // TestLargeAudience: an audience of many pieces is frozen too.
 func TestLargeAudience(t *testing.T) {
 	h := newHouse(t)
@@ -221,7 +243,7 @@ func TestLargeAudience(t *testing.T) {
 	}
 	h.apply(facts...)
 	for range 2 {
-		if _, err := h.c.broadcastTurn(nothing()); err != nil { // nothing is in memory: it is read back each time
+		if _, _, err := newBroadcasts(h.c).turn(); err != nil { // nothing is in memory: it is read back each time
 			t.Fatal(err)
 		}
 	}
@@ -231,5 +253,3 @@ func TestLargeAudience(t *testing.T) {
 	}
 	h.programme("news", "", 0)
 }
-
-func nothing() map[string]*roaring.Bitmap { return map[string]*roaring.Bitmap{} }

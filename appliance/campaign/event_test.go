@@ -168,6 +168,9 @@ func TestValidate(t *testing.T) {
 	if err != nil || c.State != Draft || c.Class != Marketing || c.Missed != MissedSend || c.Expires != Duration(24*time.Hour) {
 		t.Errorf("%+v, %v", c, err)
 	}
+	if c, err := h.c.Validate([]byte(strings.Replace(cart("a", "draft", ""), `"name":"n"`, `"name":"n","people":null`, 1))); err != nil || c.People != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
 	for body, paths := range map[string]string{
 		`[]`:                  "",
 		`{`:                   "",

@@ -41,7 +41,7 @@ type house struct {
 	journal  []event.Fact // appended, not applied yet
 	refuses  int          // so many appends fail
 	audience *roaring.Bitmap
-	asked    int
+	broken   string // the audience that cannot be asked
 	changed  chan struct{}
 }
 
@@ -196,7 +196,9 @@ func (h *house) pump() {
 func (h *house) People(ctx context.Context, people []byte) (*roaring.Bitmap, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.asked++
+	if h.broken != "" && h.broken == string(people) {
+		return nil, errors.New("no such segment")
+	}
 	return h.audience.Clone(), nil
 }
 

@@ -118,6 +118,11 @@ func (o *Campaign) defaults() {
 	if o.Expires == 0 {
 		o.Expires = Duration(MaxAge)
 	}
+	for _, b := range []*json.RawMessage{&o.People, &o.Trigger.Audience, &o.Trigger.Event, &o.Trigger.Without} {
+		if !present(*b) {
+			*b = nil // null means left out
+		}
+	}
 }
 
 func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {

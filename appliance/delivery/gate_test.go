@@ -420,6 +420,38 @@ func TestPausedCampaign(t *testing.T) {
 	}
 }
 
+// TestTroubleStaysAlone: a campaign whose audience cannot be asked keeps no
+// other waiting, and goes on when it can.
+func TestTroubleStaysAlone(t *testing.T) {
+	h := newHouse(t, func(o *Options) { o.Workers = 1 })
+	ann := h.person("ann")
+	h.campaigns["other"] = h.campaigns["news"]
+	h.set("news", func(c *Content) { c.People = []byte(`{"segment":"gone"}`) })
+	h.broken = `{"segment":"gone"}`
+	h.audience.Add(ann)
+	stuck := h.want(ann, "x")
+	late := h.want(ann, "y", func(in *Intention) { in.Expires = h.clock().Add(10 * time.Second).UnixMicro() })
+	other := h.want(ann, "x", func(in *Intention) { in.Campaign = "other" })
+	h.enqueue(stuck, late, other)
+	h.d.Start()
+	if d := h.settles(other.Message); d.State != Sent {
+		t.Errorf("%+v", d)
+	}
+	if d := h.settles(late.Message); d.Reason != ReasonExpired || d.Detail == "" {
+		t.Errorf("%+v", d)
+	}
+	if d := h.explain(stuck.Message); d.State != Waiting || !d.Due.Equal(begin.Add(time.Minute)) {
+		t.Errorf("%+v", d)
+	}
+	h.mu.Lock()
+	h.broken = ""
+	h.mu.Unlock()
+	h.advance(time.Minute)
+	if d := h.settles(stuck.Message); d.State != Sent {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestPausedChannel(t *testing.T) {
 	h := newHouse(t, nil)
 	if err := h.d.Pause("fax"); err == nil {

@@ -51,6 +51,7 @@ type house struct {
 	campaigns map[string]Content
 	unwanted  map[string]string
 	audience  *roaring.Bitmap
+	broken    string // the audience that cannot be asked
 	before    func() // called once, by the next CaughtUp
 
 	handed []connector.Message // the witness
@@ -314,6 +315,9 @@ func (h *house) set(campaign string, change func(c *Content)) {
 func (h *house) People(ctx context.Context, people []byte) (*roaring.Bitmap, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.broken != "" && h.broken == string(people) {
+		return nil, errors.New("no such segment")
+	}
 	return h.audience.Clone(), nil
 }
 

@@ -151,6 +151,7 @@ type entry struct {
 	msg         connector.Message
 	targets     []string
 	failed      verdict // rendering said no
+	later       error   // why it cannot be decided now
 }
 
 // handle carries a batch through the gate and hands over what passes. The order
@@ -163,9 +164,7 @@ func (d *Delivery) handle(channel string, batch []id) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := d.prepare(e); err != nil {
-			return err
-		}
+		d.prepare(e)
 	}
 	barrier, cancel := context.WithTimeout(d.ctx, d.o.Timeout)
 	defer cancel()
@@ -173,12 +172,11 @@ func (d *Delivery) handle(channel string, batch []id) error {
 		return fmt.Errorf("waiting for the applier: %w", err)
 	}
 	for _, e := range entries {
-		if err := d.meet(e); err != nil {
-			return err
-		}
+		d.meet(e)
 	}
-	if err := d.qualify(barrier, entries); err != nil {
-		return err
+	d.qualify(barrier, entries)
+	if d.ctx.Err() != nil {
+		return d.ctx.Err() // what failed now may only have been cut short
 	}
 	going, held, err := d.record(entries)
 	if err != nil {
@@ -223,15 +221,16 @@ func (d *Delivery) gather(batch []id) ([]*entry, error) {
 }
 
 // meet looks up who the recipient is now, and their address.
-func (d *Delivery) meet(e *entry) error {
+func (d *Delivery) meet(e *entry) {
 	to, err := d.o.People.Recipient(e.rec.Asked)
 	if errors.Is(err, ErrGone) {
 		e.to, e.address = Recipient{}, event.Address{}
 		e.failed = hold(ReasonErased)
-		return nil
+		return
 	}
 	if err != nil {
-		return fmt.Errorf("message %s: its recipient: %w", e.rec.Message, err)
+		e.later = fmt.Errorf("its recipient: %w", err)
+		return
 	}
 	e.to = to
 	e.address = d.addressFor(to.Addresses, e.rec.Channel)
@@ -239,44 +238,57 @@ func (d *Delivery) meet(e *entry) error {
 	if e.msg.ID != "" && e.tracked != d.mayTrack(e) {
 		e.msg.ID = "" // rendered for another consent than there is now: next time
 	}
-	return nil
 }
 
 // prepare renders a message that looks as if it would pass.
-func (d *Delivery) prepare(e *entry) error {
-	if err := d.meet(e); err != nil {
-		return err
-	}
-	if e.failed.reason != "" {
-		return nil
+func (d *Delivery) prepare(e *entry) {
+	if d.meet(e); e.failed.reason != "" || e.later != nil {
+		return
 	}
 	v, err := d.judge(e, d.o.Now())
-	if err != nil || !v.pass {
-		return err
+	if err != nil {
+		e.later = err
 	}
-	e.failed = d.render(e)
-	return nil
+	if v.pass {
+		e.failed = d.render(e)
+	}
 }
 
 // qualify asks each campaign's further condition once for the batch.
-func (d *Delivery) qualify(ctx context.Context, entries []*entry) error {
-	answers := map[string]*roaring.Bitmap{}
+func (d *Delivery) qualify(ctx context.Context, entries []*entry) {
+	type answer struct {
+		who *roaring.Bitmap
+		err error
+	}
+	answers := map[string]answer{}
 	for _, e := range entries {
 		if len(e.content.People) == 0 || e.to.Person == 0 {
 			continue
 		}
 		key := string(e.content.People)
-		who, ok := answers[key]
+		a, ok := answers[key]
 		if !ok {
-			var err error
-			if who, err = d.o.Audience.People(ctx, e.content.People); err != nil {
-				return fmt.Errorf("campaign %s: who is still meant: %w", e.rec.Campaign, err)
-			}
-			answers[key] = who
+			a.who, a.err = d.o.Audience.People(ctx, e.content.People)
+			answers[key] = a
 		}
-		e.unqualified = !who.Contains(e.to.Person)
+		if a.err != nil {
+			e.later = fmt.Errorf("who is still meant: %w", a.err)
+			continue
+		}
+		e.unqualified = !a.who.Contains(e.to.Person)
 	}
-	return nil
+}
+
+// putOff says when to try again to decide over a message that could not be
+// decided, so that one campaign or person in trouble keeps no other waiting.
+func (d *Delivery) putOff(e *entry, now time.Time) verdict {
+	r := e.rec
+	d.o.Logger.Error("a message could not be decided, will try again", "message", r.Message, "campaign", r.Campaign, "error", e.later)
+	until := now.Add(d.backoff(1, time.Minute))
+	if until.After(r.Expires) {
+		return verdict{reason: ReasonExpired, detail: "it could not be decided in time"}
+	}
+	return verdict{until: until}
 }
 
 // record decides each message for good and writes it down: those that go are
@@ -300,10 +312,11 @@ func (d *Delivery) record(entries []*entry) (going []*entry, held []id, err erro
 				fresh.Person = e.to.Person
 			}
 			v := e.failed
-			if v.reason == "" {
-				if v, err = d.judge(e, now); err != nil {
-					return err
-				}
+			if v.reason == "" && e.later == nil {
+				v, e.later = d.judge(e, now)
+			}
+			if e.later != nil {
+				v = d.putOff(e, now)
 			}
 			if v.pass && e.msg.ID == "" {
 				continue // it did not look like passing before and was not rendered: next time
