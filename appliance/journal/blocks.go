@@ -40,7 +40,8 @@ const (
 type survey struct {
 	spans []Range // ascending, apart
 	tag   [tagBytes]byte
-	found bool // the record that tag was asked of
+	found bool           // the record that tag was asked of
+	end   [tagBytes]byte // the tag of the last record
 }
 
 func (s *survey) add(seq uint64) {
@@ -171,6 +172,9 @@ func (s *survey) block(b []byte, h hash.Hash64, tagged uint64) {
 			continue
 		}
 		s.add(seq)
+		if seq == s.last() {
+			s.end = tagOf(body)
+		}
 		if seq == tagged {
 			s.tag, s.found = tagOf(body), true
 		}

@@ -247,6 +247,23 @@ func TestDamageThatCostsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, ""},
+		{"a mark that lags, as after a crash", func(t *testing.T, h *house) {
+			s, err := surveyBlocks(h.stream("shop")+"/msgs", streamName, 40, false)
+			if err != nil || !s.found {
+				t.Fatal(err)
+			}
+			file, m, err := openMark(h.mark("shop"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.last, m.tag = 40, s.tag
+			if err := errors.Join(file.write(m), file.close()); err != nil {
+				t.Fatal(err)
+			}
+			h.open()
+			h.journal("shop", StreamOptions{})
+			h.close()
+		}, ""},
 		{"one copy of the mark", func(t *testing.T, h *house) {
 			b := read(t, h.mark("shop"))
 			b[20] ^= 1

@@ -95,10 +95,11 @@ func (j *Journal) connect(afterFault bool) error {
 	j.mu.Lock()
 	m := j.mark
 	j.mu.Unlock()
-	held, err := j.check(m, afterFault)
+	s, err := j.check(m, afterFault)
 	if err != nil {
 		return err
 	}
+	held := max(s.last(), m.last)
 	if err := j.repairMeta(m); err != nil {
 		return err
 	}
@@ -130,27 +131,28 @@ func (j *Journal) connect(afterFault bool) error {
 	}
 	// Beyond the mark lie at most what was being written, and what had been
 	// acknowledged but not marked yet.
-	j.mark.last = state.LastSeq
+	if s.last() > m.last {
+		j.mark.last, j.mark.tag = s.last(), s.end
+	}
 	j.bytes = int64(state.Bytes)
 	j.link, j.fault = l, nil
 	j.notify()
 	return nil
 }
 
-// check compares the stream's files with the mark and gives the last sequence
-// that they hold.
-func (j *Journal) check(m mark, uncached bool) (uint64, error) {
+// check compares the stream's files with the mark.
+func (j *Journal) check(m mark, uncached bool) (*survey, error) {
 	s, err := surveyBlocks(filepath.Join(j.streamDir(), "msgs"), streamName, m.last, uncached)
 	if err != nil {
-		return 0, fmt.Errorf("reading the stream: %w", err)
+		return nil, fmt.Errorf("reading the stream: %w", err)
 	}
 	if missing := s.missing(Range{m.trimmed + 1, m.last}); m.last > m.trimmed && len(missing) > 0 {
-		return 0, j.damaged(m.incarnation, missing, fmt.Sprintf("records %d to %d were acknowledged", m.trimmed+1, m.last))
+		return nil, j.damaged(m.incarnation, missing, fmt.Sprintf("records %d to %d were acknowledged", m.trimmed+1, m.last))
 	}
 	if s.found && m.tag != ([tagBytes]byte{}) && s.tag != m.tag {
-		return 0, j.damaged(m.incarnation, []Range{{m.last, m.last}}, "another record stands in the place of one that was acknowledged")
+		return nil, j.damaged(m.incarnation, []Range{{m.last, m.last}}, "another record stands in the place of one that was acknowledged")
 	}
-	return max(s.last(), m.last), nil
+	return s, nil
 }
 
 // repairMeta sets a damaged description of the stream aside. The engine would
