@@ -17,8 +17,8 @@ import (
 // Bounds of one reading: bytes as stored, and bytes of encoded facts. Beyond
 // either it gives fewer records.
 const (
-	readSealed = 4 << 20
-	readPlain  = 16 << 20
+	readSealed = 2 << 20
+	readPlain  = 4 << 20
 )
 
 // readTries is how often an engine may fail to answer before it is opened again.
