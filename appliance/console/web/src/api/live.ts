@@ -18,7 +18,7 @@ export interface Live {
   close: () => void;
 }
 
-const kept = 60;
+const kept = 40;
 const ratesKept = 90;
 
 export function listen(path: string): Live {

@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { Button } from "../parts/Button";
 import { keysKnown } from "../parts/Ask";
-import { Field, Input, TextArea } from "../parts/Field";
+import { Choice, Field, Input, TextArea } from "../parts/Field";
 import { plural } from "../parts/format";
 import { Panel } from "../parts/Page";
 import { readRef } from "../question/shared";
@@ -43,13 +43,8 @@ export function ContentPart({ c, set }: PartProps) {
           <Field label="Subject" path="content.subject">
             {(a) => <Input {...a} value={c.content.subject ?? ""} onValue={(v) => put("subject", v)} onFocus={focus("subject")} placeholder="Still there, {{ Profile.Name | default: &quot;friend&quot; }}?" />}
           </Field>
-          <div class="tabs" role="group" aria-label="Body">
-            <Button small kind={format === "html" ? "primary" : "quiet"} aria-pressed={format === "html"} onClick={() => setFormat("html")}>
-              HTML
-            </Button>
-            <Button small kind={format === "text" ? "primary" : "quiet"} aria-pressed={format === "text"} onClick={() => setFormat("text")}>
-              Plain text
-            </Button>
+          <div class="tabs">
+            <Choice label="Body" value={format} onValue={(v) => setFormat(v as Part)} options={[{ value: "html", label: "HTML" }, { value: "text", label: "Plain text" }]} />
             {format === "html" && !c.content.html && (
               <Button small kind="quiet" onClick={() => put("html", starter)}>
                 Start from an example
@@ -98,7 +93,9 @@ function Fields({ c, insert }: { c: PartProps["c"]; insert: (text: string) => vo
   const access = (root: string, key: string) => (/^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) ? `${root}.${key}` : `${root}["${key.replaceAll('"', "")}"]`);
   const profile = keysKnown("", "profile").map((k) => access("Profile", k.value));
   const event = c.trigger.type === "once" ? [] : keysKnown(readRef(c.trigger.event).event, "event").map((k) => access("Event", k.value));
-  const all = [...(profile.length ? profile : ["Profile.Name"]).slice(0, 10), ...event.slice(0, 10)];
+  // Personal attributes are not among those that can be asked about, and just
+  // they are wanted here.
+  const all = [...new Set(["Profile.Name", ...profile.slice(0, 10), ...event.slice(0, 10)])];
   return (
     <div class="fields">
       <p class="label">Put in</p>

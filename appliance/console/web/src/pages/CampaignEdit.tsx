@@ -5,9 +5,10 @@ import { ApiError, get, post, put } from "../api/client";
 import type { Campaign, Mistake } from "../api/types";
 import { Act } from "../parts/Button";
 import { Field, Input, Mistakes, mistakesOf, Summary } from "../parts/Field";
+import { sentence } from "../parts/format";
 import { JsonView } from "../parts/Json";
 import { Empty, Failure, Notice, Page, Panel, Skeleton } from "../parts/Page";
-import { idOf, newCampaign, sent } from "../question/campaign";
+import { idOf, labels, newCampaign, sent } from "../question/campaign";
 import { useLoad } from "../state/load";
 import { go, leaveOnlyIf } from "../state/router";
 import { api, can, link, publisher } from "../state/session";
@@ -120,7 +121,7 @@ function Form({ first, back, fresh }: { first: Campaign; back: { href: string; l
       <Mistakes.Provider value={shown}>
         <div class="campaign-edit">
           <div class="campaign-form">
-            {error != null && <Summary error={error} />}
+            {error != null && <Summary error={error} labels={labels} />}
             {c.state === "running" && <Notice kind="warn">This campaign is running. What you save counts from the next message on; those decided before keep the revision they were decided with.</Notice>}
             <Panel title="Name">
               <div class="row">
@@ -182,8 +183,8 @@ function Todo({ check }: { check: ReturnType<typeof useCheck> }) {
         <ul class="todo">
           {check.mistakes.map((m) => (
             <li key={m.path + m.message}>
-              <b>{m.path || "campaign"}</b>
-              <span>{m.message}</span>
+              <b>{labels[m.path] ?? (m.path || "Campaign")}</b>
+              <span>{sentence(m.message)}</span>
             </li>
           ))}
         </ul>

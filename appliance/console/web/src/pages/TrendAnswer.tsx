@@ -4,7 +4,7 @@ import { ApiError } from "../api/client";
 import type { Answer, Json, TrendResult, TrendSeries } from "../api/types";
 import { Button } from "../parts/Button";
 import { Choice } from "../parts/Field";
-import { bucketName, dayOf, num, percent, plural, took, value, zone } from "../parts/format";
+import { bucketName, dayOf, num, percent, plural, sentence, took, value, zone } from "../parts/format";
 import { rangeJson } from "../question/shared";
 import { Bars, Plot, type Line } from "../parts/Plot";
 import { Empty, Notice, Panel, Skeleton, Stat } from "../parts/Page";
@@ -17,7 +17,7 @@ export function AskError({ error }: { error: unknown }) {
   const titles: { [code: string]: string } = { not_yet: "This cannot be asked yet", budget: "This question is too big for one answer", not_allowed: "Your role does not allow this question" };
   return (
     <Notice kind={error.code === "not_yet" ? "warn" : "bad"} title={titles[error.code] ?? "This question is not complete"}>
-      {error.path && <code>{error.path}</code>} {error.message}
+      {error.path && <code>{error.path}</code>} {sentence(error.message)}
     </Notice>
   );
 }
@@ -140,6 +140,7 @@ export function TrendAnswer({ asked, state }: { asked: Asked<TrendResult>; state
           ))}
         </ul>
       )}
+      {named.some((n) => n.s.previous?.length) && view === "plot" && <p class="note pad-x">Dashed: as many days just before.</p>}
       {!!r.other && <p class="note pad">{plural(r.other, "smaller value is", "smaller values are")} left out.</p>}
       <Foot answer={asked.answer} asking={asked.asking} open={open} />
     </Panel>

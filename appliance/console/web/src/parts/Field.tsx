@@ -4,6 +4,7 @@ import { createContext, type ComponentChildren, type InputHTMLAttributes } from 
 import { useContext, useId } from "preact/hooks";
 import { ApiError, explain } from "../api/client";
 import type { Mistake } from "../api/types";
+import { sentence } from "./format";
 import { Icon } from "./Icon";
 
 export const Mistakes = createContext<Mistake[]>([]);
@@ -19,7 +20,7 @@ export function useMistake(path: string | undefined, deep = false): string | und
   const all = useContext(Mistakes);
   if (!path) return undefined;
   const mine = all.filter((m) => m.path === path || (deep && (m.path.startsWith(path + ".") || m.path.startsWith(path + "["))));
-  return mine.length ? mine.map((m) => (m.path === path ? m.message : `${m.path}: ${m.message}`)).join(" ") : undefined;
+  return mine.length ? mine.map((m) => (m.path === path ? sentence(m.message) : `${m.path}: ${sentence(m.message)}`)).join(" ") : undefined;
 }
 
 export function FieldError({ id, children }: { id?: string; children: ComponentChildren }) {
@@ -123,7 +124,7 @@ export function Check({ checked, onChecked, children }: { checked: boolean; onCh
 }
 
 // Summary lists the mistakes of a whole form, for those whose field is not in view.
-export function Summary({ error }: { error: unknown }) {
+export function Summary({ error, labels }: { error: unknown; labels?: { [path: string]: string } }) {
   if (!error) return null;
   const all = mistakesOf(error);
   return (
@@ -131,14 +132,14 @@ export function Summary({ error }: { error: unknown }) {
       <Icon name="warn" />
       <div>
         {all.length === 0 ? (
-          <p>{explain(error)}</p>
+          <p>{sentence(explain(error))}</p>
         ) : (
           <>
             <p>{all.length === 1 ? "One thing is not right yet:" : `${all.length} things are not right yet:`}</p>
             <ul>
               {all.map((m) => (
                 <li key={m.path + m.message}>
-                  {m.path && <code>{m.path}</code>} {m.message}
+                  {m.path && <b>{labels?.[m.path] ?? <code>{m.path}</code>}</b>} {sentence(m.message)}
                 </li>
               ))}
             </ul>

@@ -131,6 +131,12 @@ export function value(v: Json | undefined): string {
   return JSON.stringify(v);
 }
 
+// sentence makes a message of the server one: it begins large and ends.
+export function sentence(text: string): string {
+  const t = title(text.trim());
+  return t === "" || /[.!?:)\]}"”]$/.test(t) ? t : t + ".";
+}
+
 export function title(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -4,6 +4,15 @@ import { everyone } from "./people";
 
 export const states: { [s: string]: string } = { draft: "Draft", running: "Running", paused: "Paused", ended: "Ended" };
 
+// labels are the names that the form gives to a campaign's fields.
+export const labels: { [path: string]: string } = {
+  id: "Id", name: "Name", channel: "Channel", purpose: "Purpose", class: "Class", people: "Also fit", missed: "While off", expires_after: "Worth sending for", limit: "Limit",
+  "limit.per_person": "Messages to one person", "limit.every": "In every",
+  "content.subject": "Subject", "content.html": "HTML", "content.text": "Text", "content.title": "Title", "content.link": "Opens",
+  trigger: "When", "trigger.type": "When", "trigger.event": "Event", "trigger.without": "And then does not do", "trigger.within": "Within", "trigger.delay": "Wait",
+  "trigger.hold": "Held constant", "trigger.audience": "To these people", "trigger.at": "At",
+};
+
 export const triggerKinds = [
   { value: "event", title: "When something happens", text: "Somebody does a thing: write at once, or after a while." },
   { value: "inaction", title: "When something fails to happen", text: "Somebody begins and does not finish: the abandoned cart." },
