@@ -12,6 +12,9 @@ import (
 // w (7 days): "90m", "7d", "1d12h".
 type Duration time.Duration
 
+// longest is the longest Duration: far from overflowing, and from any use.
+const longest = 10_000 * 24 * time.Hour
+
 // ParseDuration reads a Duration; it is never negative.
 func ParseDuration(s string) (Duration, error) {
 	rest, total := s, time.Duration(0)
@@ -28,6 +31,9 @@ func ParseDuration(s string) (Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("%q is no duration: write it like 90m, 36h or 7d", s)
 		}
+		if time.Duration(x) > (longest-total)/unit {
+			return 0, fmt.Errorf("%q is too long: %s at most", s, Duration(longest))
+		}
 		total += time.Duration(x) * unit
 		rest = rest[n+1:]
 	}
@@ -36,9 +42,12 @@ func ParseDuration(s string) (Duration, error) {
 		if err != nil || d < 0 {
 			return 0, fmt.Errorf("%q is no duration: write it like 90m, 36h or 7d", s)
 		}
+		if d > longest-total {
+			return 0, fmt.Errorf("%q is too long: %s at most", s, Duration(longest))
+		}
 		total += d
 	}
-	if s == "" || total < 0 {
+	if s == "" {
 		return 0, fmt.Errorf("%q is no duration: write it like 90m, 36h or 7d", s)
 	}
 	return Duration(total), nil

@@ -3,7 +3,9 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"html"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +47,14 @@ func (d *Delivery) render(e *entry) verdict {
 	case "email":
 		m.Subject = fill.header("subject", set.subject, liquid.Line)
 		m.HTML = fill.text(set.html, liquid.HTML)
+		if m.Marketing { // there is always a way out, also where the author forgot it
+			if m.HTML != "" && !set.html.leaves {
+				m.HTML = atEnd(m.HTML, `<p><small><a href="`+html.EscapeString(unsubscribe)+`">Unsubscribe</a></small></p>`)
+			}
+			if m.Text != "" && !set.text.leaves {
+				m.Text += "\n\nUnsubscribe: " + unsubscribe
+			}
+		}
 		if m.Text == "" {
 			m.Text = textOf(m.HTML)
 		}
@@ -201,8 +211,9 @@ func plain(v event.Value) any {
 
 // part is one parsed template of a content; t is nil where there is none.
 type part struct {
-	name string
-	t    *liquid.Template
+	name   string
+	t      *liquid.Template
+	leaves bool // it shows the way to unsubscribe
 }
 
 type templateSet struct{ subject, html, text, title, link part }
@@ -247,6 +258,7 @@ func (t *templates) get(campaign string, revision int, c Content) (*templateSet,
 		if x.to.t, err = liquid.Parse(x.src); err != nil {
 			return nil, fmt.Errorf("%s: %w", x.name, err)
 		}
+		x.to.leaves = slices.Contains(x.to.t.Fields(), "unsubscribe_url")
 	}
 	if len(t.m) >= maxTemplates {
 		for k := range t.m { // any one: it is parsed again when it is needed

@@ -65,6 +65,37 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// TestWayOut: no marketing mail is without a link to unsubscribe.
+func TestWayOut(t *testing.T) {
+	h := newHouse(t, nil)
+	h.campaigns["html"] = Content{Subject: "x", HTML: "<body><p>hi</p></body>"}
+	h.campaigns["text"] = Content{Subject: "x", Text: "hi"}
+	h.campaigns["both"] = Content{Subject: "x", HTML: `<a href="{{ unsubscribe_url }}">out</a>`, Text: "hi {{ unsubscribe_url }}"}
+	ann := h.person("ann")
+	h.d.Start()
+	for campaign, want := range map[string]string{
+		"html": `<body><p>hi</p><p><small><a href="URL">Unsubscribe</a></small></p>PIXEL</body>` + "|hi\n\nUnsubscribe (URL)",
+		"text": "|hi\n\nUnsubscribe: URL",
+		"both": `<a href="URL">out</a>PIXEL|hi URL`,
+	} {
+		for _, class := range []string{Marketing, Transactional} {
+			in := h.want(ann, class, func(in *Intention) { in.Campaign, in.Class = campaign, class })
+			h.enqueue(in)
+			h.settles(in.Message)
+			got := h.got()
+			m := got[len(got)-1]
+			s := strings.NewReplacer(h.Unsubscribe(in.Message), "URL", `<img src="`+h.Open(in.Message)+`" width="1" height="1" alt="">`, "PIXEL").Replace(m.HTML + "|" + m.Text)
+			if class == Transactional && campaign != "both" {
+				if strings.Contains(s, "URL") {
+					t.Errorf("%s: %s", campaign, s)
+				}
+			} else if s != want {
+				t.Errorf("%s gives %s", campaign, s)
+			}
+		}
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		name    string

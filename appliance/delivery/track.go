@@ -56,6 +56,26 @@ func track(body string, click func(n int) string, open, keep string) (string, []
 	}
 }
 
+// atEnd puts a piece at the end of an HTML body.
+func atEnd(body, piece string) string {
+	var out strings.Builder
+	out.Grow(len(body) + len(piece))
+	z := xhtml.NewTokenizer(strings.NewReader(body))
+	for {
+		kind := z.Next()
+		if kind == xhtml.ErrorToken {
+			out.WriteString(piece)
+			return out.String()
+		}
+		raw := string(z.Raw())
+		if name, _ := z.TagName(); kind == xhtml.EndTagToken && atom.Lookup(name) == atom.Body {
+			out.WriteString(piece)
+			piece = ""
+		}
+		out.WriteString(raw)
+	}
+}
+
 // attributes reads a tag's, and finds href.
 func attributes(z *xhtml.Tokenizer) (attrs []xhtml.Attribute, href int) {
 	href = -1

@@ -51,7 +51,7 @@ func TestTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(0, 0)
-	_, err = tm.Render(nil, Options{Now: func() time.Time { now = now.Add(10 * time.Millisecond); return now }})
+	_, err = tm.Render(nil, Options{Now: func() time.Time { now = now.Add(100 * time.Millisecond); return now }})
 	if !errors.Is(err, ErrBudget) {
 		t.Errorf("a slow rendering ends with %v", err)
 	}

@@ -76,7 +76,7 @@ type Limits struct {
 	Steps  int           // nodes and items passed; 10,000
 	Output int           // bytes written; 256 KiB
 	Memory int           // bytes made on the way, in all; 2 MiB
-	Time   time.Duration // by Options.Now; 50 ms
+	Time   time.Duration // by Options.Now, so that a busy machine counts too; 500 ms
 }
 
 // Options of one rendering.
@@ -98,7 +98,7 @@ func (o Options) withDefaults() Options {
 		o.Limits.Memory = 2 << 20
 	}
 	if o.Limits.Time == 0 {
-		o.Limits.Time = 50 * time.Millisecond
+		o.Limits.Time = 500 * time.Millisecond
 	}
 	if o.Now == nil {
 		o.Now = time.Now
