@@ -191,7 +191,7 @@ func (b *buckets) find(us int64) int {
 // cut makes the buckets of [from, to).
 func (k calendar) cut(from, to int64, u unit) (*buckets, error) {
 	b := &buckets{}
-	if from >= to {
+	if from >= to && u != unitAll { // all is one bucket, also of nothing
 		return b, nil
 	}
 	add := func(start int64, name string) error {

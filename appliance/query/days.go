@@ -149,7 +149,7 @@ func (q *run) anyOccurrence(p *pass, some *roaring.Bitmap) (*roaring.Bitmap, err
 // fromBitmaps says whether the whole trend is about uniques of whole days.
 func (m *trendPass) fromBitmaps() bool {
 	q, t := m.q, m.t
-	if m.totals || m.allowed != nil || t.breakdown.any() || t.interval < unitDay || m.cut.len() == 0 || !q.aligned(m.within) {
+	if m.totals || m.allowed != nil || t.breakdown.any() || t.interval < unitDay || m.within.from >= m.within.to || !q.aligned(m.within) {
 		return false
 	}
 	refs := make([]*ref, len(t.series))

@@ -78,7 +78,7 @@ func (c *seriesCells) lines() map[tuple]*line {
 		running := int64(0)
 		for b := range l.values {
 			l.values[b] = c.value(base+b, &own)
-			if c.s.trailing != nil {
+			if c.starts != nil {
 				running += c.diffs[base+b]
 				l.values[b] = float64(running)
 			}

@@ -51,7 +51,7 @@ func (m *trendPass) lines() (lines, error) {
 			p.numbers = append(p.numbers, s.property)
 		case s.measure == measureFirstSeen || s.measure == measureLastSeen:
 			p.within = ever()
-		case s.trailing != nil && m.cut.len() > 0:
+		case s.trailing != nil && m.within.from < m.within.to:
 			for _, end := range m.cut.edges[1:] {
 				m.starts[i] = append(m.starts[i], m.q.cal.add(end, *s.trailing, -1))
 			}

@@ -379,6 +379,9 @@ func (f *naiveFunnel) overTime(o object, people []*someone) []any {
 	}
 	start, end, ok := f.n.closed(f.range_, times, interval)
 	out := []any{}
+	if !ok && interval == "all" {
+		return []any{object{"bucket": "all", "entered": 0.0, "converted": 0.0}}
+	}
 	if !ok {
 		return out
 	}

@@ -138,6 +138,9 @@ func (n *naive) trend(q object) any {
 	if t.from, t.to, t.some = n.closed(readSpan(q), times, t.interval); t.some {
 		t.now = n.buckets(t.from, t.to, t.interval)
 		t.begin, t.before = n.previous(t.from, t.to, t.now, t.interval)
+	} else if t.interval == "all" {
+		t.now = []bucket{{name: "all"}} // always one
+		t.from, t.to = 0, 0
 	}
 	buckets, out := []any{}, []any{}
 	for _, b := range t.now {
@@ -225,7 +228,10 @@ func (t *trending) lines(s object) map[string]*line {
 			return v
 		}
 		l.total = measure(name, property, between(t.from, t.to))
-		l.values, l.previous = values(t.from, t.now), values(t.begin, t.before)
+		l.values = values(t.from, t.now)
+		if t.begin < t.from { // else the day before is one that its zone skipped
+			l.previous = values(t.begin, t.before)
+		}
 	}
 	return out
 }
