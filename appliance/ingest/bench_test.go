@@ -76,8 +76,10 @@ func BenchmarkSegment(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	start := time.Now()
 	n := 0
+	p := new(parser)
 	for b.Loop() {
-		req, err := readSegment(body, "batch")
+		p.begin(body)
+		req, err := readSegment(p, "batch")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -86,6 +88,7 @@ func BenchmarkSegment(b *testing.B) {
 			b.Fatal(refused)
 		}
 		n += len(facts)
+		p.forget()
 	}
 	b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
 }

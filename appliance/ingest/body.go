@@ -45,10 +45,11 @@ func statusOf(err error) int {
 // errBodies: too many bytes of bodies are in memory.
 var errBodies = errors.New("too many bodies at once")
 
-// readBody reads a whole body, decompressed, within limit bytes. The error is
-// a *bodyError, or errBodies. A bomb is stopped while it streams. release must
-// be called when nothing uses the body, or what shares its memory, any more.
-func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (body string, release func(), err error) {
+// readBody reads a whole body, decompressed, within limit bytes, and gives a
+// parser at its beginning. The error is a *bodyError, or errBodies. A bomb is
+// stopped while it streams. release must be called when nothing uses the body
+// any more, nor anything that the parser made of it.
+func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p *parser, release func(), err error) {
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	if len(r.Header.Values("Content-Encoding")) > 1 {
 		encoding = "more than one"
@@ -60,9 +61,9 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (bo
 	}
 	if d.bodies.Add(reserve) > d.o.MaxBodies {
 		d.bodies.Add(-reserve)
-		return "", nil, errBodies
+		return nil, nil, errBodies
 	}
-	release = func() { d.bodies.Add(-reserve) }
+	var body string
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
 		err = tooLarge(limit)
@@ -70,10 +71,16 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (bo
 		body, err = unpack(&counter{r: http.MaxBytesReader(w, r.Body, limit)}, encoding, limit, reserve)
 	}
 	if err != nil {
-		release()
-		return "", nil, err
+		d.bodies.Add(-reserve)
+		return nil, nil, err
 	}
-	return body, release, nil
+	p = d.parsers.Get().(*parser)
+	p.begin(body)
+	return p, func() {
+		p.forget()
+		d.parsers.Put(p)
+		d.bodies.Add(-reserve)
+	}, nil
 }
 
 // unpack reads all of raw, decompressed: size bytes or a little more, if that

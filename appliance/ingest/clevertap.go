@@ -39,7 +39,7 @@ func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 		clevertapFail(w, http.StatusUnauthorized, "Invalid Credentials")
 		return
 	}
-	body, release, err := d.readBody(w, r, clevertapMaxBody)
+	p, release, err := d.readBody(w, r, clevertapMaxBody)
 	if errors.Is(err, errBodies) {
 		d.refuse(w, r, err)
 		return
@@ -49,7 +49,7 @@ func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	records, err := clevertapRecords(body)
+	records, err := clevertapRecords(p)
 	if err != nil {
 		clevertapFail(w, statusOf(err), err.Error())
 		return
@@ -78,8 +78,8 @@ func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 }
 
 // clevertapRecords reads the body {"d": [record, ..]}.
-func clevertapRecords(body string) ([]event.Value, error) {
-	v, err := parseJSON(body)
+func clevertapRecords(p *parser) ([]event.Value, error) {
+	v, err := p.whole()
 	if err != nil {
 		return nil, badBody("%v", err)
 	}

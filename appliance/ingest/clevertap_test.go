@@ -124,7 +124,7 @@ func FuzzClevertap(f *testing.F) {
 	f.Add(`{"d":[{"type":"token","objectId":"g","tokenData":{"id":"t","type":"chrome","keys":{"p256dh":"p","auth":"a"}}}]}`)
 	rules := &Rules{Purposes: map[string][]string{"news": {"email"}}}
 	f.Fuzz(func(t *testing.T, body string) {
-		records, err := clevertapRecords(body)
+		records, err := clevertapRecords(&parser{s: body})
 		if err != nil {
 			return
 		}

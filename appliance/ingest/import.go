@@ -236,7 +236,7 @@ func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, st
 	// The facts share the chunk's memory, which nobody writes until they are
 	// appended; the values cut from slabs keep those alive likewise.
 	text := unsafe.String(unsafe.SliceData(c.lines), len(c.lines))
-	l.p.slabP, l.p.wholeP, l.p.slabV, l.p.wholeV = c.slabP, c.slabP, c.slabV, c.slabV
+	l.p.wholeP, l.p.slabP, l.p.wholeV, l.p.slabV = c.slabP, c.slabP, c.slabV, c.slabV
 	l.ids = make([]byte, 0, 64<<10)
 	for line := c.first; len(text) > 0; line++ {
 		one, rest := text, ""

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,10 +73,11 @@ var ErrNoSpace = errors.New("the disk is at its reserve")
 
 // Door serves the apps. It may be used concurrently.
 type Door struct {
-	o      Options
-	slots  chan struct{}
-	bodies atomic.Int64
-	mux    *http.ServeMux
+	o       Options
+	slots   chan struct{}
+	bodies  atomic.Int64
+	parsers sync.Pool
+	mux     *http.ServeMux
 }
 
 // New makes the door.
@@ -93,6 +95,7 @@ func New(o Options) *Door {
 		o.MaxBodies = 64 << 20
 	}
 	d := &Door{o: o, slots: make(chan struct{}, o.MaxRequests), mux: http.NewServeMux()}
+	d.parsers.New = func() any { return new(parser) }
 	d.clevertapRoutes()
 	d.segmentRoutes()
 	return d

@@ -33,11 +33,40 @@ type parser struct {
 // parseJSON reads one value with nothing behind it. The error is an *event.SyntaxError.
 func parseJSON(s string) (event.Value, error) {
 	p := parser{s: s}
+	return p.whole()
+}
+
+// whole reads one value with nothing behind it.
+func (p *parser) whole() (event.Value, error) {
 	v, err := p.value(0)
 	if err == nil {
 		err = p.end()
 	}
 	return v, err
+}
+
+// begin makes the parser ready for another input, over the same slabs.
+func (p *parser) begin(s string) {
+	p.s, p.i, p.dry = s, 0, false
+	p.props, p.values = p.props[:0], p.values[:0]
+	p.slabP, p.slabV = p.wholeP, p.wholeV
+}
+
+// maxSlab is how large a slab may be to be kept for another request.
+const maxSlab = 16 << 10
+
+// forget lets go of the input and of all that was made of it, which nobody may
+// use any more.
+func (p *parser) forget() {
+	if len(p.wholeP) > maxSlab || cap(p.props) > maxSlab || len(p.wholeV) > maxSlab || cap(p.values) > maxSlab {
+		*p = parser{}
+		return
+	}
+	clear(p.wholeP[:len(p.wholeP)-len(p.slabP)])
+	clear(p.wholeV[:len(p.wholeV)-len(p.slabV)])
+	clear(p.props[:cap(p.props)])
+	clear(p.values[:cap(p.values)])
+	p.begin("")
 }
 
 func (p *parser) fail(format string, args ...any) error {

@@ -80,7 +80,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 		segmentFail(w, errWriteKey)
 		return
 	}
-	body, release, err := d.readBody(w, r, segmentMaxBody)
+	p, release, err := d.readBody(w, r, segmentMaxBody)
 	if errors.Is(err, errBodies) {
 		d.refuse(w, r, err)
 		return
@@ -92,7 +92,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	// The body is JSON whatever the Content-Type says: browsers send
 	// text/plain to spare a preflight, rudder-sdk-node says it is a form.
-	req, err := readSegment(body, kind)
+	req, err := readSegment(p, kind)
 	if err != nil {
 		segmentFail(w, err)
 		return
@@ -135,8 +135,7 @@ type segmentItem struct {
 }
 
 // readSegment reads a body. The error is a *bodyError.
-func readSegment(body, kind string) (*segmentRequest, error) {
-	p := parser{s: body}
+func readSegment(p *parser, kind string) (*segmentRequest, error) {
 	if p.peek() != '{' {
 		return nil, badBody("the body must be a JSON object")
 	}
@@ -147,7 +146,7 @@ func readSegment(body, kind string) (*segmentRequest, error) {
 	} else {
 		var v event.Value
 		if v, err = p.segmentMessage(0); err == nil {
-			req.outer, req.items = v.Object(), []segmentItem{{v, len(body)}}
+			req.outer, req.items = v.Object(), []segmentItem{{v, len(p.s)}}
 		}
 	}
 	if err == nil {

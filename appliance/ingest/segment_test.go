@@ -275,7 +275,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add("alias", `{"userId":"u","previousId":"v"}`)
 	rules := &Rules{Purposes: map[string][]string{"news": {"email"}}, IP: CutIP}
 	f.Fuzz(func(t *testing.T, kind, body string) {
-		req, err := readSegment(body, kind)
+		req, err := readSegment(&parser{s: body}, kind)
 		if err != nil {
 			return
 		}
