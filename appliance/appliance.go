@@ -190,6 +190,9 @@ func masterKey(k config.Keyring) ([]byte, error) {
 // close lets go of everything, the doors first.
 func (a *appliance) close() error {
 	var errs []error
+	if a.console != nil {
+		errs = append(errs, a.console.Close()) // ends the streams, which servers would wait for
+	}
 	for i := len(a.servers) - 1; i >= 0; i-- {
 		errs = append(errs, a.servers[i].close())
 	}

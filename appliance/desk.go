@@ -11,6 +11,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/console"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/erasure"
+	"github.com/cloisterhq/cloister/appliance/flow"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/people"
@@ -26,6 +27,15 @@ type desk struct {
 }
 
 func (o *house) desk() desk { return desk{o, o.rooms.now.Load()} }
+
+// stopped marks as passing what fails because the rooms are about to be opened
+// again.
+func stopped(err error) error {
+	if errors.Is(err, publisher.ErrStopped) || errors.Is(err, flow.ErrStopped) || errors.Is(err, errAway) || errors.Is(err, ingest.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", console.ErrUnavailable, err)
+	}
+	return err
+}
 
 var errRoomsAway = fmt.Errorf("%w: %w", console.ErrUnavailable, errAway)
 
@@ -99,7 +109,8 @@ func (d desk) Erase(ctx context.Context, identity string) (string, error) {
 	if d.rooms == nil {
 		return "", errRoomsAway
 	}
-	return d.rooms.Erase(ctx, identity)
+	request, err := d.rooms.Erase(ctx, identity)
+	return request, stopped(err)
 }
 
 // Certificate is a request's status and, once every holder has reported, its
@@ -185,14 +196,14 @@ func (d desk) SaveCampaign(ctx context.Context, c *campaign.Campaign) error {
 	if d.rooms == nil {
 		return errRoomsAway
 	}
-	return d.rooms.SaveCampaign(ctx, c)
+	return stopped(d.rooms.SaveCampaign(ctx, c))
 }
 
 func (d desk) DeleteCampaign(ctx context.Context, id string) error {
 	if d.rooms == nil {
 		return errRoomsAway
 	}
-	return d.rooms.DeleteCampaign(ctx, id)
+	return stopped(d.rooms.DeleteCampaign(ctx, id))
 }
 
 func (d desk) Segments() []console.Segment {
@@ -210,7 +221,7 @@ func (d desk) SaveSegment(ctx context.Context, s console.Segment) error {
 	if d.rooms == nil {
 		return errRoomsAway
 	}
-	return d.rooms.SaveSegment(ctx, publisher.Segment(s))
+	return stopped(d.rooms.SaveSegment(ctx, publisher.Segment(s)))
 }
 
 func (d desk) DeleteSegment(ctx context.Context, name string) error {
@@ -221,7 +232,7 @@ func (d desk) DeleteSegment(ctx context.Context, name string) error {
 	if errors.Is(err, publisher.ErrUnknown) {
 		err = fmt.Errorf("%w: %w", console.ErrNotFound, err)
 	}
-	return err
+	return stopped(err)
 }
 
 func (d desk) Connectors() []console.Connector {
@@ -256,8 +267,5 @@ func (d desk) Import(ctx context.Context, kind string, in console.Import) (conso
 	for _, r := range refused {
 		out.Refused = append(out.Refused, console.RefusedLine{Line: r.Line, Error: r.Message})
 	}
-	if errors.Is(err, ingest.ErrNoSpace) || errors.Is(err, errAway) {
-		err = fmt.Errorf("%w: %w", console.ErrUnavailable, err)
-	}
-	return out, err
+	return out, stopped(err)
 }

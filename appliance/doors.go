@@ -31,11 +31,7 @@ const (
 
 func (a *appliance) openConsole(*config.Config) (err error) {
 	a.console, err = console.New(console.Options{Appliance: a, Access: a.access, Audit: a.audit, Logger: a.log})
-	if err != nil {
-		return err
-	}
-	a.closes(a.console.Close)
-	return nil
+	return err
 }
 
 func (a *appliance) openListeners(cfg *config.Config) error {

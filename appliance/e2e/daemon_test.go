@@ -8,6 +8,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,7 +63,8 @@ type daemon struct {
 	t       testing.TB
 	dir     string // of data
 	config  string
-	collect string // address of the door for apps
+	collect string       // address of the door for apps
+	apps    *http.Client // that apps and recipients use
 	admin   *http.Client
 	cmd     *exec.Cmd
 	ended   chan error
@@ -71,7 +73,9 @@ type daemon struct {
 
 const program = "../../bin/cloister"
 
-func newDaemon(t testing.TB, publisherHCL string) *daemon {
+// newDaemon prepares one. With secure the door for apps has TLS, as links in
+// real messages must, with a certificate of its own making.
+func newDaemon(t testing.TB, secure bool, publisherHCL string) *daemon {
 	t.Helper()
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("%v: run `make build` first", err)
@@ -81,17 +85,27 @@ func newDaemon(t testing.TB, publisherHCL string) *daemon {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	d := &daemon{t: t, dir: filepath.Join(dir, "data"), config: filepath.Join(dir, "cloister.hcl"), log: &safeBuffer{}}
 	port := freePort(t)
-	d.collect = fmt.Sprintf("http://127.0.0.1:%d", port)
+	d.collect, d.apps = fmt.Sprintf("http://127.0.0.1:%d", port), &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+	tlsHCL := ""
+	if secure {
+		d.collect, tlsHCL = fmt.Sprintf("https://127.0.0.1:%d", port), "tls { self_signed = true }"
+		d.apps.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	}
+	d.apps.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(d.apps.CloseIdleConnections)
 	must(t, os.WriteFile(d.config, fmt.Appendf(nil, `
 appliance {
   name       = "e2e"
   data_dir   = %q
   public_url = %q
 }
-listener "collect" { address = "127.0.0.1:%d" }
+listener "collect" {
+  address = "127.0.0.1:%d"
+  %s
+}
 listener "console" { address = "127.0.0.1:%d" }
 listener "metrics" { address = "127.0.0.1:%d" }
-%s`, d.dir, d.collect, port, freePort(t), freePort(t), publisherHCL), 0o600))
+%s`, d.dir, d.collect, port, tlsHCL, freePort(t), freePort(t), publisherHCL), 0o600))
 	d.admin = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var dialer net.Dialer
@@ -112,6 +126,7 @@ func (d *daemon) start() {
 	eventually(d.t, 60*time.Second, "the daemon is ready", func() bool {
 		select {
 		case err := <-d.ended:
+			d.cmd = nil
 			d.t.Fatalf("the daemon ended: %v\n%s", err, d.log)
 		default:
 		}
@@ -136,6 +151,13 @@ func (d *daemon) kill() {
 func (d *daemon) stop() {
 	if d.cmd == nil {
 		return
+	}
+	if d.t.Failed() {
+		for _, path := range []string{"/health", "/publishers/shop/connectors", "/publishers/shop/messages?person=asha&limit=10"} {
+			var answer json.RawMessage
+			d.call("GET", path, nil, &answer)
+			d.t.Logf("%s: %s", path, answer)
+		}
 	}
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	select {

@@ -92,7 +92,7 @@ func (w *witness) write(d *daemon, name string, stop <-chan struct{}) {
 // TestKill kills the daemon with -9 at random moments under load and compares
 // what is found with what was acknowledged.
 func TestKill(t *testing.T) {
-	d := newDaemon(t, witnessHCL)
+	d := newDaemon(t, false, witnessHCL)
 	w := &witness{acked: map[string]map[int]bool{}}
 	d.start()
 	for round := range *rounds {
