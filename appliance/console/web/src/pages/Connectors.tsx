@@ -17,10 +17,14 @@ export function Connectors() {
         {(d) =>
           !d.connectors?.length ? (
             <Empty icon="connector" title="No connector is configured">
-              <p>Without one nothing can be sent. Add a block to the configuration, then reload:</p>
+              <p>Without one nothing can be sent. Add a block to the publisher in the configuration, then reload:</p>
               <pre class="example">{`connector "email" "relay" {
   plugin = "smtp"
-  host   = "mail.internal:587"
+  settings {
+    host = "mail.example.com"
+    port = 587
+    from = "Shop <hello@example.com>"
+  }
 }`}</pre>
               <p>
                 <code>cloister validate</code> checks it, <code>cloister reload</code> puts it to work.

@@ -1,7 +1,7 @@
 // What is wrong right now, and what to do about it.
 import { get } from "../api/client";
 import type { Problem } from "../api/types";
-import { ago, dateTime } from "../parts/format";
+import { ago, dateTime, zone } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Badge, Empty, Page, Show } from "../parts/Page";
 import { useLoad } from "../state/load";
@@ -10,7 +10,7 @@ import { me } from "../state/session";
 export function Health() {
   const loaded = useLoad((s) => get<{ problems: Problem[] | null }>("/v1/health", s), [], { every: 5 });
   return (
-    <Page title="Health" lead={<p>What is wrong right now on {me.value?.appliance.name || "this appliance"}, worst first. What is mended disappears by itself.</p>}>
+    <Page title="Health" lead={<p>What is wrong right now on {me.value?.appliance.name || "this appliance"}, worst first. What is mended disappears by itself. Times are in {zone()}.</p>}>
       <Show of={loaded} what="The state of health">
         {(d) =>
           !d.problems?.length ? (

@@ -1,8 +1,8 @@
 // What happens now.
 import { useEffect, useMemo } from "preact/hooks";
 import { listen, type Arrival, type Live as Stream } from "../api/live";
-import { Button, LinkButton } from "../parts/Button";
-import { clock, compact, num, plural, value, zone } from "../parts/format";
+import { Button } from "../parts/Button";
+import { clock, compact, isId, num, plural, value, zone } from "../parts/format";
 import { Bars, Spark } from "../parts/Plot";
 import { Empty, Niche, Page, Panel, Skeleton, Stat } from "../parts/Page";
 import { peopleLink } from "../parts/Shell";
@@ -77,9 +77,13 @@ function Arrivals({ live }: { live: Stream }) {
     <Panel title="Arrivals" note={hits.length ? "newest first" : undefined} flush>
       {hits.length === 0 ? (
         p.rows === 0 ? (
-          <Empty icon="live" title="Nobody has arrived yet" action={<LinkButton href="/settings/publisher" kind="primary">See how to connect an app</LinkButton>}>
+          <Empty icon="live" title="Nobody has arrived yet">
+            <p>Point an app at the address of the listener “collect”, with the publisher's key. The first event shows here within a second:</p>
+            <pre class="example">{`curl -u KEY: https://collect.example.com/v1/track \\
+  -H 'Content-Type: application/json' \\
+  -d '{"userId": "ann", "event": "Product Viewed"}'`}</pre>
             <p>
-              Point an app at this appliance, or bring history in with <code>cloister import events</code>. The first event shows here within a second.
+              Apps with a CleverTap SDK need only its proxy domain set; those that speak Segment need only the host. History comes in by <code>cloister import events</code>.
             </p>
           </Empty>
         ) : live.open.value ? (
@@ -99,9 +103,6 @@ function Arrivals({ live }: { live: Stream }) {
     </Panel>
   );
 }
-
-// isId: ids of messages and the like say nothing to people.
-const isId = (v: unknown) => typeof v === "string" && /^[0-9a-f]{24,}$/.test(v);
 
 function Row({ hit }: { hit: Arrival }) {
   const who = hit.identity || `Person ${hit.person}`;

@@ -31,6 +31,9 @@ export function Mailbox() {
           <p>It keeps messages instead of sending them, so that campaigns can be tried safely. Add one to the configuration:</p>
           <pre class="example">{`connector "email" "trial" {
   plugin = "mailbox"
+  settings {
+    dir = "/var/lib/cloister/mailbox"
+  }
 }`}</pre>
         </Empty>
       ) : loaded.error && !loaded.data ? (

@@ -4,7 +4,7 @@ import { ApiError, del, get } from "../api/client";
 import type { Decision, Person } from "../api/types";
 import { Button } from "../parts/Button";
 import { Confirm } from "../parts/Dialog";
-import { ago, channel, date, dateTime, title, value, zone } from "../parts/format";
+import { channel, date, dateTime, title, value, zone } from "../parts/format";
 import { Badge, Empty, Failure, Niche, Notice, Page, Panel, Skeleton } from "../parts/Page";
 import { Table } from "../parts/Table";
 import { useLoad } from "../state/load";
@@ -48,7 +48,7 @@ export function PersonPage({ identity }: { identity: string }) {
       back={back}
       lead={
         <p>
-          Person {p.person}, known since {date(p.created)}, last seen {ago(p.seen)}. Times are in {zone()}.
+          Person {p.person}, known since {date(p.created)}. Times are in {zone()}.
         </p>
       }
       actions={
@@ -99,7 +99,7 @@ function Who({ p, identity }: { p: Person; identity: string }) {
                 <dt>Device</dt>
                 <dd>
                   <code class="clip" title={id}>{id}</code>
-                  {typeof d !== "string" && d.seen && <small>seen {ago(d.seen)}</small>}
+                  {typeof d !== "string" && d.since && <small>since {date(d.since)}</small>}
                 </dd>
               </div>
             );

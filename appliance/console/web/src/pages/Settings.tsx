@@ -6,7 +6,7 @@ import type { AuditEntry, Publisher, Session } from "../api/types";
 import { del, at } from "../api/client";
 import { Act, Button } from "../parts/Button";
 import { Field, FieldError, Input, Mistakes, mistakesOf, Select } from "../parts/Field";
-import { ago, channel, dateTime, dateTimeSeconds, num, plural, title } from "../parts/format";
+import { ago, channel, dateTime, dateTimeSeconds, num, plural, title, zone } from "../parts/format";
 import { Badge, Empty, Notice, Page, Panel, Show, Skeleton } from "../parts/Page";
 import { Table, csv, download } from "../parts/Table";
 import { ThemeSwitch } from "../parts/Shell";
@@ -246,7 +246,7 @@ function Audit() {
   return (
     <Panel
       title="Audit"
-      note="chained by hashes; reads of personal data are in it too"
+      note={`reads of personal data are in it too; times in ${zone()}`}
       flush
       actions={
         <>

@@ -4,7 +4,7 @@ import { ApiError, explain, get } from "../api/client";
 import type { Json, TimelineEvent } from "../api/types";
 import { Button } from "../parts/Button";
 import { Choice } from "../parts/Field";
-import { clock, dayOf, value } from "../parts/format";
+import { clock, dayOf, isId, value } from "../parts/format";
 import { Empty, Notice, Panel, Skeleton } from "../parts/Page";
 import { isOwn } from "../question/shared";
 import { api } from "../state/session";
@@ -112,7 +112,7 @@ function longDay(day: string): string {
 
 function Happened({ event: e, own }: { event: TimelineEvent; own: boolean }) {
   const props = Object.entries(e.props ?? {});
-  const short = props.slice(0, 4);
+  const short = props.filter(([, v]) => v !== "" && !isId(v)).slice(0, 4);
   return (
     <li class={own ? "own" : undefined}>
       <time dateTime={e.ts}>{clock(e.ts)}</time>

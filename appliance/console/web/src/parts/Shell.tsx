@@ -75,7 +75,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
 function Side() {
   const here = place.value.path;
   const groups = [...new Set(rooms.map((r) => r.group))];
-  const inPublisher = publisherName.value || me.value?.publishers[0]?.name || "";
+  const inPublisher = publisherName.value || publisher.value?.name || me.value?.publishers[0]?.name || "";
   const to = (path: string) => `/p/${encodeURIComponent(inPublisher)}/${path}`;
   return (
     <aside class="side">

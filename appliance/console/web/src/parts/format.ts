@@ -137,6 +137,9 @@ export function sentence(text: string): string {
   return t === "" || /[.!?:)\]}"”]$/.test(t) ? t : t + ".";
 }
 
+// isId: ids of messages and the like say nothing to people.
+export const isId = (v: Json | undefined) => typeof v === "string" && /^[0-9a-f]{24,}$/.test(v);
+
 export function title(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
