@@ -212,8 +212,11 @@ func (r *Repeats) expire(t *kv.Txn) error {
 	return nil
 }
 
-// Kinds of key, by their first byte: pages of the open run (its hour, its
-// number, the page), and pages of runs.
+// Kinds of key, by their first byte. A page of the open run lies under its
+// hour (8 bytes), number (4) and page (4, from 1), and holds hashes as they
+// came. A run lies under its hour and number, and holds its hashes in order; of a
+// large one, each page has the hashes with one first byte, which ends its key
+// and is left out of them. Numbers are big-endian.
 const (
 	keyTail = 't'
 	keyRun  = 'r'

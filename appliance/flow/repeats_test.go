@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -260,4 +261,34 @@ func BenchmarkSeen(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/fact")
+}
+
+// TestRepeatsGolden holds the bytes on disk: a small run, and pages of the
+// open one.
+func TestRepeatsGolden(t *testing.T) {
+	r := newRepeatsTest(t, t.TempDir(), RepeatsOptions{})
+	r.seen(start, "a", "b", "c")
+	r.seen(start+hourMicros, "d")
+	var got []string
+	err := r.db.View(func(t *kv.Txn) error {
+		return t.Scan(kv.Repeats, nil, nil, func(k, v []byte) error {
+			got = append(got, fmt.Sprintf("%x=%x", k, v))
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"720000000000061a8000000000=" + // a run: 'r', hour, number = its hashes in order
+			"44e0b93d24a94c43661e" + "726b4c523ac4364f0f4f" + "962060269e0a767cf9f9",
+		"740000000000061a810000000100000001=" + "57d6b1eb3d67fabe7bc0", // 't', hour, number, page
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	large := repeatsRun{hour: 400_000, number: 9}
+	if k := fmt.Sprintf("%x", large.key(0xab)); k != "720000000000061a80"+"00000009"+"ab" {
+		t.Error("the page of a large run lies under", k)
+	}
 }
