@@ -184,3 +184,26 @@ func TestTroubles(t *testing.T) {
 		t.Errorf("out of time: %v, %v", outs, err)
 	}
 }
+
+// README.md names every setting.
+func TestReadme(t *testing.T) {
+	raw, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	schema := (&mailbox{}).Schema()
+	for _, s := range schema.Settings {
+		names = append(names, s.Name)
+	}
+	for _, b := range schema.Blocks {
+		for _, s := range b.Settings {
+			names = append(names, b.Name, s.Name)
+		}
+	}
+	for _, n := range names {
+		if !strings.Contains(string(raw), "`"+n+"`") {
+			t.Errorf("README.md does not name the setting %q: add it", n)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"mime"
 	"net/mail"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -431,5 +432,28 @@ func TestOutOfTime(t *testing.T) {
 	}
 	if n[connector.Accepted] < 1 || n[connector.Again] < 15 || n[connector.Unknown] > 1 || n[connector.Accepted] > len(s.messages()) {
 		t.Errorf("%v, arrived %d", n, len(s.messages()))
+	}
+}
+
+// README.md names every setting.
+func TestReadme(t *testing.T) {
+	raw, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	schema := (&smtp{}).Schema()
+	for _, s := range schema.Settings {
+		names = append(names, s.Name)
+	}
+	for _, b := range schema.Blocks {
+		for _, s := range b.Settings {
+			names = append(names, b.Name, s.Name)
+		}
+	}
+	for _, n := range names {
+		if !strings.Contains(string(raw), "`"+n+"`") {
+			t.Errorf("README.md does not name the setting %q: add it", n)
+		}
 	}
 }

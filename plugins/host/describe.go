@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -159,18 +160,16 @@ func (h *Host) folderProblems(a *about, s connector.Settings) []connector.Proble
 			bad("not a folder for a connector", "write an absolute path, such as /var/lib/cloister/mailbox; the connector can write there and nowhere else")
 			continue
 		}
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			bad("not a folder", dir+" is a file")
-			continue
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			bad("cannot be looked at", err.Error())
+		if i := slices.IndexFunc(h.o.Protect, func(keep string) bool {
+			return keep != "" && (within(keep, dir) || within(dir, keep))
+		}); i >= 0 {
+			bad("not a folder for a connector", h.o.Protect[i]+" is the appliance's own; write a folder apart from it")
 			continue
 		}
-		for _, keep := range h.o.Protect {
-			if keep != "" && (within(keep, dir) || within(dir, keep)) {
-				bad("not a folder for a connector", keep+" is the appliance's own; write a folder apart from it")
-				break
-			}
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			bad("not a folder", dir+" is a file")
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			bad("cannot be looked at", err.Error())
 		}
 	}
 	return problems
