@@ -45,8 +45,8 @@ type entry [entryBytes]byte
 // Repeats knows the ids of the facts of the last seven days, as keyed hashes.
 // New ones gather in the open run, in memory and in small pages; after an
 // hour, or when there are many, it is sorted and written as a run that is not
-// changed any more. A day's runs have a filter in memory; what passes it is
-// looked up. Repeats belong to the applier's goroutine; if a transaction that
+// changed any more. A day and each of its runs have a filter in memory; what
+// passes both is looked up. Repeats belong to the applier's goroutine; if a transaction that
 // Seen took part in fails, they must be opened anew.
 type Repeats struct {
 	mac  hash.Hash
@@ -154,7 +154,7 @@ func (r *Repeats) close(t *kv.Txn) error {
 		sorted = append(sorted, e)
 	}
 	slices.SortFunc(sorted, func(a, b entry) int { return slices.Compare(a[:], b[:]) })
-	n := repeatsRun{hour: r.openHour, number: r.next, small: len(sorted) <= smallRun}
+	n := repeatsRun{hour: r.openHour, number: r.next, small: len(sorted) <= smallRun, filter: newFilter(len(sorted), runBits, runProbes)}
 	if err := n.write(t, sorted); err != nil {
 		return err
 	}
@@ -168,6 +168,7 @@ func (r *Repeats) close(t *kv.Txn) error {
 	d.room = max(d.room, d.hashes+len(sorted))
 	for _, e := range sorted {
 		d.add(e)
+		n.filter.add(e)
 	}
 	clear(r.open)
 	r.next++
@@ -230,17 +231,19 @@ func (r *Repeats) tailKey(page uint32) []byte {
 
 // load reads back the runs, a day at a time, and the open run.
 func (r *Repeats) load(t *kv.Txn) error {
+	hashes := make(map[uint32]int) // by run
 	err := t.Scan(kv.Repeats, []byte{keyRun}, nil, func(key, val []byte) error {
 		n, bucket, err := parseRunKey(key)
 		if err != nil {
 			return err
 		}
 		d := r.day(n.hour / 24)
-		if len(d.runs) == 0 || d.runs[len(d.runs)-1] != n {
+		if len(d.runs) == 0 || d.runs[len(d.runs)-1].number != n.number {
 			d.runs = append(d.runs, n)
 		}
 		entries, err := n.entries(bucket, val)
 		d.room += len(entries)
+		hashes[n.number] += len(entries)
 		r.next, r.now = max(r.next, n.number+1), max(r.now, n.hour)
 		return err
 	})
@@ -248,7 +251,7 @@ func (r *Repeats) load(t *kv.Txn) error {
 		return err
 	}
 	for _, d := range r.days {
-		if err := d.load(t); err != nil {
+		if err := d.load(t, hashes); err != nil {
 			return err
 		}
 	}

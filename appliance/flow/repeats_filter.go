@@ -6,20 +6,23 @@ import (
 )
 
 // filter tells of a hash whether it may have been added: a Bloom filter whose
-// bits for one hash lie in one cache line, at two bytes a hash. About one in a
-// thousand that was not added passes.
+// bits for one hash lie in one cache line.
 type filter struct {
 	blocks [][8]uint64
+	probes int
 	room   int
 }
 
+// How filters are made, in bits and probes a hash: about one in a thousand
+// that was not added to a day passes its filter, and about one in thirty that
+// of a run.
 const (
-	filterBits   = 16 // a hash
-	filterProbes = 7
+	dayBits, dayProbes = 16, 7
+	runBits, runProbes = 8, 5
 )
 
-func newFilter(room int) *filter {
-	return &filter{blocks: make([][8]uint64, room*filterBits/512+1), room: room}
+func newFilter(room, bits, probes int) *filter {
+	return &filter{blocks: make([][8]uint64, room*bits/512+1), probes: probes, room: room}
 }
 
 func (f *filter) full() bool { return f.room <= 0 }
@@ -35,7 +38,7 @@ func (f *filter) place(e entry) (*[8]uint64, uint64) {
 
 func (f *filter) add(e entry) {
 	b, h := f.place(e)
-	for range filterProbes {
+	for range f.probes {
 		b[h>>6&7] |= 1 << (h & 63)
 		h >>= 9
 	}
@@ -44,7 +47,7 @@ func (f *filter) add(e entry) {
 
 func (f *filter) has(e entry) bool {
 	b, h := f.place(e)
-	for range filterProbes {
+	for range f.probes {
 		if b[h>>6&7]>>(h&63)&1 == 0 {
 			return false
 		}

@@ -18,6 +18,7 @@ type repeatsRun struct {
 	hour   int64 // in which its first was received
 	number uint32
 	small  bool
+	filter *filter // of its own: a day has many runs
 }
 
 // past says whether none of it can be asked for any more.
@@ -100,6 +101,9 @@ func (n repeatsRun) entries(bucket byte, page []byte) ([]entry, error) {
 
 // find looks a hash up.
 func (n repeatsRun) find(t *kv.Txn, e entry) (bool, error) {
+	if !n.filter.has(e) {
+		return false, nil
+	}
 	page, err := t.Get(kv.Repeats, n.key(e[0]))
 	if errors.Is(err, kv.ErrNotFound) && !n.small {
 		return false, nil // no hash begins like this
@@ -126,7 +130,7 @@ type repeatsDay struct {
 
 func (d *repeatsDay) add(e entry) {
 	if n := len(d.filters); n == 0 || d.filters[n-1].full() {
-		d.filters = append(d.filters, newFilter(max(d.room-d.hashes, d.hashes, smallRun)))
+		d.filters = append(d.filters, newFilter(max(d.room-d.hashes, d.hashes, smallRun), dayBits, dayProbes))
 	}
 	d.filters[len(d.filters)-1].add(e)
 	d.hashes++
@@ -150,9 +154,11 @@ func (d *repeatsDay) find(t *kv.Txn, e entry, now int64) (bool, error) {
 }
 
 // load fills the filters from the pages.
-func (d *repeatsDay) load(t *kv.Txn) error {
-	for _, n := range d.runs {
-		prefix := n.key(0)[:13]
+func (d *repeatsDay) load(t *kv.Txn, hashes map[uint32]int) error {
+	for i := range d.runs {
+		run := &d.runs[i]
+		run.filter = newFilter(hashes[run.number], runBits, runProbes)
+		prefix := run.key(0)[:13]
 		err := t.Scan(kv.Repeats, prefix, nil, func(key, val []byte) error {
 			n, bucket, err := parseRunKey(key)
 			if err != nil {
@@ -161,6 +167,7 @@ func (d *repeatsDay) load(t *kv.Txn) error {
 			entries, err := n.entries(bucket, val)
 			for _, e := range entries {
 				d.add(e)
+				run.filter.add(e)
 			}
 			return err
 		})
