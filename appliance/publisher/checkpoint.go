@@ -83,6 +83,10 @@ func (p *Publisher) Checkpoint(ctx context.Context) (err error) {
 		return err
 	}
 	upTo := p.applier.Position()
+	// What connectors must still be told of the erased is sealed like a record.
+	if err := p.erasure.Reseal(); err != nil {
+		return fmt.Errorf("before a checkpoint: %w", err)
+	}
 	if err := p.writeCheckpoint(); err != nil {
 		return fmt.Errorf("writing a checkpoint: %w", err)
 	}
