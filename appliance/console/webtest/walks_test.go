@@ -17,7 +17,9 @@ var walks = []struct {
 	walk func(*browser)
 }{
 	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
-	{"make a campaign", campaign}, {"skip link", skip}, {"lost connection", lost}, {"sign out", signOut},
+	{"make a campaign", campaign}, {"pause and go on", pause}, {"check a connector", check}, {"read a letter", letter},
+	{"let somebody in", operators}, {"a token", token}, {"erase a person", erase},
+	{"skip link", skip}, {"lost connection", lost}, {"sign out", signOut},
 }
 
 func (b *browser) publisher() string {

@@ -1,0 +1,96 @@
+//go:build e2e
+
+package webtest
+
+import (
+	"github.com/chromedp/chromedp"
+)
+
+// pause takes a running campaign out of work and puts it back.
+func pause(b *browser) {
+	p := b.publisher()
+	id := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/campaigns").then((r) => r.json()).then((c) => c.campaigns.find((x) => x.state === "running")?.id ?? "")`)
+	if id == "" {
+		b.t.Fatal("the demo has no running campaign")
+	}
+	b.visit(p + "/campaigns/" + id)
+	b.press("Pause")
+	b.until("it says so", `document.querySelector(".campaign-lead .badge").innerText === "Paused"`)
+	b.press("Go on")
+	b.until("it runs again", `document.querySelector(".campaign-lead .badge").innerText === "Running"`)
+}
+
+func check(b *browser) {
+	b.visit(b.publisher() + "/connectors")
+	b.press("Check now")
+	b.until("the answer shows", `document.querySelector(".connector .notice")`)
+	b.shoot("walk-connector-check")
+}
+
+// letter reads a mail as it was sent: in a frame that may do nothing.
+func letter(b *browser) {
+	b.visit(b.publisher() + "/mailbox")
+	b.until("there are letters", `document.querySelectorAll(".box-list button").length > 1`)
+	b.do(chromedp.Click(chromedp.CSS(".box-list li:nth-child(2) button")))
+	b.until("the second is open", `document.querySelector(".box-list li:nth-child(2) button.on, .box-list button.on")`)
+	sandbox := ask[string](b, `document.querySelector(".mail-open iframe")?.getAttribute("sandbox") ?? "no frame"`)
+	if sandbox != "allow-popups allow-popups-to-escape-sandbox" && sandbox != "no frame" {
+		b.t.Errorf("the frame may do more than show: %q", sandbox)
+	}
+	b.do(chromedp.Click(chromedp.Search(`//label[normalize-space(.)="Plain text"]`)))
+	b.until("its text shows", `document.querySelector(".mail-open .mail-text").innerText.length > 0`)
+}
+
+func operators(b *browser) {
+	b.visit("/settings/operators")
+	b.press("New operator")
+	b.until("the form is open", `document.querySelector(".dialog[open] form")`)
+	b.do(chromedp.SendKeys(chromedp.CSS(".dialog input"), "tried.by.a.test"))
+	b.shoot("walk-operator")
+	b.press("Make, and get a link")
+	b.until("a link is handed out", `document.querySelector(".dialog .secret")?.innerText.includes("/sign-in#")`)
+	b.press("Done")
+	b.until("they are listed", `[...document.querySelectorAll("tbody th")].some((x) => x.innerText === "tried.by.a.test")`)
+	b.do(chromedp.Click(chromedp.Search(`//tr[normalize-space(th)="tried.by.a.test"]//button[normalize-space(.)="Remove"]`)))
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	b.do(chromedp.Click(chromedp.CSS(".dialog .button.danger")))
+	b.until("they are gone", `!document.querySelector(".dialog") && ![...document.querySelectorAll("tbody th")].some((x) => x.innerText === "tried.by.a.test")`)
+}
+
+func token(b *browser) {
+	b.visit("/settings/tokens")
+	b.press("New token")
+	b.until("the form is open", `document.querySelector(".dialog[open] form")`)
+	b.do(chromedp.SendKeys(chromedp.CSS(".dialog input"), "tried-by-a-test"))
+	b.press("Make")
+	b.until("the secret shows once", `document.querySelector(".dialog .secret")`)
+	b.press("Done")
+	b.until("it is listed", `[...document.querySelectorAll("tbody th")].some((x) => x.innerText === "tried-by-a-test")`)
+	b.press("Remove")
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	b.do(chromedp.Click(chromedp.CSS(".dialog .button.danger")))
+	b.until("it is gone", `!document.querySelector(".dialog") && ![...document.querySelectorAll("tbody th")].some((x) => x.innerText === "tried-by-a-test")`)
+}
+
+// erase forgets somebody, which needs their identity typed.
+func erase(b *browser) {
+	b.provoke("status of 410")
+	p := b.publisher()
+	who := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/recent-people?limit=100").then((r) => r.json()).then((r) => r.people[r.people.length - 1].identity)`)
+	b.visit(p + "/people/" + who)
+	b.press("Erase")
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	if !ask[bool](b, `document.querySelector(".dialog .button.danger").disabled`) {
+		b.t.Error("it can be pressed before the identity is typed")
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS(".dialog input"), who))
+	b.shoot("walk-erase")
+	b.do(chromedp.Click(chromedp.CSS(".dialog .button.danger")))
+	b.until("they are gone", `location.pathname.endsWith("/people") && document.querySelector(".toast")?.innerText.includes("Erased")`)
+	b.visit(p + "/people/" + who)
+	// An app may be met again under the same device; the identity is not.
+	title := ask[string](b, `document.querySelector(".empty h2")?.innerText ?? "a page"`)
+	if title != "This person was erased" && title != "Nobody has this identity" {
+		b.t.Errorf("%q shows after the erasure", title)
+	}
+}
