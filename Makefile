@@ -8,7 +8,7 @@ BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 
-.PHONY: build connectors console run test test-web race faults bench package check clean generate
+.PHONY: build connectors console run test race faults package check fuzz clean need-go need-test
 
 build: need-go console connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -49,6 +49,13 @@ check: need-go
 	$(GO) vet ./... && test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	cd $(WEB) && npm run --silent check
 
+# Short fuzzing of every decoder and parser, a few seconds each.
+FUZZTIME ?= 5s
+fuzz: need-go
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for f in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+			echo "$$dir $$f" && $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; done; done
+
 clean:
 	rm -rf bin dist $(WEB)/dist/assets $(WEB)/dist/index.html
 
@@ -62,6 +69,7 @@ package: build
 	@rm -rf dist && mkdir -p dist/man dist/completion
 	bin/cloister man dist/man && gzip -9nf dist/man/*.1
 	bin/cloister completion bash > dist/completion/cloister.bash
-	gzip -9nc CHANGELOG.md > dist/changelog.gz
+	@printf 'cloister (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- Cloister maintainers <maintainers@cloisterhq.example>  %s\n' \
+		'$(subst -,~,$(PACKAGE_VERSION))' "$$(git log -1 --format=%cD)" | gzip -9nc > dist/changelog.Debian.gz
 	@for p in deb rpm; do VERSION=$(PACKAGE_VERSION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
 		$(GO) tool -modfile=packaging/tools/go.mod nfpm package -f packaging/nfpm.yaml -p $$p -t dist/ || exit 1; done

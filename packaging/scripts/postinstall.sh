@@ -20,7 +20,7 @@ if [ -d /run/systemd/system ]; then
 	fi
 fi
 if [ "$running" = yes ]; then
-	if /usr/bin/cloister validate >/dev/null; then
+	if cloister validate >/dev/null; then
 		systemctl restart cloister.service
 	else
 		echo "cloister: the new version does not accept the configuration; the old one still runs. See: cloister validate" >&2
