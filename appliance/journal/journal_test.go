@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -574,4 +575,49 @@ func BenchmarkSurvey(b *testing.B) {
 			b.Fatal(s.last(), err)
 		}
 	}
+}
+
+// BenchmarkBandwidth compares records of a megabyte that does not compress with
+// bare appends of a megabyte to a file, each synced, in one run.
+func BenchmarkBandwidth(b *testing.B) {
+	noise := make([]byte, 1<<20)
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	b.Run("file", func(b *testing.B) {
+		f, err := os.Create(b.TempDir() + "/raw")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		b.SetBytes(int64(len(noise)))
+		for b.Loop() {
+			if _, err := f.Write(noise); err != nil {
+				b.Fatal(err)
+			}
+			if err := f.Sync(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("journal", func(b *testing.B) {
+		h := newHouse(b)
+		h.open()
+		j := h.journal("shop", StreamOptions{})
+		facts := []event.Fact{{Kind: event.Track, Name: "x", Body: noise}}
+		b.SetBytes(int64(len(noise)))
+		b.ResetTimer()
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for range b.N / 2 {
+					if err := j.Append(context.Background(), facts); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
 }

@@ -296,6 +296,7 @@ func (l *link) publish(record []byte, timeout time.Duration) (uint64, error) {
 	t := time.NewTimer(timeout)
 	defer t.Stop()
 	trouble := l.engine.trouble.c
+	asked := time.Now()
 	for {
 		select {
 		case m := <-l.acks:
@@ -307,7 +308,7 @@ func (l *link) publish(record []byte, timeout time.Duration) (uint64, error) {
 			trouble = nil
 			t.Reset(min(timeout, 500*time.Millisecond))
 		case <-t.C:
-			return 0, fmt.Errorf("%w: no answer in %v", ErrUnavailable, timeout)
+			return 0, fmt.Errorf("%w: no answer in %v", ErrUnavailable, time.Since(asked).Round(time.Millisecond))
 		}
 	}
 }
