@@ -69,7 +69,7 @@ func (m *mailbox) Configure(_ context.Context, s connector.Settings) ([]connecto
 		m.keep = 1000
 	}
 	if !filepath.IsAbs(m.dir) {
-		return []connector.Problem{{Path: []string{"dir"}, Summary: "not an absolute path", Detail: "write it from the root, such as /var/lib/cloister/mailbox"}}, nil
+		return []connector.Problem{{Path: []string{"dir"}, Summary: "not an absolute path", Detail: "Write it from the root, such as /var/lib/cloister/mailbox."}}, nil
 	}
 	return nil, nil
 }

@@ -106,7 +106,7 @@ func read(s connector.Settings) (config, []connector.Problem) {
 		tlsMode: tlsStart,
 	}
 	if c.host == "" || strings.ContainsAny(c.host, "/ \t\r\n") {
-		bad("not a host", "write a name or an address without scheme and port, such as mail.acme.example", "host")
+		bad("not a host", "Write a name or an address without scheme and port, such as mail.acme.example.", "host")
 	}
 	c.address = net.JoinHostPort(c.host, strconv.Itoa(orNumber("port", 587)))
 	address := func(name string) *mail.Address {
@@ -119,13 +119,13 @@ func read(s connector.Settings) (config, []connector.Problem) {
 			_, err = checkAddress(a.Address)
 		}
 		if err != nil || strings.ContainsAny(v, "\r\n") {
-			bad("not an e-mail address", "write it as hello@acme.example or Acme <hello@acme.example>", name)
+			bad("not an e-mail address", "Write it as hello@acme.example or Acme <hello@acme.example>.", name)
 			return nil
 		}
 		return a
 	}
 	if c.from = address("from"); c.from == nil && s.Text("from") == "" {
-		bad("no sender", "write the address that people see, such as Acme <hello@acme.example>", "from")
+		bad("no sender", "Write the address that people see, such as Acme <hello@acme.example>.", "from")
 	}
 	c.replyTo = address("reply_to")
 	if c.from != nil {
@@ -138,16 +138,16 @@ func read(s connector.Settings) (config, []connector.Problem) {
 		c.returnPath = a.Address
 	}
 	if (c.username == "") != (c.password == "") {
-		bad("half a sign-in", "write both username and password, or neither", "username")
+		bad("half a sign-in", "Write both username and password, or neither.", "username")
 	}
 	c.readTLS(s, bad, warn)
 	if d := s.Block("dkim"); d != nil {
 		key, err := privateKey(d.Text("key"))
 		switch {
 		case err != nil:
-			bad("not a key to sign with", err.Error(), "dkim", "key")
+			bad("not a key to sign with", sentence(err), "dkim", "key")
 		case c.from != nil && !under(domainOf(c.from.Address), d.Text("domain")):
-			bad("not the sender's domain", "receivers only count a signature of "+domainOf(c.from.Address)+" or a domain above it", "dkim", "domain")
+			bad("not the sender's domain", "Receivers only count a signature of "+domainOf(c.from.Address)+" or a domain above it.", "dkim", "domain")
 		default:
 			c.dkim = &signer{domain: d.Text("domain"), selector: d.Text("selector"), key: key}
 		}
@@ -170,22 +170,22 @@ func (c *config) readTLS(s connector.Settings, bad, warn complain) {
 		if ca := t.Text("ca"); ca != "" {
 			c.tls.RootCAs = x509.NewCertPool()
 			if !c.tls.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-				bad("no certificate in it", "write file(\"/path/ca.pem\") of a file with -----BEGIN CERTIFICATE-----", "tls", "ca")
+				bad("no certificate in it", "Write file(\"/path/ca.pem\") of a file with -----BEGIN CERTIFICATE-----.", "tls", "ca")
 			}
 		}
 		if v, ok := t["verify"].(bool); ok && !v {
 			c.tls.InsecureSkipVerify = true
-			warn("the relay's certificate is not checked", "anybody between can read and change the mail; write ca = file(\"..\") instead", "tls", "verify")
+			warn("the relay's certificate is not checked", "Anybody between can read and change the mail. Write ca = file(\"..\") instead.", "tls", "verify")
 		}
 	}
 	if c.tlsMode != tlsStart && c.tlsMode != tlsWhole && c.tlsMode != tlsNone {
-		bad("not a mode", "allowed are \"starttls\", \"tls\" and \"none\"", "tls", "mode")
+		bad("not a mode", "Allowed are \"starttls\", \"tls\" and \"none\".", "tls", "mode")
 	}
 	if c.tlsMode == tlsNone && !local(c.host) {
 		if c.password != "" {
-			bad("the password would cross the network unencrypted", "write mode = \"starttls\", or leave username and password out", "tls", "mode")
+			bad("the password would cross the network unencrypted", "Write mode = \"starttls\", or leave username and password out.", "tls", "mode")
 		} else {
-			warn("mail crosses the network unencrypted", "write mode = \"starttls\" if the relay can do it", "tls", "mode")
+			warn("mail crosses the network unencrypted", "Write mode = \"starttls\" if the relay can do it.", "tls", "mode")
 		}
 	}
 }
@@ -210,7 +210,7 @@ func under(domain, above string) bool {
 func privateKey(text string) (crypto.Signer, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, errors.New("write file(\"/path/dkim.pem\") of a file with -----BEGIN PRIVATE KEY-----")
+		return nil, errors.New("it is no PEM: write file(\"/path/dkim.pem\") of a file with -----BEGIN PRIVATE KEY-----")
 	}
 	var key any
 	var err error
@@ -235,4 +235,10 @@ func privateKey(text string) (crypto.Signer, error) {
 		return k, nil
 	}
 	return nil, errors.New("only RSA and Ed25519 keys sign mail")
+}
+
+// sentence is an error as a sentence for the operator.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -307,8 +307,10 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	t := c.h.o.timing
 	text := connectorpb.Clean(why.Error(), connectorpb.MaxError)
 	var wait time.Duration
+	// A program that is not the right one does not become it by trying.
+	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe)
 	c.mu.Lock()
-	if len(failures) >= t.strikes {
+	if refused || len(failures) >= t.strikes {
 		c.set(Quarantined, text)
 		wait = t.parole
 	} else {
@@ -319,10 +321,14 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	state := c.state
 	c.mu.Unlock()
 	if state == Quarantined {
+		summary := fmt.Sprintf("Connector %s failed %d times in %s and is left alone: %s", c.i.subject(), len(failures), t.window, text)
+		hint := fmt.Sprintf("Messages wait meanwhile. See the log for what the connector printed; then check it in the console, which starts it again. It is tried every %s.", t.parole)
+		if refused {
+			summary = fmt.Sprintf("Connector %s is not started: %s", c.i.subject(), text)
+			hint = "Messages wait meanwhile. Find out who changed the file; put the right one in its place, or its checksum into the configuration. Then check the connector in the console, which starts it again."
+		}
 		c.clear("connector.down")
-		c.raise("connector.quarantined", health.Degraded,
-			fmt.Sprintf("Connector %s failed %d times in %s and is left alone: %s", c.i.subject(), len(failures), t.window, text),
-			fmt.Sprintf("Messages wait meanwhile. See the log for what the connector printed; then check it in the console, which starts it again. It is tried every %s.", t.parole))
+		c.raise("connector.quarantined", health.Degraded, summary, hint)
 	} else {
 		c.raise("connector.down", health.Degraded,
 			fmt.Sprintf("Connector %s is being restarted: %s", c.i.subject(), text), "Messages wait meanwhile. If it stays, see the log for what the connector printed.")

@@ -157,17 +157,17 @@ func (h *Host) folderProblems(a *about, s connector.Settings) []connector.Proble
 			problems = append(problems, connector.Problem{Path: strings.Split(setting, "\x00"), Summary: summary, Detail: detail})
 		}
 		if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" {
-			bad("not a folder for a connector", "write an absolute path, such as /var/lib/cloister/mailbox; the connector can write there and nowhere else")
+			bad("not a folder for a connector", "Write an absolute path, such as /var/lib/cloister/mailbox; the connector can write there and nowhere else.")
 			continue
 		}
 		if i := slices.IndexFunc(h.o.Protect, func(keep string) bool {
 			return keep != "" && (within(keep, dir) || within(dir, keep))
 		}); i >= 0 {
-			bad("not a folder for a connector", h.o.Protect[i]+" is the appliance's own; write a folder apart from it")
+			bad("not a folder for a connector", h.o.Protect[i]+" is the appliance's own. Write a folder apart from it.")
 			continue
 		}
 		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			bad("not a folder", dir+" is a file")
+			bad("not a folder", dir+" is a file.")
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			bad("cannot be looked at", err.Error())
 		}

@@ -512,7 +512,7 @@ func TestTampering(t *testing.T) {
 		f.Close()
 		syscall.Kill(c.Status().PID, syscall.SIGKILL)
 		eventually(t, "quarantine", 10*time.Second, func() bool { return c.Status().State == Quarantined })
-		if s := c.Status(); !strings.Contains(s.Error, "checksum") || len(r.audited()) == 0 {
+		if s := c.Status(); !strings.Contains(s.Error, "checksum") || len(r.audited()) != 1 || s.Restarts != 0 {
 			t.Errorf("status %+v, audited %v", s, r.audited())
 		}
 	})

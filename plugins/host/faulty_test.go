@@ -70,6 +70,9 @@ func (f *faulty) Describe() connector.Description {
 	}
 	d := connector.Description{Name: f.mode, Version: "0.1.0", Summary: "For tests.", Channels: []string{"email"}, Batch: 10}
 	d.Network = f.mode == "network"
+	if f.mode == "wide" {
+		d.Batch = 0
+	}
 	return d
 }
 

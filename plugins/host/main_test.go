@@ -52,7 +52,7 @@ func quick() timing {
 	}
 }
 
-func newRig(t *testing.T, o Options, plugins ...string) *rig {
+func newRig(t testing.TB, o Options, plugins ...string) *rig {
 	t.Helper()
 	r := &rig{dir: t.TempDir(), log: &lines{}}
 	r.board = health.NewBoard(nil)
@@ -93,14 +93,14 @@ func newRig(t *testing.T, o Options, plugins ...string) *rig {
 // install puts this program into dir under a name. All are one program with
 // one checksum, and so with one description, but for those that describe
 // themselves otherwise.
-func install(t *testing.T, dir, name string) string {
+func install(t testing.TB, dir, name string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)
-	own := name == "network" || name == "noname" || name == "slowdescribe"
+	own := name == "network" || name == "wide" || name == "noname" || name == "slowdescribe"
 	if !own && os.Link(self, path) == nil {
 		return path
 	}
@@ -195,7 +195,7 @@ func (l *lines) bytes() int {
 	return l.size
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	if len(p) < 600 {
