@@ -69,6 +69,7 @@ package: build
 	@rm -rf dist && mkdir -p dist/man dist/completion
 	bin/cloister man dist/man && gzip -9nf dist/man/*.1
 	bin/cloister completion bash > dist/completion/cloister.bash
+	gzip -9nc CHANGELOG.md > dist/changelog.gz
 	@printf 'cloister (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- Cloister maintainers <maintainers@cloisterhq.example>  %s\n' \
 		'$(subst -,~,$(PACKAGE_VERSION))' "$$(git log -1 --format=%cD)" | gzip -9nc > dist/changelog.Debian.gz
 	@for p in deb rpm; do VERSION=$(PACKAGE_VERSION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
