@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sort"
 
@@ -97,26 +98,30 @@ func (w *walker) list(lists [][]int32, bit int, group []int32) {
 	if bit == 0 {
 		w.any = w.any[:0]
 	}
+	if len(lists) == 0 {
+		return
+	}
 	n := len(w.hits)
 	if group != nil {
 		n = len(group)
 	}
+	wanted := allSteps(len(lists))
 	for j := range n {
-		i := j
+		i := int32(j)
 		if group != nil {
-			i = int(group[j])
+			i = group[j]
 		}
 		h := &w.hits[i]
-		if h.mask&^otherBit>>bit == 0 || !w.fu.within.has(h.time) {
+		mask := h.mask >> bit & wanted
+		if mask == 0 || !w.fu.within.has(h.time) {
 			continue
 		}
-		if bit == 0 && h.mask&allSteps(len(lists)) != 0 {
-			w.any = append(w.any, int32(i))
+		if bit == 0 && w.fu.order == anyOrder {
+			w.any = append(w.any, i)
 		}
-		for k := range lists {
-			if h.mask>>(bit+k)&1 != 0 {
-				lists[k] = append(lists[k], int32(i))
-			}
+		for ; mask != 0; mask &= mask - 1 {
+			k := bits.TrailingZeros64(mask)
+			lists[k] = append(lists[k], i)
 		}
 	}
 }

@@ -91,12 +91,10 @@ func (w *worker) byPerson() {
 	w.store.hits, w.sorted = w.sorted, hits
 }
 
-// takePeople hands over one person after another, their hits in order.
+// takePeople hands over one person after another, their hits in order; those
+// of a person lie together.
 func takePeople(ctx context.Context, s *store, to consumer) error {
 	hits := s.hits
-	if !slices.IsSortedFunc(hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) }) {
-		slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) })
-	}
 	for people := 0; len(hits) > 0; people++ {
 		if people&0xff == 0 && ctx.Err() != nil {
 			return ctx.Err()

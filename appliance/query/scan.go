@@ -1,8 +1,10 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -115,6 +117,7 @@ func (q *run) takeMerged(p *pass, merged *[event.Partitions]*store, newConsumer 
 	if err := q.reserve(all.bytes()); err != nil {
 		return nil, err
 	}
+	slices.SortStableFunc(all.hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) })
 	to := newConsumer()
 	err := takePeople(q.ctx, all, to)
 	if err != nil {
