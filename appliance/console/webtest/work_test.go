@@ -86,7 +86,9 @@ func erase(b *browser) {
 	b.do(chromedp.SendKeys(chromedp.CSS(".dialog input"), who))
 	b.shoot("walk-erase")
 	b.do(chromedp.Click(chromedp.CSS(".dialog .button.danger")))
-	b.until("they are gone", `location.pathname.endsWith("/people") && document.querySelector(".toast")?.innerText.includes("Erased")`)
+	b.until("they are gone", `location.pathname.includes("/erasures/") && document.querySelector(".notice")`)
+	b.until("and it has settled", settled)
+	b.shoot("walk-erasure")
 	b.visit(p + "/people/" + who)
 	// An app may be met again under the same device; the identity is not.
 	title := ask[string](b, `document.querySelector(".empty h2")?.innerText ?? "a page"`)

@@ -10,6 +10,7 @@ import { CampaignPage } from "./pages/Campaign";
 import { Campaigns } from "./pages/Campaigns";
 import { CampaignEdit } from "./pages/CampaignEdit";
 import { Connectors } from "./pages/Connectors";
+import { ErasurePage } from "./pages/Erasure";
 import { Funnels } from "./pages/Funnels";
 import { Health } from "./pages/Health";
 import { Live } from "./pages/Live";
@@ -39,6 +40,7 @@ const pages: [string, (p: Params) => ComponentChildren][] = [
   ["/p/:p/campaigns/:id", (p) => <CampaignPage key={p["id"]} id={p["id"]!} />],
   ["/p/:p/campaigns/:id/edit", (p) => <CampaignEdit key={p["id"]} id={p["id"]!} />],
   ["/p/:p/messages/:id", (p) => <MessagePage key={p["id"]} id={p["id"]!} />],
+  ["/p/:p/erasures/:request", (p) => <ErasurePage key={p["request"]} request={p["request"]!} />],
   ["/p/:p/connectors", () => <Connectors />],
   ["/p/:p/mailbox", () => <Mailbox />],
   ["/health", () => <Health />],

@@ -304,3 +304,11 @@ export interface AuditEntry {
   from?: string;
   detail?: Json;
 }
+
+export interface Erasure {
+  request: string;
+  asked: string;
+  steps: { holder: string; done?: string; tries?: number; error?: string; note?: string }[];
+  done?: string;
+  certificate?: { body: string; signature: string; key: string };
+}

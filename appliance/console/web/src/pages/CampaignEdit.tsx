@@ -15,6 +15,7 @@ import { api, can, link, publisher } from "../state/session";
 import { toast } from "../state/toast";
 import { ContentPart } from "./CampaignContent";
 import { DeliveryPart, LimitsPart, TriggerPart } from "./CampaignParts";
+import { Reach } from "./CampaignReach";
 import { ContentPreview } from "./CampaignPreview";
 
 export function CampaignEdit({ id }: { id: string }) {
@@ -152,6 +153,7 @@ function Form({ first, back, fresh }: { first: Campaign; back: { href: string; l
           </div>
           <div class="campaign-side">
             <ContentPreview c={c} />
+            <Reach c={c} />
             <Todo check={check} />
           </div>
         </div>
@@ -170,6 +172,9 @@ function written(c: Campaign, path: string): boolean {
   return v !== undefined && v !== null && v !== "" && !(typeof v === "object" && Object.keys(v as object).length === 0);
 }
 
+// place is where a field stands in the form.
+const place = (path: string) => Object.keys(labels).indexOf(path);
+
 function Todo({ check }: { check: ReturnType<typeof useCheck> }) {
   return (
     <Panel title="Before it can run">
@@ -181,7 +186,7 @@ function Todo({ check }: { check: ReturnType<typeof useCheck> }) {
         <p class="all-good">Nothing is missing.</p>
       ) : (
         <ul class="todo">
-          {check.mistakes.map((m) => (
+          {[...check.mistakes].sort((a, b) => place(a.path) - place(b.path)).map((m) => (
             <li key={m.path + m.message}>
               <b>{labels[m.path] ?? (m.path || "Campaign")}</b>
               <span>{sentence(m.message)}</span>

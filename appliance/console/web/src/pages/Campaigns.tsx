@@ -1,13 +1,15 @@
 // All campaigns of a publisher.
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { get, post } from "../api/client";
-import type { Campaign } from "../api/types";
+import type { Campaign, TrendResult } from "../api/types";
 import { Act, LinkButton } from "../parts/Button";
 import { Choice } from "../parts/Field";
-import { channel } from "../parts/format";
+import { channel, num } from "../parts/format";
 import { Badge, Empty, Page, Panel, Show } from "../parts/Page";
 import { Table } from "../parts/Table";
 import { sayTrigger, states } from "../question/campaign";
+import { rangeJson } from "../question/shared";
+import { useQuestion } from "../question/useQuestion";
 import { useLoad } from "../state/load";
 import { api, can, link, publisher } from "../state/session";
 
@@ -18,6 +20,7 @@ export function Campaigns() {
   const [show, setShow] = useState("open");
   const all = loaded.data?.campaigns ?? [];
   const ended = all.filter((c) => c.state === "ended").length;
+  const sent = useSent();
   const make = can("campaigns") && (
     <LinkButton kind="primary" icon="plus" href={link("campaigns/new")}>
       New campaign
@@ -56,6 +59,7 @@ export function Campaigns() {
                     { head: "State", cell: (c) => <Badge state={c.state}>{states[c.state] ?? c.state}</Badge> },
                     { head: "Goes out", cell: (c) => sayTrigger(c), hide: true },
                     { head: "Channel", cell: (c) => channel(c.channel) },
+                    ...(sent ? [{ head: "Sent, 30 days", number: true, cell: (c: Campaign) => num(sent.get(c.id) ?? 0) }] : []),
                     { head: "Purpose", cell: (c) => purpose(c.purpose), hide: true },
                     { head: "", cell: (c) => can("campaigns") && <Quick c={c} reload={loaded.reload} /> },
                   ]}
@@ -67,6 +71,18 @@ export function Campaigns() {
       </Show>
     </Page>
   );
+}
+
+// useSent gives the messages sent by each campaign, or null for roles that may
+// not ask, and until there is an answer.
+function useSent(): Map<string, number> | null {
+  const question = useMemo(
+    () => ({ kind: "trend", series: [{ name: "A", event: "Notification Sent", measure: "count" }], interval: "all", ...rangeJson({ last: "30d", from: "", to: "" }), breakdown: [{ property: "campaign", limit: 10_000 }] }),
+    [],
+  );
+  const asked = useQuestion<TrendResult>(question, can("ask"));
+  const series = asked.answer?.result.series;
+  return useMemo(() => series && new Map(series.map((s) => [String(s.breakdown?.[0]), s.total])), [series]) ?? null;
 }
 
 function Quick({ c, reload }: { c: Campaign; reload: () => void }) {

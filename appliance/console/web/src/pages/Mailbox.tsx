@@ -10,7 +10,7 @@ import { readHash, setHash } from "../state/router";
 import { api, can, link } from "../state/session";
 
 export function Mailbox() {
-  const loaded = useLoad((s) => get<{ messages: MailboxMessage[] | null }>(api("mailbox?limit=100"), s), [], { every: 4, skip: !can("mailbox") });
+  const loaded = useLoad((s) => get<{ messages: MailboxMessage[] | null }>(api("mailbox?limit=100"), s), [], { every: 10, skip: !can("mailbox") });
   const chosen = readHash().get("m");
   const all = loaded.data?.messages ?? [];
   const open = all.find((m) => m.id === chosen) ?? all[0];

@@ -18,7 +18,7 @@ interface Recent {
 export function People() {
   const [text, setText] = useState("");
   const p = publisher.value!;
-  const recent = useLoad((s) => get<Recent>(api("recent-people?limit=30"), s), [], { every: 15, skip: !can("people") });
+  const recent = useLoad((s) => get<Recent>(api("recent-people?limit=30"), s), [], { skip: !can("people") });
   const find = (e: Event) => {
     e.preventDefault();
     if (text.trim()) go(peopleLink(text.trim()));
@@ -40,7 +40,7 @@ export function People() {
         </Button>
       </form>
       <p class="field-hint">The whole identity is needed: names and addresses are sealed one by one, so there is nothing to browse. Opening somebody is recorded in the audit.</p>
-      <Panel title="Seen lately" flush>
+      <Panel title="Seen lately" flush actions={<Button small kind="quiet" icon="reload" onClick={recent.reload} aria-busy={recent.loading && recent.data !== undefined}>Look again</Button>}>
         <Show of={recent} what="The list of people" rows={6}>
           {(d) =>
             !d.people?.length ? (

@@ -231,8 +231,8 @@ function Erase({ identity, path, close }: { identity: string; path: string; clos
       close={close}
       run={async () => {
         const { request } = await del<{ request: string }>(api(path));
-        toast(`Erased. The request is ${request}; its certificate follows when every copy is gone.`);
-        go(link("people"));
+        toast("Erased.");
+        go(link("erasures/" + encodeURIComponent(request)));
       }}
     >
       <p>Their key is destroyed at once: from then on no question, no message and no backup can open what was theirs. It cannot be undone.</p>

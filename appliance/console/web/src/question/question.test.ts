@@ -38,6 +38,7 @@ test("trends come back as they were, with what the editor has no field for", () 
   const questions: Obj[] = [
     { kind: "trend", series: [{ name: "A", event: "Charged", measure: "sum", property: "Amount" }], interval: "day", from: "2026-01-01", to: "2026-01-31", compare: "previous" },
     { kind: "trend", series: [{ name: "A", measure: "count" }, { name: "B", event: "X", filter: { property: "a", op: "=", value: 1 }, measure: "unique" }], interval: "all", breakdown: [{ property: "country", of: "profile", limit: 8 }], people: { segment: "S" }, cumulative: true, formula: "A / B" },
+    { kind: "trend", series: [{ name: "A", measure: "unique", trailing: { n: 30, unit: "day" } }], interval: "day" },
     { kind: "trend", series: [{ name: "A", event: "X", measure: "count" }], interval: "week", week_starts: "sunday", people: { not: { segment: "S" } }, breakdown: [{ property: "a" }, { property: "b" }] },
   ];
   for (const q of questions) assert.deepEqual(trendJson(readTrend(q, null)), q);

@@ -28,6 +28,8 @@ export interface TrendState {
 export const measures = [
   { value: "count", label: "Number of events" },
   { value: "unique", label: "Number of people" },
+  { value: "trailing:7", label: "People in the 7 days to then" },
+  { value: "trailing:30", label: "People in the 30 days to then" },
   { value: "per_person", label: "Events per person" },
   { value: "sum", label: "Sum of", property: true },
   { value: "avg", label: "Average of", property: true },
@@ -72,7 +74,9 @@ export function trendJson(s: TrendState): { [k: string]: Json } {
   const q: { [k: string]: Json } = {
     kind: "trend",
     series: s.series.map((x, i) => {
-      const out: { [k: string]: Json } = { name: letter(i), ...refJson(x), measure: x.measure };
+      const days = /^trailing:(\d+)$/.exec(x.measure)?.[1];
+      const out: { [k: string]: Json } = { name: letter(i), ...refJson(x), measure: days ? "unique" : x.measure };
+      if (days) out["trailing"] = { n: Number(days), unit: "day" };
       if (takesProperty(x.measure) && x.property) out["property"] = x.property;
       return out;
     }),
@@ -87,6 +91,12 @@ export function trendJson(s: TrendState): { [k: string]: Json } {
   return { ...q, ...s.rest };
 }
 
+function readMeasure(x: Json): string {
+  if (!isObject(x) || typeof x["measure"] !== "string") return "count";
+  const t = x["trailing"];
+  return isObject(t) && t["unit"] === "day" ? `trailing:${t["n"]}` : x["measure"];
+}
+
 const shown = ["kind", "series", "interval", "from", "to", "breakdown", "people", "compare", "cumulative", "formula"];
 
 export function readTrend(q: { [k: string]: Json }, last: string | null): TrendState {
@@ -94,7 +104,7 @@ export function readTrend(q: { [k: string]: Json }, last: string | null): TrendS
   if (Array.isArray(q["series"]) && q["series"].length > 0) {
     s.series = q["series"].map((x) => ({
       ...readRef(x),
-      measure: isObject(x) && typeof x["measure"] === "string" ? x["measure"] : "count",
+      measure: readMeasure(x),
       property: isObject(x) && typeof x["property"] === "string" ? x["property"] : "",
     }));
   }
