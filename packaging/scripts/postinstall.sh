@@ -31,6 +31,6 @@ elif [ "$1" = configure ] && [ -z "$2" ] || [ "$1" = 1 ]; then
 	  1. edit /etc/cloister/cloister.hcl
 	  2. cloister validate --preflight
 	  3. systemctl enable --now cloister
-	  4. cloister operator add NAME
+	  4. open the link in its log (journalctl -u cloister), or: cloister operator add NAME --role admin
 	END
 fi
