@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/appliance/query"
 	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
@@ -25,7 +26,7 @@ type retail struct {
 }
 
 // loadRetail reads the data set beside the checkout.
-func loadRetail(t *testing.T) ([]retail, query.Env) {
+func loadRetail(t *testing.T) ([]retail, []history.Row, query.Env) {
 	f, err := os.Open("../../../../shared/data/online_retail/events.ndjson.gz")
 	if err != nil {
 		t.Fatal("the data set is needed beside the checkout: ", err)
@@ -75,7 +76,7 @@ func loadRetail(t *testing.T) ([]retail, query.Env) {
 	third := len(rows) / 3
 	h := memory.New(london, memory.Generation{Rows: rows[:third], Layout: memory.ByPerson}, memory.Generation{Rows: rows[third : 2*third], Layout: memory.ByDay},
 		memory.Generation{Rows: rows[2*third:]})
-	return lines, query.Env{Data: query.Data{History: h, People: people}, Location: london, Find: people.Find}
+	return lines, rows, query.Env{Data: query.Data{History: h, People: people}, Location: london, Find: people.Find}
 }
 
 func askRetail[R any](t *testing.T, env query.Env, question string) R {
@@ -91,7 +92,7 @@ func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(b)) 
 
 // TestRetail asks about real data, and counts the same in loops made for it.
 func TestRetail(t *testing.T) {
-	lines, env := loadRetail(t)
+	lines, rows, env := loadRetail(t)
 	t.Run("revenue and customers by month and country", func(t *testing.T) {
 		got := askRetail[*query.TrendResult](t, env, `{"kind":"trend","interval":"month","breakdown":{"property":"country","limit":5},"series":[
 			{"event":"Item Purchased","measure":"sum","property":"amount"},{"event":"Item Purchased","measure":"unique"}]}`)
@@ -225,4 +226,47 @@ func TestRetail(t *testing.T) {
 			t.Errorf("%d, want %d", got.Count, want)
 		}
 	})
+	t.Run("the same from blocks", func(t *testing.T) { sameFromBlocks(t, rows, env) })
+}
+
+// sameFromBlocks asks the real history, in blocks of the size they have, what
+// the other tests asked the one in memory.
+func sameFromBlocks(t *testing.T, rows []history.Row, env query.Env) {
+	e := openEngines(t)
+	h, err := history.Open(e.db, e.shelves, e.keys, history.Options{Location: env.Location, FreezeRows: 150_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part := range slices.Chunk(rows, 5000) {
+		if err := e.db.Update(func(t *kv.Txn) error { return h.Append(t, part) }); err != nil {
+			t.Fatal(err)
+		}
+		h.Committed()
+	}
+	s := h.Snapshot()
+	defer func() {
+		s.Release()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	real := env
+	real.Data.History = s
+	for _, q := range []string{
+		`{"kind":"trend","interval":"week","breakdown":{"property":"country"},"series":[{"event":"Item Purchased","measure":"sum","property":"amount"},
+			{"event":"Item Purchased","measure":"p90","property":"quantity"},{"measure":"unique"}],"compare":"previous","from":"2011-03-01"}`,
+		`{"kind":"trend","series":[{"measure":"unique"},{"event":"Item Returned","measure":"unique","trailing":{"n":30,"unit":"day"}}],"from":"2011-04-10","to":"2011-09-20"}`,
+		`{"kind":"trend","interval":"all","series":[{"measure":"distinct","property":"sku"},{"measure":"median","property":"unit_price"}],
+			"filter":{"property":"description","op":"contains","value":"heart"}}`,
+		`{"kind":"funnel","window":{"n":30,"unit":"day"},"hold":["sku"],"count":"attempts","steps":[{"event":"Item Purchased"},{"event":"Item Returned"}],
+			"breakdown":{"property":"country"},"over_time":{"interval":"month"},"time_to_convert":{"bins":20},"list":{"step":2,"limit":50}}`,
+		`{"kind":"funnel","order":"strict","steps":[{"filter":{"property":"quantity","op":">","value":50}},{"event":"Item Returned"},{}]}`,
+		`{"kind":"segment","list":{"limit":1000},"people":{"all":[{"did":{"event":"Item Purchased"},"count":{"op":">=","value":50},"days":{"op":">","value":3}},
+			{"did_not":{"event":"Item Returned"},"in":{"from":"2011-06-01T12:00:00Z"}}]}}`,
+	} {
+		want, got := askRetail[any](t, env, q), askRetail[any](t, real, q)
+		if d := difference("", plain(want), plain(got)); d != "" {
+			t.Errorf("%s: %s", q, d)
+		}
+	}
 }
