@@ -14,12 +14,16 @@ import (
 // publisher's own zone. What is read here is never less than the rows say,
 // and never more.
 
+// maxJoined is how many names a reference may mean so that joining their
+// bitmaps, day by day, is not slower than reading the rows.
+const maxJoined = 100
+
 // byDays says whether bitmaps know all that the references ask.
 func (q *run) byDays(refs []*ref) bool {
 	if q.cal.loc.String() != q.env.Location.String() {
 		return false
 	}
-	return !slices.ContainsFunc(refs, func(r *ref) bool { return r.filter != nil })
+	return !slices.ContainsFunc(refs, func(r *ref) bool { return r.filter != nil || len(q.namesOf(r)) > maxJoined })
 }
 
 // aligned says whether a range begins and ends with a day; open ends do.
@@ -115,9 +119,12 @@ func (q *run) persons(raw, limit *roaring.Bitmap) *roaring.Bitmap {
 // anyOccurrence finds who has an occurrence at all: whole days from bitmaps,
 // what is left of the first and the last day from rows.
 func (q *run) anyOccurrence(p *pass, some *roaring.Bitmap) (*roaring.Bitmap, error) {
+	if !q.byDays(p.refs) {
+		return q.collect(p, some, nil)
+	}
 	r := p.refs[0]
 	days := q.daysOf(r)
-	if len(days) == 0 || !q.byDays(p.refs) || !q.regular(days[0], days[len(days)-1]+1) {
+	if len(days) == 0 || !q.regular(days[0], days[len(days)-1]+1) {
 		return q.collect(p, some, nil)
 	}
 	var inner []*roaring.Bitmap
