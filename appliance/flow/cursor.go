@@ -47,6 +47,10 @@ func loadCursor(t *kv.Txn) (cursor, error) {
 	if err != nil {
 		return cursor{}, err
 	}
+	return parseCursor(b)
+}
+
+func parseCursor(b []byte) (cursor, error) {
 	if len(b) < 5 || b[0] != cursorVersion {
 		return cursor{}, fmt.Errorf("%w: the applier's cursor is of %d bytes and no version that is known", kv.ErrDamaged, len(b))
 	}
