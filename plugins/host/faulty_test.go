@@ -49,8 +49,32 @@ func actAs(name string) {
 		time.Sleep(time.Hour)
 	case "nocert":
 		os.Unsetenv("PLUGIN_CLIENT_CERT")
+	case "receiver":
+		serve.Run(&receiver{faulty{mode: name}})
 	}
 	serve.Run(&faulty{mode: name})
+}
+
+// receiver is one that also takes receipts, and keeps something.
+type receiver struct{ faulty }
+
+func (r *receiver) Receipts(_ context.Context, w connector.Webhook) ([]connector.Receipt, error) {
+	if len(w.Headers) == 0 || w.Headers[0].Value != "signed" {
+		return nil, errors.New("the signature is wrong")
+	}
+	return []connector.Receipt{
+		{MessageID: "m1", Kind: connector.Delivered, At: time.Unix(5, 0)},
+		{ProviderID: "p1", Kind: connector.Bounced, Class: "made up", Reason: "a\nb"},
+		{Kind: connector.Opened},
+		{MessageID: "m2", Kind: "eaten"},
+	}, nil
+}
+
+func (r *receiver) Forget(_ context.Context, addresses []string) error {
+	if addresses[0] != "ana@example.com" {
+		return errors.New("not kept here")
+	}
+	return nil
 }
 
 // faulty is a connector that works, but for one thing.

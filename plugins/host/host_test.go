@@ -1,8 +1,15 @@
 package host
 
 import (
+	"context"
 	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
@@ -46,5 +53,130 @@ func TestWorks(t *testing.T) {
 	}
 	if st := c.Status(); st.State != Stopped || st.PID != 0 {
 		t.Errorf("status after Drain %+v", st)
+	}
+}
+
+func TestReceiptsAndForgetting(t *testing.T) {
+	r := newRig(t, Options{}, "receiver", "good")
+	c := r.start(t, "receiver")
+	got, err := c.Receipts(short(t), connector.Webhook{Method: "POST", Headers: []connector.Header{{Name: "X-Sign", Value: "signed"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []connector.Receipt{
+		{MessageID: "m1", Kind: connector.Delivered, At: time.Unix(5, 0).UTC()},
+		{ProviderID: "p1", Kind: connector.Bounced, Class: connector.ClassOther, Reason: "a b"},
+	}
+	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if _, err := c.Receipts(short(t), connector.Webhook{}); err == nil || !strings.Contains(err.Error(), "signature") {
+		t.Errorf("unsigned: %v", err)
+	}
+	if err := c.Forget(short(t), []string{"ana@example.com"}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Forget(short(t), []string{"bob@example.com"}); err == nil || errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	plain := r.start(t, "good")
+	if _, err := plain.Receipts(short(t), connector.Webhook{}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	if err := plain.Forget(short(t), []string{"x"}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	if err := plain.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := plain.Forget(short(t), []string{"x"}); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if err := plain.Check(short(t)); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A process can make the host connect to a socket in its own folder only.
+func TestPluginToHost(t *testing.T) {
+	dir := t.TempDir()
+	other := t.TempDir()
+	for _, d := range []string{dir, other} {
+		l, err := net.Listen("unix", filepath.Join(d, "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+	os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
+	os.Symlink(filepath.Join(other, "s"), filepath.Join(dir, "link"))
+	c := &child{dir: dir}
+	for _, tc := range []struct {
+		network, address string
+		ok               bool
+	}{
+		{"unix", filepath.Join(dir, "s"), true},
+		{"tcp", "127.0.0.1:22", false},
+		{"unixgram", filepath.Join(dir, "s"), false},
+		{"unix", filepath.Join(other, "s"), false},
+		{"unix", filepath.Join(dir, "link"), false},
+		{"unix", filepath.Join(dir, "file"), false},
+		{"unix", filepath.Join(dir, "missing"), false},
+		{"unix", dir + "/../" + filepath.Base(other) + "/s", false},
+		{"unix", dir + "//s", false},
+		{"unix", "s", false},
+		{"unix", "", false},
+		{"unix", "@abstract", false},
+	} {
+		if _, _, err := c.PluginToHost(tc.network, tc.address); (err == nil) != tc.ok {
+			t.Errorf("%s %s: %v", tc.network, tc.address, err)
+		}
+	}
+	if _, _, err := c.HostToPlugin("unix", "/x"); err == nil {
+		t.Error("a connector may be told of the host's addresses")
+	}
+}
+
+// FuzzParseLine: whatever a connector prints, what reaches the log is lines of
+// bounded text.
+func FuzzParseLine(f *testing.F) {
+	for _, s := range []string{"", "hello", `{"level":"warn","msg":"x","k":{"a":[1,2]}}`, `{"msg":5}`, "{", "panic: x\r\n\x1b[31m", `{"@message":"\u0000\u202e"}`, "\xff\xfe"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) > logLine {
+			return
+		}
+		_, msg, attrs := parseLine(raw)
+		texts := []string{msg}
+		for _, a := range attrs {
+			texts = append(texts, a.Key, a.Value.String())
+		}
+		if len(attrs) > 16 {
+			t.Errorf("%d attributes", len(attrs))
+		}
+		for _, s := range texts {
+			if len(s) > logLine || strings.ContainsAny(s, "\r\n\x00\x1b\u202e") || !utf8.ValidString(s) {
+				t.Errorf("%q became %q", raw, s)
+			}
+		}
+	})
+}
+
+// A start that its caller gives up leaves nothing behind (newRig looks).
+func TestStartIsGivenUp(t *testing.T) {
+	r := newRig(t, Options{}, "silent")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if _, err := r.Start(ctx, instance("silent")); err == nil {
+		t.Error("started")
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
+	cancel()
+	if _, err := r.Start(ctx, instance("silent")); err == nil {
+		t.Error("started")
 	}
 }

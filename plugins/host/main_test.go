@@ -100,7 +100,7 @@ func install(t testing.TB, dir, name string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)
-	own := name == "network" || name == "wide" || name == "noname" || name == "slowdescribe"
+	own := name == "network" || name == "receiver" || name == "wide" || name == "noname" || name == "slowdescribe"
 	if !own && os.Link(self, path) == nil {
 		return path
 	}
