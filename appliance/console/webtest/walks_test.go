@@ -19,7 +19,7 @@ var walks = []struct {
 	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
 	{"make a campaign", campaign}, {"pause and go on", pause}, {"check a connector", check}, {"read a letter", letter},
 	{"let somebody in", operators}, {"a token", token}, {"erase a person", erase},
-	{"skip link", skip}, {"lost connection", lost}, {"sign out", signOut},
+	{"skip link", skip}, {"lost connection", lost}, {"other roles", roles}, {"sign out", signOut},
 }
 
 func (b *browser) publisher() string {

@@ -3,6 +3,8 @@
 package webtest
 
 import (
+	"strings"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -70,6 +72,42 @@ func token(b *browser) {
 	b.until("it asks first", `document.querySelector(".dialog[open]")`)
 	b.do(chromedp.Click(chromedp.CSS(".dialog .button.danger")))
 	b.until("it is gone", `!document.querySelector(".dialog") && ![...document.querySelectorAll("tbody th")].some((x) => x.innerText === "tried-by-a-test")`)
+}
+
+// roles looks at the pages as operators who may less. The console must not even
+// ask for what a role does not allow.
+func roles(b *browser) {
+	p := b.publisher()
+	campaign := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/campaigns").then((r) => r.json()).then((c) => c.campaigns[0].id)`)
+	who := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/recent-people?limit=1").then((r) => r.json()).then((r) => r.people[0].identity)`)
+	message := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/query", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(
+		{kind: "trend", series: [{name: "A", event: "Notification Held", measure: "count"}], interval: "all", breakdown: [{property: "message", limit: 1}]})}).then((r) => r.json()).then((a) => a.result.series[0]?.breakdown[0] ?? "")`)
+	paths := []string{"/live", "/trends", "/funnels", "/people", "/people/" + who, "/segments", "/segments/Buyers", "/segments/new", "/campaigns", "/campaigns/" + campaign,
+		"/campaigns/" + campaign + "/edit", "/campaigns/new", "/connectors", "/mailbox"}
+	if message != "" {
+		paths = append(paths, "/messages/"+message)
+	}
+	links := map[string]string{}
+	for _, role := range []string{"analyst", "marketer", "auditor"} {
+		links[role] = ask[string](b, `fetch("/v1/operators", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "only-`+role+`", roles: {"*": "`+role+`"}})}).then((r) => r.json()).then((r) => r.link)`)
+	}
+	for role, link := range links {
+		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.origin+link))
+		b.until(role+" is in", `location.pathname.startsWith("/p/") && document.querySelector(".side-who b")?.innerText === "only-`+role+`"`)
+		for _, path := range paths {
+			b.visit(p + path)
+			b.shoot("role-" + role + "-" + strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"))
+			for _, c := range b.complaints() {
+				b.t.Errorf("%s at %s: %s", role, path, c)
+			}
+		}
+		for _, path := range []string{"/health", "/settings", "/settings/publisher", "/settings/operators", "/settings/tokens", "/settings/audit"} {
+			b.visit(path)
+			for _, c := range b.complaints() {
+				b.t.Errorf("%s at %s: %s", role, path, c)
+			}
+		}
+	}
 }
 
 // erase forgets somebody, which needs their identity typed.

@@ -10,7 +10,7 @@ import { JsonView } from "../parts/Json";
 import { Empty, Failure, Notice, Page, Panel, Skeleton } from "../parts/Page";
 import { idOf, labels, newCampaign, sent } from "../question/campaign";
 import { useLoad } from "../state/load";
-import { go, leaveOnlyIf } from "../state/router";
+import { go, leaveOnlyIf, stayNoMore } from "../state/router";
 import { api, can, link, publisher } from "../state/session";
 import { toast } from "../state/toast";
 import { ContentPart } from "./CampaignContent";
@@ -93,7 +93,7 @@ function Form({ first, back, fresh }: { first: Campaign; back: { href: string; l
       const id = saved?.id ?? named.id;
       if (start) await post(api(`campaigns/${encodeURIComponent(id)}/start`));
       toast(start ? `${named.name} is running.` : "Saved.");
-      leaveOnlyIf(() => true);
+      stayNoMore();
       go(link("campaigns/" + encodeURIComponent(id)), true);
     } catch (e) {
       setError(e);

@@ -59,7 +59,7 @@ export function Campaigns() {
                     { head: "State", cell: (c) => <Badge state={c.state}>{states[c.state] ?? c.state}</Badge> },
                     { head: "Goes out", cell: (c) => sayTrigger(c), hide: true },
                     { head: "Channel", cell: (c) => channel(c.channel) },
-                    ...(sent ? [{ head: "Sent, 30 days", number: true, cell: (c: Campaign) => num(sent.get(c.id) ?? 0) }] : []),
+                    ...(can("ask") ? [{ head: "Sent, 30 days", number: true, cell: (c: Campaign) => (sent ? num(sent.get(c.id) ?? 0) : "…") }] : []),
                     { head: "Purpose", cell: (c) => purpose(c.purpose), hide: true },
                     { head: "", cell: (c) => can("campaigns") && <Quick c={c} reload={loaded.reload} /> },
                   ]}

@@ -1,5 +1,5 @@
 // The funnel explorer.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { EventInfo, FunnelResult } from "../api/types";
 import { EventPicker, FilterEditor, RangePicker, SegmentPicker, SplitPicker } from "../parts/Ask";
 import { Button, Copy, IconButton } from "../parts/Button";
@@ -10,10 +10,10 @@ import { funnelJson, newFunnel, orders, readFunnel, units, type FunnelState } fr
 import { fromHash, newRef, toHash, type RefState } from "../question/shared";
 import { intervals } from "../question/trend";
 import { useQuestion } from "../question/useQuestion";
-import { readHash, setHash } from "../state/router";
-import { api, publisher } from "../state/session";
+import { readHash, useAddress } from "../state/router";
+import { api, can, publisher } from "../state/session";
 import { FunnelAnswer } from "./FunnelAnswer";
-import { firstRange, useSegments } from "./Trends";
+import { firstRange, MayNotAsk, useSegments } from "./Trends";
 
 // firstSteps guesses at a way that people go: looking, choosing, paying. Where
 // the names say nothing, the most frequent events.
@@ -38,10 +38,11 @@ export function Funnels() {
   const segments = useSegments();
   const question = useMemo(() => funnelJson(state), [state]);
   const complete = state.steps.every((s) => s.event !== "" || s.filter.raw !== undefined || s.filter.rows.length > 0);
-  const asked = useQuestion<FunnelResult>(question, complete);
-  useEffect(() => setHash(toHash(question, state.range)), [question]);
+  const asked = useQuestion<FunnelResult>(question, can("ask") && complete);
+  useAddress(toHash(question, state.range), () => setState(start()));
   const set = (change: Partial<FunnelState>) => setState({ ...state, ...change });
 
+  if (!can("ask")) return <MayNotAsk title="Funnels" />;
   if (publisher.value!.rows === 0) {
     return (
       <Page title="Funnels">
@@ -54,7 +55,7 @@ export function Funnels() {
     );
   }
   return (
-    <Page title="Funnels" wide actions={<Copy text={location.href} label="Copy address" />}>
+    <Page title="Funnels" wide actions={<Copy text={() => location.href} label="Copy address" />}>
       <Mistakes.Provider value={asked.mistakes}>
         <div class="explorer">
           <form class="ask" aria-label="Question" onSubmit={(e) => e.preventDefault()}>

@@ -15,11 +15,18 @@ import { Timeline } from "./Timeline";
 
 export function PersonPage({ identity }: { identity: string }) {
   const path = "people/" + encodeURIComponent(identity);
-  const loaded = useLoad((s) => get<Person>(api(path), s), [identity]);
+  const loaded = useLoad((s) => get<Person>(api(path), s), [identity], { skip: !can("people") });
   const [erasing, setErasing] = useState(false);
   const back = { href: link("people"), label: "People" };
   const p = loaded.data;
 
+  if (!can("people")) {
+    return (
+      <Page title="Person" back={back}>
+        <Notice title="Your role sees what was done, and no people.">An admin can give you the role analyst or marketer.</Notice>
+      </Page>
+    );
+  }
   if (!p) {
     const e = loaded.error;
     if (e instanceof ApiError && (e.status === 404 || e.status === 410)) {

@@ -13,7 +13,7 @@ import { peopleLink } from "../parts/Shell";
 import { newClause, peopleJson } from "../question/people";
 import { useQuestion } from "../question/useQuestion";
 import { useLoad } from "../state/load";
-import { go, leaveOnlyIf, readHash } from "../state/router";
+import { go, leaveOnlyIf, readHash, stayNoMore } from "../state/router";
 import { api, can, link, publisher } from "../state/session";
 import { toast } from "../state/toast";
 import { AskError } from "./TrendAnswer";
@@ -73,7 +73,7 @@ function Editor({ name, people: first, back }: { name: string; people: Json; bac
     try {
       await put(api("segments/" + encodeURIComponent(title.trim())), { people });
       toast("Saved.");
-      leaveOnlyIf(() => true);
+      stayNoMore();
       go(link("segments/" + encodeURIComponent(title.trim())), true);
     } catch (e) {
       setError(e);
@@ -128,7 +128,7 @@ function Editor({ name, people: first, back }: { name: string; people: Json; bac
           run={async () => {
             await del(api("segments/" + encodeURIComponent(name)));
             toast("Deleted.");
-            leaveOnlyIf(() => true);
+            stayNoMore();
             go(link("segments"), true);
           }}
         >

@@ -1,6 +1,6 @@
 // The trend explorer: a question on the left, its answer on the right, and the
 // question itself in the address.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { SavedSegment, TrendResult } from "../api/types";
 import { get } from "../api/client";
 import { EventPicker, FilterEditor, keysKnown, RangePicker, SegmentPicker, SplitPicker } from "../parts/Ask";
@@ -8,13 +8,13 @@ import { Button, Copy, IconButton } from "../parts/Button";
 import { Combo } from "../parts/Combo";
 import { Check, Field, FieldError, Input, Mistakes, Select, useMistake } from "../parts/Field";
 import { JsonView } from "../parts/Json";
-import { Empty, Page, Panel } from "../parts/Page";
+import { Empty, Notice, Page, Panel } from "../parts/Page";
 import { newRef, fromHash, toHash } from "../question/shared";
 import { intervals, letter, measures, newTrend, readTrend, ready, takesProperty, trendJson, type SeriesState, type TrendState } from "../question/trend";
 import { useQuestion } from "../question/useQuestion";
 import { useLoad } from "../state/load";
-import { readHash, setHash } from "../state/router";
-import { api, publisher } from "../state/session";
+import { readHash, useAddress } from "../state/router";
+import { api, can, publisher } from "../state/session";
 import { TrendAnswer } from "./TrendAnswer";
 
 export function useSegments(): string[] {
@@ -57,10 +57,11 @@ export function Trends() {
   const [state, setState] = useState(start);
   const segments = useSegments();
   const question = useMemo(() => trendJson(state), [state]);
-  const asked = useQuestion<TrendResult>(question, ready(state));
-  useEffect(() => setHash(toHash(question, state.range)), [question]);
+  const asked = useQuestion<TrendResult>(question, can("ask") && ready(state));
+  useAddress(toHash(question, state.range), () => setState(start()));
   const set = (change: Partial<TrendState>) => setState({ ...state, ...change });
 
+  if (!can("ask")) return <MayNotAsk title="Trends" />;
   if (publisher.value!.rows === 0) {
     return (
       <Page title="Trends">
@@ -73,7 +74,7 @@ export function Trends() {
     );
   }
   return (
-    <Page title="Trends" wide actions={<Copy text={location.href} label="Copy address" />}>
+    <Page title="Trends" wide actions={<Copy text={() => location.href} label="Copy address" />}>
       <Mistakes.Provider value={asked.mistakes}>
         <div class="explorer">
           <form class="ask" aria-label="Question" onSubmit={(e) => e.preventDefault()}>
@@ -105,6 +106,14 @@ export function Trends() {
           </div>
         </div>
       </Mistakes.Provider>
+    </Page>
+  );
+}
+
+export function MayNotAsk({ title }: { title: string }) {
+  return (
+    <Page title={title}>
+      <Notice title="Your role sees what was done, and asks no questions about people.">An admin can give you the role analyst.</Notice>
     </Page>
   );
 }

@@ -59,11 +59,11 @@ export function LinkButton({ href, kind = "plain", icon, small, children }: { hr
   );
 }
 
-export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
+export function Copy({ text, label = "Copy" }: { text: string | (() => string); label?: string }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(typeof text === "string" ? text : text());
       setCopied(true);
       setTimeout(() => setCopied(false), 1600);
     } catch {

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get } from "../api/client";
 import type { Campaign, SavedSegment } from "../api/types";
 import { go } from "../state/router";
-import { api, link, me, publisherName } from "../state/session";
+import { api, can, link, me, publisherName } from "../state/session";
 import { choose } from "../state/theme";
 import { Dialog } from "./Dialog";
 import { Icon } from "./Icon";
@@ -50,9 +50,9 @@ function Open() {
     const to = (path: string) => () => go(path);
     const out: Command[] = [];
     if (publisherName.value) {
-      out.push(...rooms.map((r) => ({ label: r.label, note: "Page", icon: r.icon, run: to(link(r.path)) })));
-      out.push({ label: "New campaign", note: "Make", icon: "plus", run: to(link("campaigns/new")) });
-      out.push({ label: "New segment", note: "Make", icon: "plus", run: to(link("segments/new")) });
+      out.push(...rooms.filter((r) => !r.may || can(r.may)).map((r) => ({ label: r.label, note: "Page", icon: r.icon, run: to(link(r.path)) })));
+      if (can("campaigns")) out.push({ label: "New campaign", note: "Make", icon: "plus", run: to(link("campaigns/new")) });
+      if (can("campaigns")) out.push({ label: "New segment", note: "Make", icon: "plus", run: to(link("segments/new")) });
     }
     out.push({ label: "Health", note: "Page", icon: "health", run: to("/health") });
     out.push({ label: "Settings", note: "Page", icon: "settings", run: to("/settings") });
@@ -69,7 +69,7 @@ function Open() {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = all.filter((c) => words.every((w) => (c.label + " " + c.note).toLowerCase().includes(w))).slice(0, 40);
   if (text.trim() && publisherName.value) {
-    found.push({ label: `Find the person “${text.trim()}”`, note: "Identity", icon: "person", run: () => go(link("people/" + encodeURIComponent(text.trim()))) });
+    if (can("people")) found.push({ label: `Find the person “${text.trim()}”`, note: "Identity", icon: "person", run: () => go(link("people/" + encodeURIComponent(text.trim()))) });
     if (/^[0-9a-f]{32}$/.test(text.trim())) found.push({ label: "Explain this message", note: "Message", icon: "mailbox", run: () => go(link("messages/" + text.trim())) });
   }
   const run = (c: Command | undefined) => {

@@ -8,7 +8,7 @@ import type { Problem } from "../api/types";
 import { get } from "../api/client";
 import { useLoad } from "../state/load";
 import { place, go } from "../state/router";
-import { link, me, publisher, publisherName, signOutLocally } from "../state/session";
+import { can, link, me, publisher, type Deed, publisherName, signOutLocally } from "../state/session";
 import { choice, choose, type Choice } from "../state/theme";
 import { dismiss, toasts } from "../state/toast";
 import { IconButton } from "./Button";
@@ -22,23 +22,36 @@ export interface Room {
   label: string;
   icon: string;
   group: string;
+  may?: Deed; // what the operator's role must let them do
 }
 
 export const rooms: Room[] = [
   { path: "live", label: "Live", icon: "live", group: "Observe" },
-  { path: "trends", label: "Trends", icon: "trends", group: "Observe" },
-  { path: "funnels", label: "Funnels", icon: "funnel", group: "Observe" },
-  { path: "people", label: "People", icon: "people", group: "Know" },
+  { path: "trends", label: "Trends", icon: "trends", group: "Observe", may: "ask" },
+  { path: "funnels", label: "Funnels", icon: "funnel", group: "Observe", may: "ask" },
+  { path: "people", label: "People", icon: "people", group: "Know", may: "people" },
   { path: "segments", label: "Segments", icon: "segment", group: "Know" },
   { path: "campaigns", label: "Campaigns", icon: "campaign", group: "Reach" },
   { path: "connectors", label: "Connectors", icon: "connector", group: "Reach" },
-  { path: "mailbox", label: "Mailbox", icon: "mailbox", group: "Reach" },
+  { path: "mailbox", label: "Mailbox", icon: "mailbox", group: "Reach", may: "mailbox" },
 ];
 
 export function Shell({ children }: { children: ComponentChildren }) {
   useEffect(() => {
     drawer.value = false;
   }, [place.value.path]);
+  const open = drawer.value;
+  useEffect(() => {
+    if (!open) return;
+    document.querySelector<HTMLElement>(".side .side-link.on, .side .side-link")?.focus();
+    const esc = (e: KeyboardEvent) => {
+      if (e.key !== "Escape") return;
+      drawer.value = false;
+      document.querySelector<HTMLElement>(".topbar .icon-button")?.focus();
+    };
+    addEventListener("keydown", esc);
+    return () => removeEventListener("keydown", esc);
+  }, [open]);
   return (
     <div class={`shell${drawer.value ? " drawer-open" : ""}`}>
       <a
@@ -97,7 +110,7 @@ function Side() {
               <h2>{g}</h2>
               <ul>
                 {rooms
-                  .filter((r) => r.group === g)
+                  .filter((r) => r.group === g && (!r.may || can(r.may)))
                   .map((r) => (
                     <li key={r.path}>
                       <SideLink href={to(r.path)} icon={r.icon} label={r.label} on={here === to(r.path) || here.startsWith(to(r.path) + "/")} />

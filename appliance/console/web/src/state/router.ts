@@ -1,7 +1,8 @@
 // Addresses of pages. The path says which page; the fragment holds what was
 // asked there (a question, a tab), so that a copied address opens the same view
 // and no question ever stands in a server's log.
-import { signal } from "@preact/signals";
+import { signal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 
 export interface Place {
   path: string;
@@ -13,14 +14,23 @@ export const place = signal<Place>(here());
 
 let guard: (() => boolean) | null = null;
 
-// leaveOnlyIf asks f before the page is left by a link of the console; the
-// returned function takes it away.
+// leaveOnlyIf asks f before the page is left; the returned function takes it
+// away. A window that is closed asks in the browser's own words.
 export function leaveOnlyIf(f: () => boolean): () => void {
   guard = f;
   return () => {
     if (guard === f) guard = null;
   };
 }
+
+// stayNoMore lets the page be left without asking, once what was written is saved.
+export function stayNoMore() {
+  guard = null;
+}
+
+addEventListener("beforeunload", (e) => {
+  if (guard) e.preventDefault();
+});
 
 export function go(to: string, replace = false) {
   if (guard && !guard()) return;
@@ -44,8 +54,34 @@ export function readHash(): URLSearchParams {
   return new URLSearchParams(place.value.hash);
 }
 
-addEventListener("popstate", () => (place.value = here()));
+addEventListener("popstate", () => {
+  if (guard && location.pathname !== place.value.path) {
+    if (!guard()) {
+      history.pushState(null, "", place.value.path + (place.value.hash ? "#" + place.value.hash : ""));
+      return;
+    }
+    guard = null;
+  }
+  place.value = here();
+});
 addEventListener("hashchange", () => (place.value = here()));
+
+// useAddress keeps what a page holds in the fragment, and reads it again where
+// somebody else changed it: another address typed, or a link.
+export function useAddress(hash: string, read: () => void) {
+  const written = useRef("");
+  useEffect(() => {
+    setHash(hash);
+    written.current = place.value.hash;
+  }, [hash]);
+  useSignalEffect(() => {
+    const now = place.value;
+    if (written.current && now.hash !== written.current && now.path === location.pathname) {
+      written.current = now.hash;
+      read();
+    }
+  });
+}
 
 // Links of the console are ordinary links; a plain click on one stays here.
 document.addEventListener("click", (e) => {
