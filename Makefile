@@ -35,7 +35,7 @@ need-go:
 test: need-test build
 	$(GO) vet ./...
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./appliance/e2e/... ./appliance/console/webtest/...
+	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp
 
 need-test:
 	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix
@@ -62,6 +62,7 @@ clean:
 # Long runs under faults: 30 rounds of kill -9 under load.
 faults: need-test build
 	$(GO) test -tags e2e -count=1 -timeout 30m -run TestKill -v ./appliance/e2e -rounds 30
+	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

@@ -44,7 +44,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 	s := &senders{host: a.host, publisher: p.Name, log: log}
 	var next []running
 	for _, c := range p.Connectors {
-		r, err := s.start(ctx, c)
+		r, err := s.startAnyway(ctx, c)
 		if err != nil {
 			s.put(next)
 			s.swap(ctx, nil)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -79,10 +80,22 @@ func Run(ctx context.Context, o Options) error {
 		Timeout: 10 * time.Second, Transport: o.Client.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	done := make(chan error, 1)
-	go func() { done <- readers.run(ctx) }()
-	err := s.open(ctx)
-	return errors.Join(ended(ctx, err), ended(ctx, <-done))
+	// Whichever fails ends the other.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for _, play := range []func(context.Context) error{readers.run, s.open} {
+		wg.Go(func() {
+			if err := play(ctx); err != nil && ctx.Err() == nil {
+				stop(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }
 
 // ended hides the error that is only the demo's own end.
