@@ -179,7 +179,7 @@ function Checks({ d }: { d: Decision }) {
           <span class="check-text">
             <b>{r.name}</b>
             <span class="hidden">{r.verdict === "yes" ? "yes" : r.verdict === "no" ? "no" : "not asked"}</span>
-            {r.note && <small>{r.note}</small>}
+            {r.note && r.verdict !== "open" && <small>{r.note}</small>}
           </span>
         </li>
       ))}

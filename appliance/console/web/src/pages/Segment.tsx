@@ -7,10 +7,10 @@ import { Confirm } from "../parts/Dialog";
 import { Field, Input, Mistakes, mistakesOf, Summary } from "../parts/Field";
 import { channel, num, percent, plural, took } from "../parts/format";
 import { JsonView } from "../parts/Json";
-import { Empty, Failure, Niche, Page, Panel, Skeleton } from "../parts/Page";
+import { Empty, Failure, Niche, Notice, Page, Panel, Skeleton } from "../parts/Page";
 import { PeopleEditor } from "../parts/PeopleEditor";
 import { peopleLink } from "../parts/Shell";
-import { newClause, peopleJson } from "../question/people";
+import { newClause, peopleJson, say } from "../question/people";
 import { useQuestion } from "../question/useQuestion";
 import { useLoad } from "../state/load";
 import { go, leaveOnlyIf, readHash, stayNoMore } from "../state/router";
@@ -23,7 +23,15 @@ export function SegmentPage({ name }: { name: string }) {
   const fresh = name === "new";
   const loaded = useLoad((s) => get<SavedSegment>(api("segments/" + encodeURIComponent(name)), s), [name], { skip: fresh });
   const back = { href: link("segments"), label: "Segments" };
+  if (fresh && !can("campaigns")) {
+    return (
+      <Page title="New segment" back={back}>
+        <Notice title="Your role can look at segments, and not make them.">An admin can give you the role marketer.</Notice>
+      </Page>
+    );
+  }
   if (fresh) return <Editor name="" people={initial()} back={back} />;
+  if (loaded.data && !can("campaigns")) return <ReadOnly name={name} people={loaded.data.people} back={back} />;
   if (loaded.data) return <Editor name={name} people={loaded.data.people} back={back} />;
   return (
     <Page title={name} back={back}>
@@ -53,6 +61,23 @@ function initial(): Json {
   return peopleJson({ join: "all", clauses: [clause] });
 }
 
+function ReadOnly({ name, people, back }: { name: string; people: Json; back: { href: string; label: string } }) {
+  const asked = useQuestion<SegmentResult>({ kind: "segment", people, list: { limit: 12 } }, can("ask"));
+  return (
+    <Page title={name} wide back={back}>
+      <div class="segment">
+        <div class="segment-form">
+          <Panel title="Who">
+            <p>{say(people)}.</p>
+          </Panel>
+          <JsonView json={people} title="This expression as JSON" />
+        </div>
+        <Preview asked={asked} />
+      </div>
+    </Page>
+  );
+}
+
 function Editor({ name, people: first, back }: { name: string; people: Json; back: { href: string; label: string } }) {
   const fresh = name === "";
   const [title, setTitle] = useState(name);
@@ -80,25 +105,22 @@ function Editor({ name, people: first, back }: { name: string; people: Json; bac
       throw e;
     }
   };
-  const writable = can("campaigns");
   return (
     <Page
       title={fresh ? "New segment" : name}
       wide
       back={back}
       actions={
-        writable && (
-          <>
-            {!fresh && (
-              <Button icon="trash" onClick={() => setDeleting(true)}>
-                Delete
-              </Button>
-            )}
-            <Act kind="primary" run={save} disabled={!title.trim() || (!fresh && !dirty)}>
-              Save
-            </Act>
-          </>
-        )
+        <>
+          {!fresh && (
+            <Button icon="trash" onClick={() => setDeleting(true)}>
+              Delete
+            </Button>
+          )}
+          <Act kind="primary" run={save} disabled={!title.trim() || (!fresh && !dirty)}>
+            Save
+          </Act>
+        </>
       }
     >
       <Mistakes.Provider value={mistakes}>
