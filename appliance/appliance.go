@@ -77,6 +77,7 @@ type appliance struct {
 	access  *access.Access
 	audit   *audit.Log
 	host    *host.Host
+	sockets string // folder of connectors' sockets
 	disk    *disk
 	asking  chan struct{}
 
@@ -157,6 +158,7 @@ func (a *appliance) openFoundations(cfg *config.Config) (err error) {
 		return fmt.Errorf("opening the keyring with the master key %s: %w", cfg.Keyring.File, err)
 	}
 	a.closes(a.ring.Close)
+	a.sweepSockets(dir)
 	if a.db, err = kv.Open(filepath.Join(dir, "appliance"), kv.Options{Small: true, Logger: a.log}); err != nil {
 		return err
 	}

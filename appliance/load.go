@@ -2,6 +2,8 @@ package appliance
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -83,10 +85,11 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 		return fmt.Errorf("%w: no data directory", ErrConfig)
 	}
 	// The path of a socket is bounded, so it cannot lie deep in a data directory.
-	runDir, err := os.MkdirTemp("", "cloister-")
+	runDir, err := os.MkdirTemp("", socketsOf(dir)+"*")
 	if err != nil {
 		return fmt.Errorf("making a folder for connectors' sockets: %w", err)
 	}
+	a.sockets = runDir
 	a.closes(func() error { return os.RemoveAll(runDir) })
 	a.host, err = host.Open(host.Options{
 		Dirs: Connectors(cfg.Appliance.Connectors), RunDir: runDir, CacheDir: filepath.Join(dir, "connectors"),
@@ -101,6 +104,29 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 	}
 	a.closes(a.host.Close)
 	return nil
+}
+
+// socketsOf begins the names of the folders for sockets of a data directory.
+func socketsOf(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return "cloister-" + hex.EncodeToString(sum[:6]) + "-"
+}
+
+// sweepSockets removes the folders that killed daemons left behind. The data
+// directory is locked by now, so nobody uses them.
+func (a *appliance) sweepSockets(dir string) {
+	stale, err := filepath.Glob(filepath.Join(os.TempDir(), socketsOf(dir)+"*"))
+	if err != nil {
+		return // only a pattern can be wrong
+	}
+	for _, path := range stale {
+		if path == a.sockets {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			a.log.Warn("a folder for connectors' sockets was left behind and cannot be removed", "error", err)
+		}
+	}
 }
 
 // refusedProgram writes down a connector's program that was not started. The
