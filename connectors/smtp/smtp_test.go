@@ -64,7 +64,7 @@ func TestMessage(t *testing.T) {
 	m.Subject, m.ToName = "Grüße, 100 % ☂ "+strings.Repeat("lang ", 40), `Ana "x" <eve@example.com>`
 	m.Text, m.HTML = ".\r\n..dots\r\n.\r\nGrüße "+strings.Repeat("x", 2000), "<p>Grüße</p>"
 	m.Headers = []connector.Header{{Name: "X-Campaign", Value: "spring"}}
-	m.Unsubscribe = "https://engage.acme.example/u/" + strings.Repeat("a", 200)
+	m.Unsubscribe = "http://127.0.0.1:8480/u/" + strings.Repeat("a", 200) // loopback needs no https
 	outs, err := c.Send(t.Context(), []connector.Message{m})
 	if err != nil || outs[0].Result != connector.Accepted {
 		t.Fatalf("%+v, %v", outs, err)
@@ -130,27 +130,28 @@ func TestRefusedBeforeTheRelay(t *testing.T) {
 	s := newSink(t, nil)
 	c := configured(t, settingsFor(s.addr, nil))
 	for name, change := range map[string]func(*connector.Message){
-		"no address":           func(m *connector.Message) { m.To = "" },
-		"two addresses":        func(m *connector.Message) { m.To = "a@example.com,b@example.com" },
-		"a command":            func(m *connector.Message) { m.To = "a@example.com>\r\nRCPT TO:<eve@example.com" },
-		"quoted":               func(m *connector.Message) { m.To = `"a b"@example.com` },
-		"angle":                func(m *connector.Message) { m.To = "<a@example.com>" },
-		"space":                func(m *connector.Message) { m.To = "a @example.com" },
-		"literal":              func(m *connector.Message) { m.To = "a@[127.0.0.1]" },
-		"no domain":            func(m *connector.Message) { m.To = "a@" },
-		"not ASCII":            func(m *connector.Message) { m.To = "ä@example.com" },
-		"dots":                 func(m *connector.Message) { m.To = "a..b@example.com" },
-		"subject":              func(m *connector.Message) { m.Subject = "x\r\nBcc: eve@example.com" },
-		"name":                 func(m *connector.Message) { m.ToName = "x\nBcc: eve@example.com" },
-		"header value":         func(m *connector.Message) { m.Headers = []connector.Header{{Name: "X-A", Value: "x\r\nBcc: e"}} },
-		"header name":          func(m *connector.Message) { m.Headers = []connector.Header{{Name: "X-A: b\r\nBcc", Value: "x"}} },
-		"header of ours":       func(m *connector.Message) { m.Headers = []connector.Header{{Name: "bcc", Value: "eve@example.com"}} },
-		"content header":       func(m *connector.Message) { m.Headers = []connector.Header{{Name: "content-type", Value: "x"}} },
-		"unsubscribe":          func(m *connector.Message) { m.Unsubscribe = "https://x>\r\nBcc: e" },
-		"unsubscribe by http":  func(m *connector.Message) { m.Unsubscribe = "http://x.example/" },
-		"unsubscribe no https": func(m *connector.Message) { m.Unsubscribe = "javascript:alert(1)" },
-		"empty":                func(m *connector.Message) { m.Text, m.HTML = "", "" },
-		"sms":                  func(m *connector.Message) { m.Channel = "sms" },
+		"no address":                func(m *connector.Message) { m.To = "" },
+		"two addresses":             func(m *connector.Message) { m.To = "a@example.com,b@example.com" },
+		"a command":                 func(m *connector.Message) { m.To = "a@example.com>\r\nRCPT TO:<eve@example.com" },
+		"quoted":                    func(m *connector.Message) { m.To = `"a b"@example.com` },
+		"angle":                     func(m *connector.Message) { m.To = "<a@example.com>" },
+		"space":                     func(m *connector.Message) { m.To = "a @example.com" },
+		"literal":                   func(m *connector.Message) { m.To = "a@[127.0.0.1]" },
+		"no domain":                 func(m *connector.Message) { m.To = "a@" },
+		"not ASCII":                 func(m *connector.Message) { m.To = "ä@example.com" },
+		"dots":                      func(m *connector.Message) { m.To = "a..b@example.com" },
+		"subject":                   func(m *connector.Message) { m.Subject = "x\r\nBcc: eve@example.com" },
+		"name":                      func(m *connector.Message) { m.ToName = "x\nBcc: eve@example.com" },
+		"header value":              func(m *connector.Message) { m.Headers = []connector.Header{{Name: "X-A", Value: "x\r\nBcc: e"}} },
+		"header name":               func(m *connector.Message) { m.Headers = []connector.Header{{Name: "X-A: b\r\nBcc", Value: "x"}} },
+		"header of ours":            func(m *connector.Message) { m.Headers = []connector.Header{{Name: "bcc", Value: "eve@example.com"}} },
+		"content header":            func(m *connector.Message) { m.Headers = []connector.Header{{Name: "content-type", Value: "x"}} },
+		"unsubscribe":               func(m *connector.Message) { m.Unsubscribe = "https://x>\r\nBcc: e" },
+		"unsubscribe by http":       func(m *connector.Message) { m.Unsubscribe = "http://x.example/" },
+		"unsubscribe like loopback": func(m *connector.Message) { m.Unsubscribe = "http://127.0.0.1.x.example/" },
+		"unsubscribe no https":      func(m *connector.Message) { m.Unsubscribe = "javascript:alert(1)" },
+		"empty":                     func(m *connector.Message) { m.Text, m.HTML = "", "" },
+		"sms":                       func(m *connector.Message) { m.Channel = "sms" },
 	} {
 		m := mailTo("x", "ana@example.com")
 		change(&m)
