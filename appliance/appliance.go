@@ -32,9 +32,15 @@ import (
 	"github.com/cloisterhq/cloister/plugins/host"
 )
 
-// ErrConfig says that the configuration is wrong; what is wrong has been
-// printed already.
-var ErrConfig = errors.New("the configuration is wrong")
+// Why nothing was started, to be matched with errors.Is.
+var (
+	// ErrConfig: the configuration is wrong; what is wrong has been printed already.
+	ErrConfig = errors.New("the configuration is wrong")
+	// ErrLocked: the master key does not open what is there.
+	ErrLocked = errors.New("the data is locked")
+	// ErrInUse: the data directory is another daemon's.
+	ErrInUse = errors.New("another daemon runs")
+)
 
 // Options of a run. The zero value reads the default configuration.
 type Options struct {
@@ -154,8 +160,14 @@ func (a *appliance) openFoundations(cfg *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.ring, err = keyring.Open(filepath.Join(dir, "keyring"), master, keyring.Options{Logger: a.log}); err != nil {
-		return fmt.Errorf("opening the keyring with the master key %s: %w", cfg.Keyring.File, err)
+	a.ring, err = keyring.Open(filepath.Join(dir, "keyring"), master, keyring.Options{Logger: a.log})
+	switch {
+	case errors.Is(err, keyring.ErrInUse):
+		return fmt.Errorf("%w over %s: stop it, or give this one a data directory of its own", ErrInUse, dir)
+	case errors.Is(err, keyring.ErrLocked):
+		return fmt.Errorf("%w: the master key in %s is not the one that sealed %s; put the right one there", ErrLocked, cfg.Keyring.File, dir)
+	case err != nil:
+		return fmt.Errorf("opening the keyring: %w", err)
 	}
 	a.closes(a.ring.Close)
 	a.sweepSockets(dir)

@@ -16,7 +16,7 @@ const (
 	exitUsage       = 2
 	exitFound       = 3  // a check found something
 	exitUnreachable = 4  // no daemon answers
-	exitNotReady    = 5  // it answers, but is sealed or not ready
+	exitNotReady    = 5  // sealed or not ready
 	exitConfig      = 78 // bad configuration at a start: systemd does not try again
 )
 

@@ -61,6 +61,9 @@ Its data lies in ./cloister-demo.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), "cloister: nothing was started: the configuration is wrong")
 				return silent(exitConfig)
 			}
+			if errors.Is(err, appliance.ErrLocked) {
+				return &exitError{exitNotReady, err}
+			}
 			return err
 		}),
 	}
