@@ -34,7 +34,7 @@ func letter(b *browser) {
 	b.visit(b.publisher() + "/mailbox")
 	b.until("there are letters", `document.querySelectorAll(".box-list button").length > 1`)
 	b.do(chromedp.Click(chromedp.CSS(".box-list li:nth-child(2) button")))
-	b.until("the second is open", `document.querySelector(".box-list li:nth-child(2) button.on, .box-list button.on")`)
+	b.until("the one that was clicked is open", `location.hash.length > 3 && document.querySelectorAll(".box-list button.on").length === 1 && document.querySelector(".mail-open h2").innerText === document.querySelector(".box-list button.on .box-subject").innerText`)
 	sandbox := ask[string](b, `document.querySelector(".mail-open iframe")?.getAttribute("sandbox") ?? "no frame"`)
 	if sandbox != "allow-popups allow-popups-to-escape-sandbox" && sandbox != "no frame" {
 		b.t.Errorf("the frame may do more than show: %q", sandbox)

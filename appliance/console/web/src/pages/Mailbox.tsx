@@ -1,5 +1,5 @@
 // What a mailbox connector kept instead of sending: for trying things out.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, get } from "../api/client";
 import type { MailboxMessage } from "../api/types";
 import { Choice } from "../parts/Field";
@@ -13,7 +13,14 @@ export function Mailbox() {
   const loaded = useLoad((s) => get<{ messages: MailboxMessage[] | null }>(api("mailbox?limit=100"), s), [], { every: 10, skip: !can("mailbox") });
   const chosen = readHash().get("m");
   const all = loaded.data?.messages ?? [];
-  const open = all.find((m) => m.id === chosen) ?? all[0];
+  // The letter that is being read stays open, also when newer ones push it out
+  // of the list.
+  const read = useRef<MailboxMessage | undefined>(undefined);
+  const open = all.find((m) => m.id === chosen) ?? (read.current?.id === chosen ? read.current : undefined) ?? all[0];
+  read.current = open;
+  useEffect(() => {
+    if (!chosen && open) setHash("m=" + encodeURIComponent(open.id));
+  }, [chosen, open?.id]);
   const [reading, setReading] = useState(!!chosen); // on a phone: the letter instead of the list
 
   if (!can("mailbox")) {
