@@ -41,13 +41,19 @@ func TestAppendForever(t *testing.T) {
 	run := fmt.Sprint(j.End().Sequence)
 	fmt.Println("open")
 	var say sync.Mutex
-	for c := range 16 {
-		// Large enough that the engine begins a new file every hundred records or so.
-		noise := make([]byte, 4000)
+	var callers sync.WaitGroup
+	// Large enough that the engine begins a new file every hundred records or
+	// so; every other time so large that two records are in flight.
+	size := 4000
+	if j.End().Sequence%2 == 1 {
+		size = 80_000
+	}
+	for c := range 32 {
+		noise := make([]byte, size)
 		for i := range noise {
 			noise[i] = byte(rand.Uint32())
 		}
-		go func() {
+		callers.Go(func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%s-%d-%d", run, c, i)
 				if err := j.Append(context.Background(), []event.Fact{{Kind: event.Track, ID: id, Name: "x", Body: slices.Concat([]byte(id), noise)}}); err != nil {
@@ -57,18 +63,21 @@ func TestAppendForever(t *testing.T) {
 				say.Lock()
 				fmt.Println("ack", id, at)
 				say.Unlock()
-				if c == 0 && i%100 == 99 {
+				if c == 0 && i%(400_000/size) == 0 {
 					say.Lock()
 					fmt.Println("trim")
 					say.Unlock()
-					if end := j.End(); j.Trim(context.Background(), Cursor{end.Incarnation, end.Sequence - 30}) != nil {
+					end := j.End()
+					end.Sequence -= min(end.Sequence, 30)
+					if j.Trim(context.Background(), end) != nil {
 						return
 					}
 				}
 			}
-		}()
+		})
 	}
-	select {}
+	callers.Wait()
+	t.Fatal("nothing can be appended any more")
 }
 
 // ackOf reads a line of the child: what was acknowledged, and when.

@@ -8,59 +8,68 @@ import (
 	"github.com/cloisterhq/cloister/appliance/health"
 )
 
+// bigPack is how much must wait for a second record to be sent while the first
+// is being synced: sealing and copying it goes on meanwhile. Less than that had
+// better gather, since each record costs a sync.
+const bigPack = packBytes / 2
+
+// flight is a record that was sent and is not acknowledged yet.
+type flight struct {
+	pack          []*request
+	at            uint64
+	tag           [tagBytes]byte
+	facts         int
+	plain, sealed int
+}
+
 // flushLoop is the only writer of the stream. While one record is being synced
 // the next gathers: nothing waits for more to come.
 func (j *Journal) flushLoop() {
-	var buf []byte
+	var w writer
 	for {
-		l, pack, ok := j.next()
+		l, pack, ok := j.next(len(w.flying))
 		switch {
 		case !ok:
 			return
 		case l == nil:
+			j.abandon(&w, ErrUnavailable)
 			j.recover()
+		case pack != nil:
+			j.send(&w, l, pack)
 		default:
-			buf = j.flush(l, pack, buf)
+			j.land(&w, l)
 		}
 	}
 }
 
-// next waits for something to write, and takes up to packBytes of it. l is nil
-// if there is no connection; ok is false when the journal is closed and empty.
-func (j *Journal) next() (l *link, pack []*request, ok bool) {
+// writer is the flusher's own state.
+type writer struct {
+	flying []flight // oldest first, at most two
+	facts  []byte   // buffers for the next record
+	packed []byte
+}
+
+// next takes up to packBytes of what waits to be written. With nothing in
+// flight it waits for something; else it takes only what is worth a record
+// beside the one in flight, and otherwise gives no pack. l is nil if there is
+// no connection; ok is false when the journal is closed and empty.
+func (j *Journal) next(flying int) (l *link, pack []*request, ok bool) {
 	for {
 		j.mu.Lock()
-		if j.link == nil {
-			closing := j.closing
+		l, closing := j.link, j.closing
+		if l == nil {
 			j.mu.Unlock()
 			if closing {
 				j.failQueue(ErrClosed)
-				return nil, nil, false
+				return nil, nil, flying > 0
 			}
 			return nil, nil, true
 		}
-		size, taken := 0, 0
-		for _, r := range j.queue {
-			if len(pack) > 0 && size+len(r.facts) > packBytes {
-				break
-			}
-			taken++
-			if !r.state.CompareAndSwap(waiting, 1) {
-				j.queued -= int64(len(r.facts)) // its caller has left
-				continue
-			}
-			size += len(r.facts)
-			pack = append(pack, r)
+		if flying == 0 || flying == 1 && j.waits(bigPack) {
+			pack = j.takePack()
 		}
-		clear(j.queue[:taken])
-		j.queue = j.queue[taken:]
-		if len(j.queue) == 0 {
-			j.queue = nil
-		}
-		l = j.link
-		closing := j.closing
 		j.mu.Unlock()
-		if len(pack) > 0 {
+		if len(pack) > 0 || flying > 0 {
 			return l, pack, true
 		}
 		if closing {
@@ -70,71 +79,103 @@ func (j *Journal) next() (l *link, pack []*request, ok bool) {
 	}
 }
 
-// flush writes one pack as one record and answers its callers.
-func (j *Journal) flush(l *link, pack []*request, buf []byte) []byte {
-	buf = buf[:0]
-	count := 0
-	for _, r := range pack {
-		buf = append(buf, r.facts...)
-		count += r.count
-	}
-	err := j.write(l, buf, count)
-	j.answer(pack, err)
-	switch {
-	case err == nil:
-		return buf
-	case errors.Is(err, ErrFull):
-		j.s.o.Board.Raise(health.Problem{
-			Code: ProblemFull, Subject: j.publisher, Severity: health.Down,
-			Summary: "Nothing more can be written to the journal: " + err.Error() + ".",
-			Hint:    "Free space on its disk, or raise the journal's limit; it goes on by itself.",
-		})
-		j.mu.Lock()
-		j.full = true
-		j.mu.Unlock()
-	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrDamaged):
-		j.s.o.Logger.Error("a record could not be written", "publisher", j.publisher, "error", err)
-		j.drop(err)
-		if !errors.Is(err, ErrDamaged) {
-			// Whatever the engine still does with it must be over before
-			// anything is written again.
-			if rerr := j.s.reopen(l.engine.number); rerr != nil {
-				j.s.o.Logger.Error("opening the journal's engine again", "error", rerr)
-			}
+// waits says whether so many bytes wait. The caller holds mu.
+func (j *Journal) waits(bytes int) bool {
+	for _, r := range j.queue {
+		if bytes -= len(r.facts); bytes <= 0 {
+			return true
 		}
-		j.failQueue(err)
-	default: // the keys are gone, say: this pack only
-		j.s.o.Logger.Error("a record could not be sealed", "publisher", j.publisher, "error", err)
 	}
-	return buf
+	return false
 }
 
-// write seals and publishes one record.
-func (j *Journal) write(l *link, facts []byte, count int) error {
+// takePack takes a record's worth off the queue. The caller holds mu.
+func (j *Journal) takePack() (pack []*request) {
+	size, n := 0, 0
+	for _, r := range j.queue {
+		if len(pack) > 0 && size+len(r.facts) > packBytes {
+			break
+		}
+		n++
+		if !r.state.CompareAndSwap(waiting, taken) {
+			j.queued -= int64(len(r.facts)) // its caller has left
+			continue
+		}
+		size += len(r.facts)
+		pack = append(pack, r)
+	}
+	clear(j.queue[:n])
+	if j.queue = j.queue[n:]; len(j.queue) == 0 {
+		j.queue = nil
+	}
+	return pack
+}
+
+// send seals a pack as one record and gives it to the engine.
+func (j *Journal) send(w *writer, l *link, pack []*request) {
+	f := flight{pack: pack}
+	facts := pack[0].facts
+	for _, r := range pack {
+		f.facts += r.count
+	}
+	if len(pack) > 1 {
+		w.facts = w.facts[:0]
+		for _, r := range pack {
+			w.facts = append(w.facts, r.facts...)
+		}
+		facts = w.facts
+	}
 	if err := needFree(j.s.o.Dir, j.s.o.Reserve); err != nil {
-		return err
+		j.refused(pack, err)
+		return
 	}
 	j.mu.Lock()
-	at := Cursor{j.mark.incarnation, j.mark.last + 1}
+	at := Cursor{j.mark.incarnation, j.mark.last + uint64(len(w.flying)) + 1}
 	j.mu.Unlock()
-	record, err := sealRecord(j.keys, j.publisher, at, facts)
-	if err != nil {
-		return err
+	record, packed, err := sealRecord(j.keys, j.publisher, at, facts, w.packed)
+	if err != nil { // the keys are gone, say: this pack only
+		j.s.o.Logger.Error("a record could not be sealed", "publisher", j.publisher, "error", err)
+		j.answer(pack, err)
+		return
 	}
-	seq, err := l.publish(record, j.s.o.AckTimeout)
-	if err != nil {
-		return err
+	w.packed = packed
+	f.at, f.tag, f.plain, f.sealed = at.Sequence, tagOf(record), len(facts), len(record)
+	w.flying = append(w.flying, f)
+	// The one behind another must not be stored in its place if that is refused.
+	if err := l.send(record, len(w.flying) > 1, at.Sequence-1); err != nil {
+		j.broken(w, l, err)
 	}
-	if seq != at.Sequence {
-		return j.damaged(at.Incarnation, nil, fmt.Sprintf("the engine gave the next record the sequence %d where %d was due", seq, at.Sequence))
+}
+
+// land waits for the oldest record in flight to be on disk.
+func (j *Journal) land(w *writer, l *link) {
+	f := w.flying[0]
+	seq, err := l.landed(j.s.o.AckTimeout)
+	if err == nil && seq != f.at {
+		err = j.damaged(j.End().Incarnation, nil, fmt.Sprintf("the engine gave the next record the sequence %d where %d was due", seq, f.at))
 	}
+	switch {
+	case errors.Is(err, ErrFull):
+		w.flying = w.flying[1:]
+		j.refused(f.pack, err)
+		return
+	case err != nil:
+		j.broken(w, l, err)
+		return
+	}
+	w.flying = w.flying[1:]
 	j.mu.Lock()
-	j.mark.last, j.mark.tag = seq, tagOf(record)
-	j.bytes += int64(len(record)) + blockHeader + int64(len(streamName)) + blockHash
+	j.mark.last, j.mark.tag = seq, f.tag
+	j.bytes += int64(f.sealed) + blockHeader + int64(len(streamName)) + blockHash
 	wasFull := j.full
 	j.full = false
 	j.notify()
 	j.mu.Unlock()
+	j.facts.Add(uint64(f.facts))
+	j.records.Add(1)
+	j.plain.Add(uint64(f.plain))
+	j.sealed.Add(uint64(f.sealed))
+	j.answer(f.pack, nil)
 	select {
 	case j.markWake <- struct{}{}:
 	default:
@@ -142,11 +183,41 @@ func (j *Journal) write(l *link, facts []byte, count int) error {
 	if wasFull {
 		j.s.o.Board.Clear(ProblemFull, j.publisher)
 	}
-	j.facts.Add(uint64(count))
-	j.records.Add(1)
-	j.plain.Add(uint64(len(facts)))
-	j.sealed.Add(uint64(len(record)))
-	return nil
+}
+
+// refused answers a pack for which there is no room.
+func (j *Journal) refused(pack []*request, err error) {
+	j.s.o.Board.Raise(health.Problem{
+		Code: ProblemFull, Subject: j.publisher, Severity: health.Down,
+		Summary: "Nothing more can be written to the journal: " + err.Error() + ".",
+		Hint:    "Free space on its disk, or raise the journal's limit; it goes on by itself.",
+	})
+	j.mu.Lock()
+	j.full = true
+	j.mu.Unlock()
+	j.answer(pack, err)
+}
+
+// broken ends a connection on which nobody knows what was written. Whatever
+// the engine still does with it must be over before anything is written again.
+func (j *Journal) broken(w *writer, l *link, err error) {
+	j.s.o.Logger.Error("a record could not be written", "publisher", j.publisher, "error", err)
+	j.drop(err)
+	if !errors.Is(err, ErrDamaged) {
+		if rerr := j.s.reopen(l.engine.number); rerr != nil {
+			j.s.o.Logger.Error("opening the journal's engine again", "error", rerr)
+		}
+	}
+	j.abandon(w, err)
+	j.failQueue(err)
+}
+
+// abandon answers for what is in flight.
+func (j *Journal) abandon(w *writer, err error) {
+	for _, f := range w.flying {
+		j.answer(f.pack, err)
+	}
+	w.flying = nil
 }
 
 // answer tells the callers of a pack.

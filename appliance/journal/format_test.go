@@ -82,7 +82,7 @@ func TestGoldenBytes(t *testing.T) {
 func FuzzOpenRecord(f *testing.F) {
 	c := Cursor{1, 2}
 	facts := event.AppendFact(nil, &event.Fact{Kind: event.Track, ID: "m1", Name: "x"})
-	record, err := sealRecord(openSealer{}, "shop", c, facts)
+	record, _, err := sealRecord(openSealer{}, "shop", c, facts, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

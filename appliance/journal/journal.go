@@ -132,6 +132,7 @@ type request struct {
 	done  chan error   // of one element
 }
 
+// States of a request.
 const (
 	waiting int32 = iota
 	taken

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -280,19 +281,32 @@ type ack struct {
 	} `json:"error"`
 }
 
-// JetStream's codes for "there is no room".
+// JetStream's codes for "there is no room", and for a record that was to stand
+// behind another which is not there.
 const (
+	wrongLast   = 10071
 	storeFailed = 10077 // the stream's own bound, or a closed store
 	noStorage   = 10047
 	noResources = 10023
 )
 
-// publish writes one record and gives its sequence. ErrFull means that it was
-// not written; with ErrUnavailable nobody knows.
-func (l *link) publish(record []byte, timeout time.Duration) (uint64, error) {
-	if err := l.nc.PublishRequest(streamName, l.inbox, record); err != nil {
-		return 0, fmt.Errorf("%w: publishing: %w", ErrUnavailable, err)
+// send gives one record to the engine; after, if it is asked, only behind the
+// record of that sequence.
+func (l *link) send(record []byte, behind bool, after uint64) error {
+	m := &nats.Msg{Subject: streamName, Reply: l.inbox, Data: record}
+	if behind {
+		m.Header = nats.Header{jetstream.ExpectedLastSeqHeader: []string{strconv.FormatUint(after, 10)}}
 	}
+	if err := l.nc.PublishMsg(m); err != nil {
+		return fmt.Errorf("%w: publishing: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// landed waits for the oldest record sent to be on disk and gives its
+// sequence. ErrFull means that it was not written; with ErrUnavailable nobody
+// knows.
+func (l *link) landed(timeout time.Duration) (uint64, error) {
 	t := time.NewTimer(timeout)
 	defer t.Stop()
 	trouble := l.engine.trouble.c
@@ -325,6 +339,8 @@ func readAck(m *nats.Msg) (uint64, error) {
 		return a.Sequence, nil
 	}
 	switch {
+	case a.Error.ErrCode == wrongLast:
+		return 0, fmt.Errorf("%w: so was the record before it", ErrFull)
 	case a.Error.ErrCode == noStorage, a.Error.ErrCode == noResources,
 		a.Error.ErrCode == storeFailed && a.Error.Description == server.ErrMaxBytes.Error():
 		return 0, fmt.Errorf("%w: %s", ErrFull, a.Error.Description)

@@ -66,16 +66,18 @@ func bind(publisher string, c Cursor) []byte {
 	return append(b, publisher...)
 }
 
-// sealRecord makes the record at c of encoded facts.
-func sealRecord(keys Sealer, publisher string, c Cursor, facts []byte) ([]byte, error) {
-	sealed, err := keys.SealRecord(s2.Encode(nil, facts), bind(publisher, c))
+// sealRecord makes the record at c of encoded facts. scratch is for packing
+// them, and comes back, perhaps larger, for the next.
+func sealRecord(keys Sealer, publisher string, c Cursor, facts, scratch []byte) (record, packed []byte, err error) {
+	packed = s2.Encode(scratch[:cap(scratch)], facts)
+	sealed, err := keys.SealRecord(packed, bind(publisher, c))
 	if err != nil {
-		return nil, fmt.Errorf("sealing a record: %w", err)
+		return nil, packed, fmt.Errorf("sealing a record: %w", err)
 	}
 	out := make([]byte, 0, recordHeader+len(sealed))
 	out = append(out, recordVersion)
 	out = binary.BigEndian.AppendUint64(out, c.Incarnation)
-	return append(out, sealed...), nil
+	return append(out, sealed...), packed, nil
 }
 
 // openRecord gives the encoded facts of the record at c.
