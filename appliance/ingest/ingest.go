@@ -28,7 +28,8 @@ import (
 )
 
 // Journal takes facts; when Append returns nil they are on disk. The errors of
-// the room journal come through and decide what the app is told.
+// the room journal come through and decide what the app is told. It must not
+// keep the facts when Append has returned: their memory is the request's.
 type Journal interface {
 	Append(ctx context.Context, facts []event.Fact) error
 }
