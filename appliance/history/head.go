@@ -268,6 +268,20 @@ func (h *head) column(part, key, n int) *block.Column {
 	return col
 }
 
+// keys lists the properties of a partition, of the first most that there are.
+func (h *head) keys(part, most int) []uint16 {
+	p := &h.parts[part]
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var out []uint16
+	for key := range p.columns[:min(most, len(p.columns))] {
+		if p.columns[key] != nil {
+			out = append(out, uint16(key))
+		}
+	}
+	return out
+}
+
 // below cuts ascending row numbers at n.
 func below(rows []uint32, n int) []uint32 {
 	at, _ := slices.BinarySearch(rows, uint32(n))

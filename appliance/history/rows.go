@@ -16,8 +16,9 @@ type Rows struct {
 	Ties       []uint32 // nil, or the order of arrival among equal Times of different people
 
 	column func(key string) (*block.Column, error)
+	keys   func() []uint16 // those that column may know
 }
 
-// Column gives the property of these rows, nil where no row has it. A Rows is
-// for one goroutine.
+// Column gives the property of these rows; where no row has it, nil or a
+// column without values. A Rows is for one goroutine.
 func (r *Rows) Column(key string) (*block.Column, error) { return r.column(key) }

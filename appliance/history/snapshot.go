@@ -127,6 +127,7 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 	if ties != nil {
 		r.Ties = ties[from:to:to]
 	}
+	r.keys = func() []uint16 { return p.block.info.Columns }
 	r.column = func(key string) (*block.Column, error) {
 		code, ok := s.v.codes.keys[key]
 		if !ok {
@@ -145,6 +146,7 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
 	r := &Rows{Partition: partition, Generation: hv.head.gen, Names: s.v.names}
 	r.Persons, r.Times, r.Events, r.Ties = hv.rowsOf(partition)
+	r.keys = func() []uint16 { return hv.head.keys(partition, len(s.v.keys)) }
 	columns := make(map[string]*block.Column) // a Rows is for one goroutine
 	r.column = func(key string) (*block.Column, error) {
 		col, ok := columns[key]

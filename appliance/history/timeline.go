@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"math"
 	"slices"
@@ -19,7 +20,41 @@ type spot struct {
 }
 
 func (a *spot) compare(b *spot) int {
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie))
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie), cmp.Compare(a.row, b.row))
+}
+
+// spots keeps the limit best rows, the worst of them on top.
+type spots struct {
+	list []spot
+	sign int // 1: the oldest are the best
+}
+
+func (s *spots) Len() int           { return len(s.list) }
+func (s *spots) Less(i, j int) bool { return s.sign*s.list[i].compare(&s.list[j]) > 0 }
+func (s *spots) Swap(i, j int)      { s.list[i], s.list[j] = s.list[j], s.list[i] }
+func (s *spots) Push(x any)         { s.list = append(s.list, x.(spot)) }
+func (s *spots) Pop() any {
+	last := s.list[len(s.list)-1]
+	s.list = s.list[:len(s.list)-1]
+	return last
+}
+
+func (s *spots) add(sp spot, limit int) {
+	switch {
+	case len(s.list) < limit:
+		heap.Push(s, sp)
+	case s.sign*sp.compare(&s.list[0]) < 0:
+		s.list[0] = sp
+		heap.Fix(s, 0)
+	}
+}
+
+// source is where rows of one partition lie, and between which times.
+type source struct {
+	first, last int64
+	place       place // of a block; or
+	head        *headView
+	partition   int
 }
 
 // Timeline gives at most limit rows of these people before an instant (0 =
@@ -31,51 +66,127 @@ func (s *Snapshot) Timeline(ctx context.Context, persons []uint32, before int64,
 	}
 	to := int64(math.MaxInt64)
 	if before != 0 {
-		to = before
+		to = before - 1 // the last instant that counts
 	}
-	var spots []spot
-	var parts [event.Partitions][]uint32
-	for _, p := range persons {
-		parts[event.PartitionOf(p)] = append(parts[event.PartitionOf(p)], p)
+	best := &spots{sign: -1}
+	if asc {
+		best.sign = 1
 	}
-	for part, who := range parts {
-		if len(who) == 0 {
+	for _, src := range s.sources(persons, asc) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if src.first > to {
 			continue
 		}
-		err := s.Scan(ctx, part, Want{From: math.MinInt64, To: to}, func(r *Rows) error {
-			for row, p := range r.Persons {
-				if !slices.Contains(who, p) || r.Times[row] >= to && before != 0 {
-					continue
-				}
-				sp := spot{rows: r, row: row, time: r.Times[row], gen: r.Generation}
-				if r.Ties != nil {
-					sp.tie = r.Ties[row]
-				}
-				spots = append(spots, sp)
+		if len(best.list) == limit {
+			// Sources come by their best time: if this one's is worse than the
+			// worst that is kept, so is all that follows.
+			if worst := best.list[0].time; asc && src.first > worst || !asc && src.last < worst {
+				break
 			}
-			return nil
-		})
-		if err != nil {
+		}
+		if err := s.gather(best, src, persons, to, limit); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(spots, func(a, b spot) int { return a.compare(&b) })
-	if !asc {
-		slices.Reverse(spots)
+	slices.SortFunc(best.list, func(a, b spot) int { return best.sign * a.compare(&b) })
+	return s.read(best.list)
+}
+
+// sources lists where rows of the people can lie, best first.
+func (s *Snapshot) sources(persons []uint32, asc bool) []source {
+	var parts [event.Partitions]bool
+	for _, p := range persons {
+		parts[event.PartitionOf(p)] = true
 	}
-	spots = spots[:min(limit, len(spots))]
-	return s.read(spots)
+	var out []source
+	for part, has := range parts {
+		if !has {
+			continue
+		}
+		for _, p := range s.v.list.places[part] {
+			out = append(out, source{first: p.slice.First, last: p.slice.Last, place: p, partition: part})
+		}
+		for i := range s.v.heads {
+			hv := &s.v.heads[i]
+			if hv.counts[part] > 0 {
+				out = append(out, source{first: hv.first, last: hv.last, head: hv, partition: part})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b source) int {
+		if asc {
+			return cmp.Compare(a.first, b.first)
+		}
+		return cmp.Compare(b.last, a.last)
+	})
+	return out
+}
+
+// gather adds the rows of one source.
+func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, limit int) error {
+	if src.head == nil {
+		// Whether it has any of them at all costs less than its other columns.
+		has, err := s.h.placeHolds(src.place, persons)
+		if err != nil || !has {
+			return err
+		}
+	}
+	var r *Rows
+	if src.head != nil {
+		r = s.headRows(src.head, src.partition)
+	} else {
+		var err error
+		if r, err = s.blockRows(src.place, Want{From: math.MinInt64, To: math.MaxInt64}, nil); err != nil {
+			return err
+		}
+	}
+	for row, p := range r.Persons {
+		if r.Times[row] > to || !slices.Contains(persons, p) {
+			continue
+		}
+		sp := spot{rows: r, row: row, time: r.Times[row], gen: r.Generation}
+		if r.Ties != nil {
+			sp.tie = r.Ties[row]
+		}
+		best.add(sp, limit)
+	}
+	return nil
+}
+
+// placeHolds says whether any of the people has a row there.
+func (h *History) placeHolds(p place, persons []uint32) (bool, error) {
+	people, err := h.people(p.block)
+	if err != nil {
+		return false, err
+	}
+	group, _ := slices.BinarySearch(people.Starts, uint32(p.from))
+	for ; int(people.Starts[group]) < p.from+p.slice.Rows; group++ {
+		if slices.Contains(persons, people.Persons[people.Starts[group]]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // read makes rows of spots.
 func (s *Snapshot) read(spots []spot) ([]Row, error) {
-	keys := slices.Clone(s.v.keys)
-	slices.Sort(keys)
+	keys := make(map[*Rows][]string)
 	out := make([]Row, 0, len(spots))
 	for _, sp := range spots {
-		row := Row{Person: sp.rows.Persons[sp.row], Time: sp.time, Name: sp.rows.Names[sp.rows.Events[sp.row]]}
-		for _, key := range keys {
-			col, err := sp.rows.Column(key)
+		r := sp.rows
+		if _, ok := keys[r]; !ok {
+			list := make([]string, 0)
+			for _, key := range r.keys() {
+				list = append(list, s.v.keys[key])
+			}
+			slices.Sort(list)
+			keys[r] = list
+		}
+		row := Row{Person: r.Persons[sp.row], Time: sp.time, Name: r.Names[r.Events[sp.row]]}
+		for _, key := range keys[r] {
+			col, err := r.Column(key)
 			if err != nil {
 				return nil, err
 			}
