@@ -34,6 +34,7 @@ need-go:
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
 test: need-test build
 	$(GO) vet ./...
+	cd $(WEB) && npm run --silent check && npm test --silent
 	$(GO) test ./...
 	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp
 

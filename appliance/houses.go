@@ -10,11 +10,14 @@ import (
 	"sync/atomic"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/links"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/config"
 )
+
+const problemNames = "ingest.names"
 
 // house is one publisher as it is configured now, with what stands around its
 // rooms: its connectors, and the rules at its door. It never changes; a new
@@ -26,6 +29,7 @@ type house struct {
 	senders *senders
 	rooms   *rooms
 	door    *ingest.Publisher
+	names   *ingest.Names // that its facts may use
 	refused *atomic.Int64 // records, at the door
 }
 
@@ -59,6 +63,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 		s.swap(ctx, nil)
 		return err
 	}
+	one.names = one.namesInUse()
 	one.openDoor()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,7 +72,29 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 }
 
 func (o *house) openDoor() {
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rulesOf(&o.cfg), Refused: func(n int) { o.refused.Add(int64(n)) }}
+	rules := rulesOf(&o.cfg)
+	rules.Names = o.names
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: func(n int) { o.refused.Add(int64(n)) }}
+}
+
+// namesInUse bounds the names that may come in, beside those there are.
+func (o *house) namesInUse() *ingest.Names {
+	var events, keys, attributes []string
+	if p := o.rooms.now.Load(); p != nil {
+		s := p.Schema()
+		attributes = s.Profile
+		for _, e := range s.Events {
+			events = append(events, e.Name)
+			keys = append(keys, e.Keys...)
+		}
+	}
+	n := ingest.NewNames(events, keys, attributes)
+	n.Over = func(what string) {
+		o.a.board.Raise(health.Problem{Code: problemNames, Subject: o.cfg.Name, Severity: health.Warning,
+			Summary: "The apps send more names (" + what + ") than are kept; records with new ones are refused.",
+			Hint:    "Look for names made of ids or dates, and have the apps send those as values."})
+	}
+	return n
 }
 
 // opening says how this house's rooms are opened.
@@ -108,7 +135,7 @@ func (o *house) Append(ctx context.Context, facts []event.Fact) error {
 
 // change puts a new house in the place of an old one, around the same rooms.
 func (h *houses) change(ctx context.Context, cfg *config.Config, c change) error {
-	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, refused: c.old.refused}
+	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names, refused: c.old.refused}
 	one.openDoor()
 	h.mu.Lock()
 	if i := slices.Index(h.all, c.old); i >= 0 {
