@@ -101,7 +101,7 @@ func (a *applying) change(c *event.Change) error {
 		return nil
 	}
 	marked := now.personal || c.Personal
-	if v.Equal(now.value) && marked == now.personal {
+	if v.Equal(now.value) && marked == now.personal && !now.absorbed {
 		return nil
 	}
 	oldSize := now.size

@@ -45,7 +45,9 @@ func (r *record) inForce(purpose, channel string) *decision {
 // their preferences along with every event.
 func (r *record) repeats(d *decision) bool {
 	now := r.inForce(d.Purpose, d.Channel)
-	if now == nil || now.Granted != d.Granted || now.Source != d.Source || now.Version != d.Version {
+	// What is in force because a merged number decided it goes with that at a
+	// demerge; said again, it is this number's own and must stand in its ledger.
+	if now == nil || now.absorbed || now.Granted != d.Granted || now.Source != d.Source || now.Version != d.Version {
 		return false
 	}
 	if d.Channel != "" {
@@ -111,6 +113,9 @@ func (p *People) showPurpose(n uint32, r *record, purpose string) {
 		}
 		a.granted.set(n, granted)
 		a.denied.set(n, denied)
+		if a.granted.b.IsEmpty() && a.denied.b.IsEmpty() {
+			delete(p.consent, k)
+		}
 	}
 }
 
