@@ -81,6 +81,13 @@ func (p *People) setHolder(t *kv.Txn, h hash, n uint32, holds bool) error {
 	if err != nil {
 		return fmt.Errorf("noting that person %d has an address: %w", n, err)
 	}
+	if p.lost.has(n) {
+		held := slices.DeleteFunc(p.lostHolds[n], func(other hash) bool { return other == h })
+		if holds {
+			held = append(held, h)
+		}
+		p.lostHolds[n] = held
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package people
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
@@ -39,8 +40,11 @@ func (p *People) eraseNumber(t *kv.Txn, n uint32, shown bool) error {
 		p.hide(n, r)
 	}
 	p.erased.set(n, true)
+	held := slices.Clone(p.lostHolds[n])
 	for _, e := range r.addresses {
-		h := p.hashAddress(e.Channel, e.Value)
+		held = append(held, p.hashAddress(e.Channel, e.Value))
+	}
+	for _, h := range held {
 		if err := p.setHolder(t, h, n, false); err != nil {
 			return err
 		}
@@ -49,6 +53,7 @@ func (p *People) eraseNumber(t *kv.Txn, n uint32, shown bool) error {
 		}
 	}
 	delete(p.cache, n)
+	delete(p.lostHolds, n)
 	if err := t.Delete(kv.People, numberKey(keyRecord, n)); err != nil {
 		return err
 	}

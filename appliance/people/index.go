@@ -13,7 +13,7 @@ const (
 	keyIndex    = 'i' // hash -> kind, number
 	keyRecord   = 'p' // number -> sealed record
 	keyMerge    = 'm' // number -> the winner it was merged into, or 0 = kept apart
-	keyErased   = 'x' // number -> when
+	keyErased   = 'x' // number -> nothing
 	keySuppress = 's' // hash of an address -> why, when
 	keyHolder   = 'h' // hash of an address, number -> nothing
 	keyLedger   = 'l' // number, sequence -> sealed decision

@@ -33,7 +33,7 @@ func Open(db *kv.DB, keys *keyring.Publisher, o Options) (*People, error) {
 		erased: newBits(), lost: newBits(), exists: newBits(), merged: newBits(),
 		members: make(map[uint32][]uint32), columns: make(map[string]*column),
 		reachable: make(map[string]*bits), consent: make(map[consentKey]*answers),
-		cache: make(map[uint32]*record),
+		cache: make(map[uint32]*record), lostHolds: make(map[uint32][]hash),
 	}
 	for _, k := range o.Personal {
 		p.personal[plainKey(k)] = true
@@ -173,5 +173,23 @@ func (p *People) loadRecords(t *kv.Txn) error {
 		}
 		p.lost.set(n, true)
 	}
-	return nil
+	return p.loadLostHolds(t)
+}
+
+// loadLostHolds finds the addresses of the lost, whose erasure is still to
+// come. There are lost numbers only while an older state catches up, so that
+// reading all holders' keys is rare.
+func (p *People) loadLostHolds(t *kv.Txn) error {
+	if p.lost.b.IsEmpty() {
+		return nil
+	}
+	return t.Scan(kv.People, []byte{keyHolder}, nil, func(key, _ []byte) error {
+		if len(key) != 21 {
+			return fmt.Errorf("%w: a holder's key of %d bytes", ErrDamaged, len(key))
+		}
+		if n := binary.BigEndian.Uint32(key[17:]); p.lost.has(n) {
+			p.lostHolds[n] = append(p.lostHolds[n], hash(key[1:17]))
+		}
+		return nil
+	})
 }

@@ -77,6 +77,7 @@ type People struct {
 	apart         *roaring.Bitmap     // numbers that a demerge made, kept from joining again at a login
 	erased        *bits               // by a fact
 	lost          *bits               // their key is destroyed, though no fact here says so (yet)
+	lostHolds     map[uint32][]hash   // the addresses of those, which their records no longer tell
 	exists        *bits               // neither merged away, nor erased, nor lost
 	merged        *bits               // numbers that are not their own winner
 	winners       pages[uint32]       // of those
