@@ -153,14 +153,20 @@ func (p *People) ledger(t *kv.Txn, n uint32, fn func(d decision, fact, ref strin
 		if err != nil {
 			return fmt.Errorf("opening a decision of person %d: %w", n, err)
 		}
-		dec := decoder{b: plain}
-		d, fact, ref := dec.decision(), dec.text(), dec.text()
-		if err := dec.end(); err != nil {
+		d, fact, ref, err := decodeLine(plain)
+		if err != nil {
 			return fmt.Errorf("a decision of person %d: %w", n, err)
 		}
 		fn(d, fact, ref)
 		return nil
 	})
+}
+
+// decodeLine reads what appendLedger sealed.
+func decodeLine(b []byte) (d decision, fact, ref string, err error) {
+	dec := decoder{b: b}
+	d, fact, ref = dec.decision(), dec.text(), dec.text()
+	return d, fact, ref, dec.end()
 }
 
 // Ledger gives every decision that a person ever took, oldest first, those of

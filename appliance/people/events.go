@@ -103,16 +103,25 @@ func (p *People) eventsOf(t *kv.Txn, n uint32, from, to int64) (out []PersonalEv
 		if err != nil {
 			return fmt.Errorf("opening an event of person %d: %w", n, err)
 		}
-		d := decoder{b: plain}
-		e := PersonalEvent{Time: time, Name: d.text()}
-		if e.Props, d.b, err = event.ReadProps(d.b); err != nil {
-			return fmt.Errorf("%w: an event of person %d: %w", ErrDamaged, n, err)
-		}
-		if err := d.end(); err != nil {
+		e, err := decodeEvent(plain)
+		if err != nil {
 			return fmt.Errorf("an event of person %d: %w", n, err)
 		}
+		e.Time = time
 		out = append(out, e)
 		return nil
 	})
 	return out, err
+}
+
+// decodeEvent reads what SealEvent sealed; the time is in the key.
+func decodeEvent(b []byte) (e PersonalEvent, err error) {
+	d := decoder{b: b}
+	e.Name = d.text()
+	if d.err == nil {
+		if e.Props, d.b, err = event.ReadProps(d.b); err != nil {
+			return PersonalEvent{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return e, d.end()
 }
