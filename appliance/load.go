@@ -85,7 +85,7 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 		return fmt.Errorf("%w: no data directory", ErrConfig)
 	}
 	// The path of a socket is bounded, so it cannot lie deep in a data directory.
-	runDir, err := os.MkdirTemp("", socketsOf(dir)+"*")
+	runDir, err := os.MkdirTemp(temporary(), socketsOf(dir)+"*")
 	if err != nil {
 		return fmt.Errorf("making a folder for connectors' sockets: %w", err)
 	}
@@ -106,6 +106,15 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 	return nil
 }
 
+// temporary is where folders for sockets lie: not where TMPDIR says, if that is
+// so long that a socket would not fit.
+func temporary() string {
+	if dir := os.TempDir(); len(dir) <= 32 {
+		return dir
+	}
+	return "/tmp"
+}
+
 // socketsOf begins the names of the folders for sockets of a data directory.
 func socketsOf(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
@@ -115,7 +124,7 @@ func socketsOf(dir string) string {
 // sweepSockets removes the folders that killed daemons left behind. The data
 // directory is locked by now, so nobody uses them.
 func (a *appliance) sweepSockets(dir string) {
-	stale, err := filepath.Glob(filepath.Join(os.TempDir(), socketsOf(dir)+"*"))
+	stale, err := filepath.Glob(filepath.Join(temporary(), socketsOf(dir)+"*"))
 	if err != nil {
 		return // only a pattern can be wrong
 	}

@@ -98,6 +98,7 @@ func newSink(t *testing.T, set func(*gosmtp.Server)) *sink {
 	}()
 	t.Cleanup(func() {
 		s.server.Close()
+		l.Close() // the server does not know it yet if it has only just begun
 		<-done
 	})
 	return s
