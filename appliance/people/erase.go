@@ -22,6 +22,7 @@ func (p *People) Erase(t *kv.Txn, person uint32) error {
 	if p.erased.has(numbers[0]) {
 		return nil
 	}
+	clear(p.hashed) // it remembers ids as they are
 	p.exists.set(numbers[0], false)
 	for i, n := range numbers {
 		if err := p.eraseNumber(t, n, i == 0); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
@@ -84,10 +85,42 @@ func (l *list[T]) publish() {
 	clear(l.pending)
 }
 
+// hashedSlots and maxHashedID bound the ids whose hashes the applier remembers
+// and their length: 2 MB with common ids, 6 whatever comes.
+const (
+	hashedSlots = 1 << 15
+	maxHashedID = 128
+)
+
+// hashedID is an id and its hash.
+type hashedID struct {
+	sum  uint64 // of the id: most others are told apart without reading theirs
+	id   string
+	kind idKind
+	hash hash
+}
+
+// hashOf is hashID for the applier, which meets the same ids again and again:
+// an HMAC for every fact was a seventh of its time. Each id has one place, and
+// the one met last has it; so ids that never come again cost next to nothing,
+// which a map that has to be emptied does not give.
+func (p *People) hashOf(kind idKind, id string) hash {
+	sum := maphash.String(valueSeed, id)
+	e := &p.hashed[sum%hashedSlots]
+	if e.sum == sum && e.kind == kind && e.id == id {
+		return e.hash
+	}
+	h := p.hashID(kind, id)
+	if len(id) <= maxHashedID {
+		*e = hashedID{sum, id, kind, h}
+	}
+	return h
+}
+
 // owner gives the number that an id belongs to itself, before merges; 0 if it
 // is unknown. Ids of the erased keep theirs: it is all that is remembered.
 func (p *People) owner(kind idKind, id string) (uint32, hash) {
-	h := p.hashID(kind, id)
+	h := p.hashOf(kind, id)
 	return p.index.find(h), h
 }
 

@@ -90,7 +90,7 @@ func (a *applying) alias() error {
 	}
 	user, userHash := p.owner(idIdentity, f.User)
 	previous, _ := p.owner(idIdentity, f.Previous)
-	previousHash := p.hashID(idDevice, f.Previous)
+	previousHash := p.hashOf(idDevice, f.Previous)
 	if previous == 0 {
 		previous = p.index.find(previousHash)
 	}

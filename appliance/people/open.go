@@ -33,7 +33,7 @@ func Open(db *kv.DB, keys *keyring.Publisher, o Options) (*People, error) {
 		erased: newBits(), lost: newBits(), exists: newBits(), merged: newBits(),
 		members: make(map[uint32][]uint32), columns: make(map[string]*column),
 		reachable: make(map[string]*bits), consent: make(map[consentKey]*answers),
-		cache: make(map[uint32]*record), lostHolds: make(map[uint32][]hash),
+		cache: make(map[uint32]*record), hashed: make([]hashedID, hashedSlots), lostHolds: make(map[uint32][]hash),
 	}
 	for _, k := range o.Personal {
 		p.personal[plainKey(k)] = true

@@ -87,6 +87,7 @@ type People struct {
 	reachable     map[string]*bits
 	consent       map[consentKey]*answers
 	cache         map[uint32]*record // as saved, of the transaction that runs
+	hashed        []hashedID         // ids met lately
 }
 
 // Resolved is what became of a fact.
