@@ -268,3 +268,33 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+// A record at all its ceilings, of the longest texts that a door takes, still
+// fits in a value once it is sealed: else its person would stop the applier.
+func TestTheFullestRecordFits(t *testing.T) {
+	l := event.DefaultLimits()
+	text := func(n int) string { return strings.Repeat("x", n) }
+	const late = 1 << 52
+	r := &record{created: late, seen: late}
+	for range maxIdentities {
+		r.identities = append(r.identities, identityEntry{Identity: Identity{text(l.Identity), late}})
+	}
+	for range maxDevices {
+		r.devices = append(r.devices, deviceEntry{Device: Device{text(l.Identity), late, late}})
+	}
+	for range maxAttributes {
+		v := event.OfText(text(maxWeight/maxAttributes - 20))
+		r.attributes = append(r.attributes, attribute{key: text(16), value: v})
+	}
+	for range maxDecisions {
+		r.decisions = append(r.decisions, decision{seq: 1 << 60, ConsentState: ConsentState{
+			Purpose: text(l.Key), Channel: text(l.Key), Since: late, Source: text(l.Key), Version: text(l.Key)}})
+	}
+	for range maxAddresses {
+		r.addresses = append(r.addresses, addressEntry{since: late, device: text(l.Identity), Address: event.Address{
+			Channel: "webhook", Platform: text(l.Key), Value: text(l.Text), Extra: text(l.Text)}})
+	}
+	if n := len(r.encode()) + 64; n > kv.MaxValue {
+		t.Errorf("%d bytes, and a value may have %d", n, kv.MaxValue)
+	}
+}
