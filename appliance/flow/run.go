@@ -57,6 +57,7 @@ func (a *Applier) run(batch []journal.Record) (done int, err error) {
 	}
 	r.publish()
 	a.counts.add(r, time.Since(began))
+	a.move(r.at) // last: who waits for it may look at everything else
 	return done, nil
 }
 
@@ -91,7 +92,6 @@ func (r *run) publish() {
 	s.Delivery.Committed()
 	s.Erasure.Committed()
 	r.a.o.Applied(r.rows)
-	r.a.move(r.at)
 }
 
 // fact carries one fact through the stages.
