@@ -26,6 +26,8 @@ type pass struct {
 	people  *roaring.Bitmap // winners; nil = everyone
 	// single: hits are taken as they come, in no order and not by person.
 	single bool
+	// direct: the consumers of a single pass are rowTakers, and no hits are made.
+	direct bool
 }
 
 // otherBit marks a row that is some event of the person, for strict funnels.

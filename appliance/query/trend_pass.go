@@ -58,6 +58,7 @@ func (m *trendPass) lines() (lines, error) {
 			p.within.from = min(p.within.from, m.starts[i][0])
 		}
 	}
+	p.direct = m.direct(p)
 	defer func() { _ = m.q.reserve(-m.held.Swap(0)) }() // giving back does not fail
 	took, err := m.q.read(p, func() consumer {
 		r := &trendReport{m: m}
@@ -95,6 +96,7 @@ type trendReport struct {
 	// The bucket of the latest hit, since the next one mostly lies in it too.
 	low, high int64
 	bucket    int
+	buffer    rowBuffer
 }
 
 func (r *trendReport) take(hits []hit, s *store) error {

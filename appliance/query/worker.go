@@ -13,6 +13,7 @@ type worker struct {
 	q        *run
 	p        *pass
 	to       consumer
+	direct   rowTaker // the same, where no hits are made
 	names    []string // to be wanted; nil = any
 	keys     []string
 	s        *stretch
@@ -41,6 +42,9 @@ func (q *run) newWorker(p *pass, to consumer) *worker {
 		s:      newStretch(q.env.Data.People, q.values, q.leaves),
 		store:  newStore(len(p.dims), len(p.numbers)),
 		merged: newStore(len(p.dims), len(p.numbers)),
+	}
+	if p.direct {
+		w.direct = to.(rowTaker)
 	}
 	if p.people != nil {
 		w.wanted = p.people.ToDense()
@@ -141,9 +145,12 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 			return err
 		}
 		w.choose(r, from, min(from+chunk, len(r.Times)))
-		w.fill(r)
+		err := w.fill(r)
 		if w.s.err != nil {
 			return w.s.err
+		}
+		if err != nil {
+			return err
 		}
 		if w.p.single && len(w.store.hits) >= chunk {
 			if err := w.flush(); err != nil {
@@ -213,10 +220,15 @@ func (w *worker) test(mask uint64, row int) uint64 {
 	return mask
 }
 
-func (w *worker) fill(r *history.Rows) {
-	if len(w.chosen) > 0 {
+func (w *worker) fill(r *history.Rows) error {
+	switch {
+	case len(w.chosen) == 0:
+	case w.direct != nil:
+		return w.direct.takeRows(r, w.chosen, w.s)
+	default:
 		w.extend(w.store, r, w.chosen)
 	}
+	return nil
 }
 
 // extend makes hits of chosen rows, a column at a time.
