@@ -14,12 +14,6 @@ import (
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
-// finisher closes a shelf for writing, so that what is written next goes to
-// another one; *kv.Shelves is to be one.
-type finisher interface {
-	Finish(shelf uint32) error
-}
-
 // Erase removes the rows of persons, who must not get new ones: from packed
 // rows, from blocks and from the people by day. When it returns, no shelf
 // holds them: those that did were written anew and removed, which waits for
@@ -27,9 +21,7 @@ type finisher interface {
 // head is frozen; who asks leaves them out. What was overwritten in db goes
 // with db's own compactions, and is covered by its next checkpoint.
 //
-// After an error some of it is done; call it again. A shelf that still takes
-// writes can only be emptied if Shelves can close it; else the error is
-// errors.ErrUnsupported.
+// After an error some of it is done; call it again.
 func (h *History) Erase(ctx context.Context, persons []uint32) error {
 	who := roaring.BitmapOf(persons...)
 	if who.IsEmpty() {
@@ -95,11 +87,7 @@ func (h *History) eraseLocked(ctx context.Context, who *roaring.Bitmap) (emptied
 		if !shelves[info.ID] || info.Closed {
 			continue
 		}
-		f, ok := any(h.shelves).(finisher)
-		if !ok {
-			return nil, fmt.Errorf("shelf %d still takes writes: %w", info.ID, errors.ErrUnsupported)
-		}
-		if err := f.Finish(info.ID); err != nil {
+		if err := h.shelves.Finish(info.ID); err != nil {
 			return nil, err
 		}
 	}

@@ -214,6 +214,29 @@ func (s *Shelves) writing() (uint32, error) {
 	return id, nil
 }
 
+// Finish closes a shelf for writing before it is full, so that what is put next
+// goes to another one: whoever rewrites a shelf to be rid of it needs that. A
+// shelf that is closed already, or gone, is left as it is.
+func (s *Shelves) Finish(shelf uint32) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.users.Done()
+	s.put.Lock()
+	defer s.put.Unlock()
+	s.mu.Lock()
+	info := s.shelves[shelf]
+	done := info == nil || info.Closed
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := s.closeForWriting(shelf); err != nil {
+		return fmt.Errorf("finishing shelf %d of %s: %w", shelf, s.dir, err)
+	}
+	return nil
+}
+
 // closeForWriting closes a shelf for good. It is marked only once Badger has
 // put everything into its tables, because from then on it is opened for
 // reading only, which replays no log.
