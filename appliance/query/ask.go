@@ -12,6 +12,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -190,14 +193,21 @@ func (q *run) own() bool { return q.env.Deadline > 0 && q.outer.Err() == nil }
 
 // kinds are the questions that can be asked.
 var kinds = map[string]func(*parser, *fields) (question, error){
-	"trend":   (*parser).trend,
-	"funnel":  (*parser).funnelQuestion,
-	"segment": (*parser).segmentQuestion,
+	"trend":        (*parser).trend,
+	"funnel":       (*parser).funnelQuestion,
+	"segment":      (*parser).segmentQuestion,
+	"retention":    (*parser).retention,
+	"lifecycle":    (*parser).lifecycle,
+	"stickiness":   (*parser).stickiness,
+	"distribution": (*parser).distribution,
+	"sessions":     (*parser).sessions,
 }
 
 // later are the kinds of the contract that cannot be asked yet.
-var later = map[string]bool{"retention": true, "lifecycle": true, "stickiness": true, "paths": true, "rfm": true,
-	"distribution": true, "sessions": true, "campaign": true}
+var later = map[string]bool{"paths": true, "rfm": true, "campaign": true}
+
+// askable names the kinds that can be asked, for whoever asks another.
+func askable() string { return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ") }
 
 func (c *parser) question(b []byte, env *Env) (kind string, asked question, err error) {
 	f, err := body(bytes.TrimSpace(b))
@@ -212,11 +222,11 @@ func (c *parser) question(b []byte, env *Env) (kind string, asked question, err 
 		return "", nil, err
 	}
 	if later[kind] {
-		return "", nil, fail(CodeNotYet, "kind", "%s cannot be asked yet; trend, funnel and segment can", kind)
+		return "", nil, fail(CodeNotYet, "kind", "%s cannot be asked yet; these can: %s", kind, askable())
 	}
 	parse := kinds[kind]
 	if parse == nil {
-		return "", nil, n.bad("%q is not a kind of question: trend, funnel and segment are", clip(kind))
+		return "", nil, n.bad("%q is not a kind of question; these are: %s", clip(kind), askable())
 	}
 	if err := c.shared(f, env); err != nil {
 		return "", nil, err

@@ -1,0 +1,239 @@
+package query
+
+import (
+	"slices"
+	"unsafe"
+)
+
+// sessions is a question of kind sessions.
+type sessions struct {
+	ref      *ref
+	gap      span
+	property string // "" = by gap
+	interval unit
+	series   bool // interval was given
+	within   period
+	people   *expr
+}
+
+// SessionsResult is the answer to sessions: of all of them and, with an
+// interval, by the bucket that each begins in.
+type SessionsResult struct {
+	Sessions         int64          `json:"sessions"`
+	MeanSeconds      float64        `json:"mean_seconds"`
+	MedianSeconds    float64        `json:"median_seconds"`
+	EventsPerSession float64        `json:"events_per_session"`
+	MaxEvents        int64          `json:"max_events"`
+	Bounces          int64          `json:"bounces"` // sessions of one event
+	Buckets          []string       `json:"buckets,omitzero"`
+	Arrays           *SessionArrays `json:"arrays,omitzero"`
+}
+
+// SessionArrays are the same by bucket.
+type SessionArrays struct {
+	Sessions         []int64   `json:"sessions"`
+	MeanSeconds      []float64 `json:"mean_seconds"`
+	MedianSeconds    []float64 `json:"median_seconds"`
+	EventsPerSession []float64 `json:"events_per_session"`
+	MaxEvents        []int64   `json:"max_events"`
+	Bounces          []int64   `json:"bounces"`
+}
+
+func (c *parser) sessions(f *fields) (question, error) {
+	s := &sessions{gap: span{30, unitMinute}, interval: unitAll}
+	var err error
+	if s.ref, err = c.oneRef(f); err != nil {
+		return nil, err
+	}
+	gap, session := f.take("gap"), f.take("session")
+	switch {
+	case !gap.absent() && !session.absent():
+		return nil, gap.bad("sessions end by a gap or by a property, not by both")
+	case !gap.absent():
+		if s.gap, err = gap.span(); err != nil {
+			return nil, err
+		}
+	case !session.absent():
+		if s.property, err = session.text(); err != nil {
+			return nil, err
+		}
+		if s.property == "" {
+			return nil, session.bad("a property has a name")
+		}
+	}
+	if s.series = !f.take("interval").absent(); s.series {
+		if s.interval, err = f.interval("interval", unitDay); err != nil {
+			return nil, err
+		}
+	}
+	if s.within, err = c.period(f); err != nil {
+		return nil, err
+	}
+	s.people, err = c.people(f.take("people"))
+	return s, err
+}
+
+func (s *sessions) answer(q *run) (any, error) {
+	people, err := q.limit(s.people)
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{refs: []*ref{s.ref}, people: people, within: s.within}
+	cut := &buckets{edges: []int64{s.within.from, s.within.to}, names: []string{"all"}}
+	if s.series {
+		if p.within, err = q.close(p.refs, s.within, people, s.interval); err != nil {
+			return nil, err
+		}
+		if cut, err = q.cal.cut(p.within.from, p.within.to, s.interval); err != nil {
+			return nil, err
+		}
+	}
+	if s.property != "" {
+		p.dims = []dimension{{key: s.property}}
+	}
+	took, err := q.read(p, func() consumer { return newSessionReport(q, s, cut) })
+	if err != nil {
+		return nil, err
+	}
+	all := newSessionReport(q, s, cut)
+	for _, t := range took {
+		o := t.(*sessionReport)
+		for i := range all.cells {
+			all.cells[i].merge(&o.cells[i])
+		}
+		all.lengths = append(all.lengths, o.lengths...)
+		if err := all.reserve(); err != nil {
+			return nil, err
+		}
+		o.lengths = nil
+	}
+	return s.result(all, cut), nil
+}
+
+// sessionCell is what is counted of the sessions of one bucket.
+type sessionCell struct{ sessions, events, most, bounces int64 }
+
+func (c *sessionCell) merge(o *sessionCell) {
+	c.sessions += o.sessions
+	c.events += o.events
+	c.most = max(c.most, o.most)
+	c.bounces += o.bounces
+}
+
+// session is a session of one person that may go on.
+type session struct{ first, last, events int64 }
+
+// sessionReport is the consumer of sessions.
+type sessionReport struct {
+	s       *sessions
+	cal     calendar
+	find    finder
+	cells   []sessionCell
+	lengths []sample // of every session in seconds, by bucket
+	open    []session
+	places  map[uint32]int // by value of the property, in open
+	hold    holding
+}
+
+func newSessionReport(q *run, s *sessions, cut *buckets) *sessionReport {
+	return &sessionReport{s: s, cal: q.cal, find: finder{cut: cut}, cells: make([]sessionCell, cut.len()), places: map[uint32]int{}, hold: holding{q: q}}
+}
+
+func (r *sessionReport) take(hits []hit, s *store) error {
+	if r.s.property != "" {
+		r.byProperty(hits, s)
+	} else {
+		r.byGap(hits)
+	}
+	return r.reserve()
+}
+
+func (r *sessionReport) byGap(hits []hit) {
+	now := session{first: hits[0].time}
+	for i := range hits {
+		t := hits[i].time
+		if i > 0 && t > r.cal.add(now.last, r.s.gap, 1) {
+			r.end(&now)
+			now = session{first: t}
+		}
+		now.last = t
+		now.events++
+	}
+	r.end(&now)
+}
+
+// byProperty puts events of one value together, also those with others between
+// them. An event without the property is in no session.
+func (r *sessionReport) byProperty(hits []hit, s *store) {
+	r.open = r.open[:0]
+	last, at := uint32(0), 0
+	for i := range hits {
+		id := s.idsOf(&hits[i])[0]
+		if id == 0 {
+			continue
+		}
+		if id != last {
+			last = id
+			known := false
+			if at, known = r.places[id]; !known {
+				at = len(r.open)
+				r.places[id] = at
+				r.open = append(r.open, session{first: hits[i].time})
+			}
+		}
+		r.open[at].last = hits[i].time
+		r.open[at].events++
+	}
+	for i := range r.open {
+		r.end(&r.open[i])
+	}
+	clear(r.places)
+}
+
+func (r *sessionReport) end(s *session) {
+	i := r.find.find(s.first)
+	c := &r.cells[i]
+	c.sessions++
+	c.events += s.events
+	c.most = max(c.most, s.events)
+	if s.events == 1 {
+		c.bounces++
+	}
+	r.lengths = append(r.lengths, sample{int32(i), seconds(s.last - s.first)})
+}
+
+func (r *sessionReport) reserve() error {
+	return r.hold.upTo(int64(cap(r.lengths))*sampleBytes + int64(cap(r.cells))*int64(unsafe.Sizeof(sessionCell{})))
+}
+
+func (s *sessions) result(all *sessionReport, cut *buckets) *SessionsResult {
+	sortSamples(all.lengths)
+	lengths := make([]float64, len(all.lengths))
+	for i := range lengths {
+		lengths[i] = all.lengths[i].value
+	}
+	out := &SessionsResult{}
+	var total sessionCell
+	arrays := &SessionArrays{Sessions: []int64{}, MeanSeconds: []float64{}, MedianSeconds: []float64{}, EventsPerSession: []float64{},
+		MaxEvents: []int64{}, Bounces: []int64{}}
+	rest := lengths
+	for i := range all.cells {
+		c := &all.cells[i]
+		total.merge(c)
+		own := rest[:c.sessions]
+		rest = rest[c.sessions:]
+		arrays.Sessions = append(arrays.Sessions, c.sessions)
+		arrays.MeanSeconds = append(arrays.MeanSeconds, mean(own))
+		arrays.MedianSeconds = append(arrays.MedianSeconds, middle(own))
+		arrays.EventsPerSession = append(arrays.EventsPerSession, ratio(c.events, c.sessions))
+		arrays.MaxEvents = append(arrays.MaxEvents, c.most)
+		arrays.Bounces = append(arrays.Bounces, c.bounces)
+	}
+	slices.Sort(lengths)
+	out.Sessions, out.MaxEvents, out.Bounces = total.sessions, total.most, total.bounces
+	out.MeanSeconds, out.MedianSeconds, out.EventsPerSession = mean(lengths), middle(lengths), ratio(total.events, total.sessions)
+	if s.series {
+		out.Buckets, out.Arrays = append([]string{}, cut.names...), arrays
+	}
+	return out
+}
