@@ -166,6 +166,9 @@ func (d *distribution) result(values []float64) *DistributionResult {
 // narrower ones: of what lies between 0 and 1 a whole width would say nothing.
 func spread(sorted []float64, bins int, fractions bool) [][2]float64 {
 	low, high := sorted[0], sorted[len(sorted)-1]
+	if bins == 1 || low == high {
+		return [][2]float64{{low, float64(len(sorted))}}
+	}
 	width := math.Ceil((high - low) / float64(bins))
 	if fractions && high-low < float64(bins) && slices.ContainsFunc(sorted, func(f float64) bool { return f != math.Trunc(f) }) {
 		width = (high - low) / float64(bins)
