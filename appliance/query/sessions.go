@@ -107,14 +107,19 @@ func (s *sessions) answer(q *run) (any, error) {
 		}
 		o.lengths = nil
 	}
+	if err := all.hold.upTo(all.hold.bytes + int64(len(all.lengths))*8); err != nil {
+		return nil, err
+	}
 	return s.result(all, cut), nil
 }
 
-// sessionCell is what is counted of the sessions of one bucket.
-type sessionCell struct{ sessions, events, most, bounces int64 }
+// sessionCell is what is counted of the sessions of one bucket. Those of one
+// instant are many and need no length of their own to be kept.
+type sessionCell struct{ sessions, instant, events, most, bounces int64 }
 
 func (c *sessionCell) merge(o *sessionCell) {
 	c.sessions += o.sessions
+	c.instant += o.instant
 	c.events += o.events
 	c.most = max(c.most, o.most)
 	c.bounces += o.bounces
@@ -129,7 +134,7 @@ type sessionReport struct {
 	cal     calendar
 	find    finder
 	cells   []sessionCell
-	lengths []sample // of every session in seconds, by bucket
+	lengths []sample // in seconds, of every session longer than an instant
 	open    []session
 	places  map[uint32]int // by value of the property, in open
 	hold    holding
@@ -199,6 +204,10 @@ func (r *sessionReport) end(s *session) {
 	if s.events == 1 {
 		c.bounces++
 	}
+	if s.first == s.last {
+		c.instant++
+		return
+	}
 	r.lengths = append(r.lengths, sample{int32(i), seconds(s.last - s.first)})
 }
 
@@ -212,28 +221,51 @@ func (s *sessions) result(all *sessionReport, cut *buckets) *SessionsResult {
 	for i := range lengths {
 		lengths[i] = all.lengths[i].value
 	}
-	out := &SessionsResult{}
+	out, arrays := &SessionsResult{}, newSessionArrays(cut.len())
 	var total sessionCell
-	arrays := &SessionArrays{Sessions: []int64{}, MeanSeconds: []float64{}, MedianSeconds: []float64{}, EventsPerSession: []float64{},
-		MaxEvents: []int64{}, Bounces: []int64{}}
 	rest := lengths
 	for i := range all.cells {
 		c := &all.cells[i]
 		total.merge(c)
-		own := rest[:c.sessions]
-		rest = rest[c.sessions:]
-		arrays.Sessions = append(arrays.Sessions, c.sessions)
-		arrays.MeanSeconds = append(arrays.MeanSeconds, mean(own))
-		arrays.MedianSeconds = append(arrays.MedianSeconds, middle(own))
-		arrays.EventsPerSession = append(arrays.EventsPerSession, ratio(c.events, c.sessions))
-		arrays.MaxEvents = append(arrays.MaxEvents, c.most)
-		arrays.Bounces = append(arrays.Bounces, c.bounces)
+		own := rest[:c.sessions-c.instant]
+		rest = rest[len(own):]
+		arrays.Sessions[i], arrays.MaxEvents[i], arrays.Bounces[i] = c.sessions, c.most, c.bounces
+		arrays.EventsPerSession[i] = ratio(c.events, c.sessions)
+		arrays.MeanSeconds[i], arrays.MedianSeconds[i] = c.averages(own)
 	}
-	slices.Sort(lengths)
+	if len(all.cells) > 1 {
+		slices.Sort(lengths)
+	}
 	out.Sessions, out.MaxEvents, out.Bounces = total.sessions, total.most, total.bounces
-	out.MeanSeconds, out.MedianSeconds, out.EventsPerSession = mean(lengths), middle(lengths), ratio(total.events, total.sessions)
+	out.EventsPerSession = ratio(total.events, total.sessions)
+	out.MeanSeconds, out.MedianSeconds = total.averages(lengths)
 	if s.series {
 		out.Buckets, out.Arrays = append([]string{}, cut.names...), arrays
 	}
 	return out
+}
+
+func newSessionArrays(n int) *SessionArrays {
+	return &SessionArrays{Sessions: make([]int64, n), MeanSeconds: make([]float64, n), MedianSeconds: make([]float64, n),
+		EventsPerSession: make([]float64, n), MaxEvents: make([]int64, n), Bounces: make([]int64, n)}
+}
+
+// averages gives mean and median of sessions: of those of one instant, and of
+// the lengths of the others, in rising order.
+func (c *sessionCell) averages(sorted []float64) (avg, mid float64) {
+	if c.sessions == 0 {
+		return 0, 0
+	}
+	var sum exactSum
+	for _, f := range sorted {
+		sum.add(f)
+	}
+	at := func(i int64) float64 {
+		if i < c.instant {
+			return 0
+		}
+		return sorted[i-c.instant]
+	}
+	low, high := at((c.sessions-1)/2), at(c.sessions/2)
+	return sum.value() / float64(c.sessions), low + (high-low)/2
 }
