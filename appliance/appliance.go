@@ -142,7 +142,7 @@ func (a *appliance) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := a.openConsole(cfg); err != nil {
+	if err := a.openConsole(); err != nil {
 		return err
 	}
 	if err := a.openListeners(cfg); err != nil {

@@ -29,7 +29,7 @@ const (
 	runtimeDir  = "/run/cloister"
 )
 
-func (a *appliance) openConsole(*config.Config) (err error) {
+func (a *appliance) openConsole() (err error) {
 	a.console, err = console.New(console.Options{Appliance: a, Access: a.access, Audit: a.audit, Logger: a.log})
 	return err
 }

@@ -134,7 +134,7 @@ func (o *house) Append(ctx context.Context, facts []event.Fact) error {
 }
 
 // change puts a new house in the place of an old one, around the same rooms.
-func (h *houses) change(ctx context.Context, cfg *config.Config, c change) error {
+func (h *houses) change(ctx context.Context, cfg *config.Config, c change) {
 	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names, refused: c.old.refused}
 	one.openDoor()
 	h.mu.Lock()
@@ -144,11 +144,8 @@ func (h *houses) change(ctx context.Context, cfg *config.Config, c change) error
 	h.mu.Unlock()
 	one.senders.swap(ctx, c.connectors)
 	if c.rooms {
-		if err := one.rooms.reopen(ctx, one.opening(cfg)); err != nil {
-			return fmt.Errorf("publisher %q: %w", c.name, err)
-		}
+		one.rooms.reopen(one.opening(cfg))
 	}
-	return nil
 }
 
 // remove closes a publisher that is not configured any more. Its data stays.

@@ -28,22 +28,29 @@ func (a *appliance) Reload(ctx context.Context) (console.Reloaded, error) {
 		return console.Reloaded{}, &console.BadConfig{Text: text.String()}
 	}
 	old := a.cfg.Load()
-	out := console.Reloaded{Applied: []string{}, Restart: []string{}}
-	out.Restart = append(out.Restart, needRestart(old, next)...)
-
+	out := console.Reloaded{Applied: []string{}, Restart: append([]string{}, needRestart(old, next)...)}
+	keepUntilRestart(old, next)
 	plan, err := a.houses.prove(ctx, old, next)
 	if err != nil {
 		return console.Reloaded{}, &console.BadConfig{Text: err.Error()}
 	}
 	a.cfg.Store(next)
-	applied, err := a.houses.carryOut(ctx, next, plan)
-	out.Applied = append(out.Applied, applied...)
-	if len(out.Restart) == 0 && old.Appliance.LogLevel != next.Appliance.LogLevel && a.o.Level != nil {
+	out.Applied = append(out.Applied, a.houses.carryOut(ctx, next, plan)...)
+	if old.Appliance.LogLevel != next.Appliance.LogLevel && a.o.Level != nil {
 		a.o.Level.Set(next.Appliance.LogLevel)
 		out.Applied = append(out.Applied, "appliance log_level")
 	}
 	a.log.Info("the configuration was read again", "applied", out.Applied, "restart", out.Restart)
-	return out, err
+	return out, nil
+}
+
+// keepUntilRestart puts back what only takes effect at the next start, so that
+// nothing that is opened meanwhile follows half of it.
+func keepUntilRestart(old, next *config.Config) {
+	url, level := next.Appliance.PublicURL, next.Appliance.LogLevel
+	next.Appliance = old.Appliance
+	next.Appliance.PublicURL, next.Appliance.LogLevel = url, level
+	next.Keyring, next.Listeners = old.Keyring, old.Listeners
 }
 
 func (a *appliance) configPaths() []string {
@@ -85,6 +92,7 @@ type change struct {
 	rooms      bool              // its rooms must be opened again
 	started    []running         // connectors that were started for it
 	connectors []running         // all it has from now on
+	opened     *house            // it is new, and open already
 }
 
 // nothing says that a publisher stays as it is.
@@ -92,23 +100,25 @@ func (c *change) nothing() bool {
 	return !c.rooms && len(c.started) == 0 && len(c.connectors) == len(c.old.cfg.Connectors) && sameDoor(&c.old.cfg, c.next)
 }
 
-// prove starts what a new configuration needs, without touching what runs. On
-// an error nothing of it runs any more.
+// prove starts what a new configuration needs, without touching what runs:
+// publishers that are new, and connectors. On an error nothing of it runs any
+// more.
 func (h *houses) prove(ctx context.Context, old, next *config.Config) (plan []change, err error) {
 	defer func() {
 		if err != nil {
-			for _, c := range plan {
-				for _, r := range c.started {
-					err = errors.Join(err, r.conn.Close())
-				}
-			}
+			err = errors.Join(err, h.undo(ctx, plan))
 		}
 	}()
+	running := h.list()
 	moved := publicURL(old) != publicURL(next)
 	for i := range next.Publishers {
 		p := &next.Publishers[i]
 		c := change{name: p.Name, old: h.find(p.Name), next: p}
-		if c.old != nil {
+		if c.old == nil {
+			if err = h.open(ctx, next, p); err == nil {
+				c.opened = h.find(p.Name)
+			}
+		} else {
 			c.rooms = moved || !reflect.DeepEqual(roomsOf(&c.old.cfg), roomsOf(p))
 			err = c.startConnectors(ctx)
 		}
@@ -117,12 +127,26 @@ func (h *houses) prove(ctx context.Context, old, next *config.Config) (plan []ch
 			return plan, err
 		}
 	}
-	for _, one := range h.list() {
+	for _, one := range running {
 		if !slices.ContainsFunc(next.Publishers, func(p config.Publisher) bool { return p.Name == one.cfg.Name }) {
 			plan = append(plan, change{name: one.cfg.Name, old: one})
 		}
 	}
 	return plan, nil
+}
+
+// undo ends what prove started.
+func (h *houses) undo(ctx context.Context, plan []change) error {
+	var errs []error
+	for _, c := range plan {
+		if c.opened != nil {
+			h.remove(ctx, c.opened)
+		}
+		for _, r := range c.started {
+			errs = append(errs, r.conn.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // startConnectors starts those that do not run already as they are wanted.
@@ -142,29 +166,23 @@ func (c *change) startConnectors(ctx context.Context) error {
 }
 
 // carryOut swaps in what was proven.
-func (h *houses) carryOut(ctx context.Context, cfg *config.Config, plan []change) (applied []string, err error) {
-	var errs []error
+func (h *houses) carryOut(ctx context.Context, cfg *config.Config, plan []change) (applied []string) {
 	for _, c := range plan {
-		what, err := fmt.Sprintf("publisher %q", c.name), error(nil)
+		what := fmt.Sprintf("publisher %q", c.name)
 		switch {
-		case c.old == nil:
+		case c.opened != nil:
 			what += " added"
-			err = h.open(ctx, cfg, c.next)
 		case c.next == nil:
 			what += " removed; its data stays"
 			h.remove(ctx, c.old)
 		case c.nothing():
 			continue
 		default:
-			err = h.change(ctx, cfg, c)
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
+			h.change(ctx, cfg, c)
 		}
 		applied = append(applied, what)
 	}
-	return applied, errors.Join(errs...)
+	return applied
 }
 
 // sameDoor says whether what apps meet is the same.

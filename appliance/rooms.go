@@ -107,15 +107,12 @@ func (r *rooms) again(ctx context.Context, open *opening) (wrong <-chan error) {
 	}
 }
 
-// reopen has them closed and opened in another way; it does not wait for it.
-func (r *rooms) reopen(ctx context.Context, open opening) error {
+// reopen has them closed and opened in another way, as soon as their keeper
+// looks; it waits only for that, and for nothing once they are closed for good.
+func (r *rooms) reopen(open opening) {
 	select {
 	case r.change <- open:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	case <-r.ended:
-		return errAway
 	}
 }
 

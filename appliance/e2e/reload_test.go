@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -113,6 +114,25 @@ publisher "bank" {
 			t.Errorf("after %s the old configuration is not in force: %d", name, code)
 		}
 	}
+
+	t.Log("what needs a restart waits for it, also for who is added meanwhile")
+	elsewhere := d.dir + "-elsewhere"
+	config, err := os.ReadFile(d.config)
+	must(t, err)
+	d.write(shop("50/s", "") + "\npublisher \"bank\" {\n  key \"app\" { id = \"BANK-APP\" }\n}\npublisher \"post\" {\n  key \"app\" { id = \"POST-APP\" }\n}\n")
+	moved, err := os.ReadFile(d.config)
+	must(t, err)
+	must(t, os.WriteFile(d.config, bytes.Replace(moved, []byte(d.dir+`"`), []byte(elsewhere+`"`), 1), 0o600))
+	if code := reload(); code != 200 || !slices.Contains(r.Restart, "appliance") || !slices.Contains(r.Applied, `publisher "post" added`) {
+		t.Errorf("%d, %+v", code, r)
+	}
+	if code := d.send("POST-APP"); code != 200 {
+		t.Errorf("an event of the publisher that was added: %d", code)
+	}
+	if _, err := os.Stat(elsewhere); !os.IsNotExist(err) {
+		t.Errorf("%s was used before a restart: %v", elsewhere, err)
+	}
+	must(t, os.WriteFile(d.config, config, 0o600))
 
 	t.Log("another time zone opens the rooms again, and a publisher goes")
 	d.write(strings.Replace(shop("50/s", ""), `key "app"`, "timezone = \"Asia/Kolkata\"\n  key \"app\"", 1))

@@ -36,11 +36,10 @@ type live struct {
 		at   int64
 		rows int64
 	}
-	refused map[string]int64 // event names and property keys beyond the ceilings
 }
 
 func newLive(now func() time.Time) *live {
-	return &live{now: now, changed: make(chan struct{}), refused: make(map[string]int64)}
+	return &live{now: now, changed: make(chan struct{})}
 }
 
 func (l *live) applied(rows []history.Row) {
@@ -86,32 +85,6 @@ func (l *live) close() {
 	}
 }
 
-const maxRefusedNames = 1000
-
-func (l *live) refusedName(name, key string) {
-	if key != "" {
-		name += "." + key
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, there := l.refused[name]; there || len(l.refused) < maxRefusedNames {
-		l.refused[name]++
-	}
-}
-
-// Refused counts what was left out since the publisher was opened because its
-// vocabulary was full: an event's name, or name.key of a property. At most
-// 1,000 of them are told apart.
-func (p *Publisher) Refused() map[string]int64 {
-	p.live.mu.Lock()
-	defer p.live.mu.Unlock()
-	out := make(map[string]int64, len(p.live.refused))
-	for k, n := range p.live.refused {
-		out[k] = n
-	}
-	return out
-}
-
 // Rate is the events applied per second over the last minute.
 func (p *Publisher) Rate() float64 {
 	p.live.mu.Lock()
@@ -135,7 +108,13 @@ func (p *Publisher) Recent() []LiveEvent {
 // closes; then the channel is closed. Who reads too slowly misses some.
 func (p *Publisher) Live(ctx context.Context) <-chan LiveEvent {
 	out := make(chan LiveEvent, perRun)
-	_, next, _ := p.live.since(^uint64(0))
+	p.live.mu.Lock()
+	defer p.live.mu.Unlock()
+	if p.live.changed == nil {
+		close(out)
+		return out
+	}
+	next := p.live.next
 	p.wg.Add(1)
 	go func() {
 		defer p.wg.Done()

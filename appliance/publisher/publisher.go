@@ -24,6 +24,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/erasure"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/flow"
+	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -34,6 +35,8 @@ import (
 
 // ErrStopped is wrapped by what is refused because the applier has stopped.
 var ErrStopped = errors.New("publisher: stopped after a failure")
+
+const problemNames = "history.names"
 
 // Board is told of problems; *health.Board is one.
 type Board = history.Board
@@ -179,7 +182,7 @@ func (p *Publisher) openRooms() (err error) {
 	}
 	p.history, err = history.Open(p.db, p.shelves, o.Keys, history.Options{
 		Location: o.Location, CacheBytes: o.CacheBytes, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
-		Refused: p.live.refusedName,
+		Refused: p.refusedName,
 	})
 	if err != nil {
 		return err
@@ -229,8 +232,8 @@ func (p *Publisher) Start() {
 // acknowledged is on disk. ctx bounds the wait for connectors.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.cancel()
+	p.live.close() // no Live begins after this
 	p.wg.Wait()
-	p.live.close()
 	var errs []error
 	if p.erasure != nil {
 		errs = append(errs, p.erasure.Close())
@@ -258,6 +261,17 @@ func (p *Publisher) fail(err error) {
 	p.failed.Store(&err)
 	p.o.Logger.Error("the applier has stopped; the publisher must be opened again", "error", err)
 	p.o.Failed(err)
+}
+
+// refusedName makes a problem of what history has no number left for.
+func (p *Publisher) refusedName(_, key string) {
+	what := "events"
+	if key != "" {
+		what = "properties"
+	}
+	p.raise(health.Problem{Code: problemNames, Severity: health.Warning,
+		Summary: "There are more names of " + what + " than are kept; what has a new one is left out.",
+		Hint:    "Look for names made of ids or dates, and have the apps send those as values."})
 }
 
 // Name is the publisher's name.
