@@ -105,7 +105,7 @@ func TestKill(t *testing.T) {
 		d.kill()
 		d.start()
 		// What was not answered before the kill is sent again now.
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // time for the retries, under load again; whoever gets none is only not counted
 		close(stop)
 		wg.Wait()
 	}

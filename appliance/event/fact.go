@@ -181,14 +181,5 @@ var own = map[string]bool{
 // "any event" only where they are named.
 func Own(name string) bool { return own[name] }
 
-// OwnNames lists the appliance's own events, in no order.
-func OwnNames() []string {
-	out := make([]string, 0, len(own))
-	for n := range own {
-		out = append(out, n)
-	}
-	return out
-}
-
 // Channels are the channels that messages go out by.
 var Channels = []string{"email", "sms", "push", "webhook"}

@@ -86,16 +86,3 @@ func (c *cache) dropLocked(s *slot) {
 	delete(c.slots, s.id)
 	c.bytes -= s.bytes
 }
-
-// forget drops what was made of a block's or part's chunks.
-func (c *cache) forget(id uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for e := c.order.Front(); e != nil; {
-		s := e.Value.(*slot)
-		e = e.Next()
-		if s.id.owner == id {
-			c.dropLocked(s)
-		}
-	}
-}

@@ -160,7 +160,7 @@ func (c *ShelfCache) exclusive(id shelfID, fn func(closing error) error) error {
 	return err
 }
 
-// open counts the shelves that are open, for tests and status.
+// open counts the shelves that are open: what tests hold the bound against.
 func (c *ShelfCache) open() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,7 +2,6 @@ package liquid
 
 import (
 	"fmt"
-	"slices"
 )
 
 // filter is one filter: how many arguments it takes and what it does.
@@ -88,14 +87,4 @@ var filters = map[string]filter{}
 
 func define(least, most int, name string, apply func(c *call, v any) (any, error)) {
 	filters[name] = filter{least, most, apply}
-}
-
-// Filters lists the filters that templates may use, sorted.
-func Filters() []string {
-	out := make([]string, 0, len(filters))
-	for name := range filters {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
 }
