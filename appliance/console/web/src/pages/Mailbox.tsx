@@ -75,7 +75,7 @@ export function Mailbox() {
               </li>
             ))}
           </ul>
-          {open && <Letter m={open} back={() => setReading(false)} />}
+          {open && <Letter key={open.id} m={open} back={() => setReading(false)} />}
         </div>
       )}
     </Page>
@@ -84,7 +84,6 @@ export function Mailbox() {
 
 function Letter({ m, back }: { m: MailboxMessage; back: () => void }) {
   const [view, setView] = useState(m.html ? "html" : "text");
-  useEffect(() => setView(m.html ? "html" : "text"), [m.id]);
   return (
     <article class="mail-open">
       <header>
