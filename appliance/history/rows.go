@@ -14,9 +14,23 @@ type Rows struct {
 	Names      []string
 	Events     []uint16 // Names[Events[row]] is the row's event
 	Ties       []uint32 // nil, or the order of arrival among equal Times of different people
+	// Runs are the rows' days of the publisher's, one after another; nil where
+	// rows are not ordered by day. Within a run rows are in the order of persons.
+	Runs []Run
+	// List gives the rows with an event, by its place in Names, ascending, as
+	// Base and more: those of these rows only are to be looked at. Nil where
+	// there are no such lists.
+	List func(event uint16) ([]uint16, error)
+	Base int
 
 	column func(key string) (*block.Column, error)
 	keys   func() []uint16 // those that column may know
+}
+
+// Run is rows of one day: those from where the run before ends up to To.
+type Run struct {
+	Day int32 // since 1970-01-01
+	To  int
 }
 
 // Column gives the property of these rows; where no row has it, nil or a

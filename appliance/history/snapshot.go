@@ -127,6 +127,14 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 	if ties != nil {
 		r.Ties = ties[from:to:to]
 	}
+	r.Runs, r.Base = runsOf(people, from, to), from
+	r.List = func(event uint16) ([]uint16, error) {
+		lists, err := s.h.lists(p.block)
+		if err != nil || int(event) >= len(lists) {
+			return nil, err
+		}
+		return lists[event], nil
+	}
 	r.keys = func() []uint16 { return p.block.info.Columns }
 	r.column = func(key string) (*block.Column, error) {
 		code, ok := s.v.codes.keys[key]
@@ -140,6 +148,22 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 		return c.Slice(from, to), nil
 	}
 	return r, nil
+}
+
+// runsOf are the days of rows from to to, which are whole runs.
+func runsOf(people *block.People, from, to int) []Run {
+	var out []Run
+	row := 0
+	for _, run := range people.Runs {
+		if row >= to {
+			break
+		}
+		if row >= from {
+			out = append(out, Run{Day: run.Day, To: row + run.Rows - from})
+		}
+		row += run.Rows
+	}
+	return out
 }
 
 // headRows are a partition's rows in a head.

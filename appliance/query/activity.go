@@ -61,7 +61,7 @@ func (q *run) wholeDays(refs []*ref, within period, u unit) bool {
 	for _, r := range refs {
 		days = append(days, q.daysOf(r)...)
 	}
-	return len(days) == 0 || q.regular(slices.Min(days), slices.Max(days)+1)
+	return len(days) == 0 || q.cal.regular(slices.Min(days), slices.Max(days)+1)
 }
 
 // active finds who did what a reference means, from bitmaps.

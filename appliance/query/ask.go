@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/event"
 )
 
 // Data is what questions are asked of: two snapshots of the same moment. The
@@ -95,6 +97,7 @@ type run struct {
 	appNames []string        // of the apps' events, once asked for
 	everyone *roaring.Bitmap // winners, the erased left out
 	alive    bitset          // the same
+	plain    bitset          // of these, all whose rows lie under one number
 	started  time.Time
 	rows     atomic.Int64
 	memory   atomic.Int64
@@ -151,6 +154,17 @@ func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc)
 	}
 	q.everyone = env.Data.People.Exists()
 	q.alive = q.everyone.ToDense()
+	q.plain = q.alive
+	for p := range event.Partitions {
+		for winner := range env.Data.People.Losers(p) {
+			if len(q.alive) > 0 && &q.plain[0] == &q.alive[0] {
+				q.plain = slices.Clone(q.alive)
+			}
+			if q.plain.has(winner) {
+				q.plain[winner>>6] &^= 1 << (winner & 63)
+			}
+		}
+	}
 	return q, cancel
 }
 
@@ -171,6 +185,15 @@ func (q *run) who(raw uint32) uint32 {
 type bitset []uint64
 
 func (b bitset) has(n uint32) bool { return int(n>>6) < len(b) && b[n>>6]>>(n&63)&1 != 0 }
+
+// and gives the numbers that are in both.
+func (b bitset) and(o bitset) bitset {
+	out := make(bitset, min(len(b), len(o)))
+	for i := range out {
+		out[i] = b[i] & o[i]
+	}
+	return out
+}
 
 // count counts rows read against the budget.
 func (q *run) count(n int) error {

@@ -33,14 +33,14 @@ func (q *run) aligned(p period) bool {
 
 // regular says whether the days in [from, to) are each one stretch of time. A
 // change of the clock shortly after midnight can bring the day before back.
-func (q *run) regular(from, to civil) bool {
-	at := q.cal.at(q.cal.start(from))
+func (k calendar) regular(from, to civil) bool {
+	at := k.at(k.start(from))
 	for {
 		_, change := at.ZoneBounds()
-		if change.IsZero() || change.UnixMicro() >= q.cal.start(to) {
+		if change.IsZero() || change.UnixMicro() >= k.start(to) {
 			return true
 		}
-		if us := change.UnixMicro(); q.cal.day(us) < q.cal.day(us-1) || q.cal.start(q.cal.day(us)) > us {
+		if us := change.UnixMicro(); k.day(us) < k.day(us-1) || k.start(k.day(us)) > us {
 			return false
 		}
 		at = change
@@ -124,7 +124,7 @@ func (q *run) anyOccurrence(p *pass, some *roaring.Bitmap) (*roaring.Bitmap, err
 	}
 	r := p.refs[0]
 	days := q.daysOf(r)
-	if len(days) == 0 || !q.regular(days[0], days[len(days)-1]+1) {
+	if len(days) == 0 || !q.cal.regular(days[0], days[len(days)-1]+1) {
 		return q.collect(p, some, nil)
 	}
 	var inner []*roaring.Bitmap
@@ -178,7 +178,7 @@ func (m *trendPass) fromBitmaps() bool {
 			first = min(first, q.cal.day(start))
 		}
 	}
-	return q.byDays(refs) && q.regular(first, q.cal.day(m.within.to))
+	return q.byDays(refs) && q.cal.regular(first, q.cal.day(m.within.to))
 }
 
 // bitmapLines are the lines of such a trend.

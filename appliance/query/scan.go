@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -26,7 +25,8 @@ type pass struct {
 	people  *roaring.Bitmap // winners; nil = everyone
 	// single: hits are taken as they come, in no order and not by person.
 	single bool
-	// direct: the consumers of a single pass are rowTakers, and no hits are made.
+	// direct: the consumers are rowTakers. Rows of people without merged numbers
+	// go to them as they lie; of the others hits are made.
 	direct bool
 }
 
@@ -119,7 +119,7 @@ func (q *run) takeMerged(p *pass, merged *[event.Partitions]*store, newConsumer 
 	if err := q.reserve(all.bytes()); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(all.hits, func(a, b hit) int { return cmp.Compare(a.who, b.who) })
+	slices.SortStableFunc(all.hits, all.before)
 	to := newConsumer()
 	err := takePeople(q.ctx, all, to)
 	if err != nil {

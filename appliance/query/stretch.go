@@ -218,6 +218,27 @@ func (s *stretch) values(r *reading, rows []chosen, out []uint32, n int) {
 	}
 }
 
+// codesOf gives a dimension's column of the stretch at hand if it has codes.
+func (s *stretch) codesOf(r *reading) *block.Column {
+	s.turn(r)
+	if r.dim.place == ofPerson || r.col == nil || r.col.Nums != nil {
+		return nil
+	}
+	return r.col
+}
+
+// idOf is the number of the dictionary for a code of codesOf.
+func (s *stretch) idOf(r *reading, code uint32) uint32 {
+	if code == 0 {
+		return 0
+	}
+	known := r.byCode.known
+	if known[code-1] == 0 {
+		known[code-1] = s.memo.d.id(r.col.Dict[code-1])
+	}
+	return known[code-1]
+}
+
 // turn brings a reading to the stretch at hand. A table of people is the same
 // for all of them.
 func (s *stretch) turn(r *reading) {

@@ -1,12 +1,9 @@
 package query
 
-import "github.com/cloisterhq/cloister/appliance/history"
-
-// rowTaker is a consumer that counts rows where they lie: of a single pass
-// whose rows need not become hits.
-type rowTaker interface {
-	takeRows(r *history.Rows, rows []chosen, s *stretch) error
-}
+import (
+	"github.com/cloisterhq/cloister/appliance/block"
+	"github.com/cloisterhq/cloister/appliance/history"
+)
 
 // direct says whether one series of a trend can be counted from rows: every
 // row that was chosen is then of this series and in its range.
@@ -18,58 +15,142 @@ func (m *trendPass) direct(p *pass) bool {
 type rowBuffer struct {
 	ids    []uint32
 	floats []float64
+	counts []int32 // by code
 }
 
-// takeRows counts rows. What is decided by the question alone is decided
-// before the loop, since a row costs a few nanoseconds.
-func (r *trendReport) takeRows(rows *history.Rows, picked []chosen, s *stretch) error {
+// maxCounted bounds the dictionary whose codes are counted in an array first.
+const maxCounted = chunk
+
+// takeRows counts rows. What is decided by the question alone, or by the day
+// of the rows, is decided before the loop, since a row costs a few nanoseconds.
+func (r *trendReport) takeRows(w *worker, rows *history.Rows, picked []chosen, day dayRange) error {
 	c, b := r.series[0], &r.buffer
-	if len(s.dims) > 0 {
-		b.ids = cleared(b.ids, len(picked))
-		s.values(&s.dims[0], picked, b.ids, 1)
+	oneBucket := r.m.totals
+	if !oneBucket && day.known {
+		from, to := max(day.from, r.m.within.from), min(day.to, r.m.within.to)
+		if from < r.low || from >= r.high {
+			r.find(from)
+		}
+		oneBucket = to <= r.high
 	}
 	number := c.s.measure.needsProperty()
 	if number {
-		b.floats = cleared(b.floats, len(picked))
-		s.floats(&s.numbers[c.float], picked, b.floats, 1)
+		b.floats = sized(b.floats, len(picked))
+		w.s.floats(&w.s.numbers[c.float], picked, b.floats, 1)
 	}
-	// Rows of one value mostly follow each other, by person.
+	if len(w.s.dims) == 0 {
+		groups := c.groups.of(nil)
+		if oneBucket && !number {
+			r.addCount(c, groups, int64(len(picked)))
+			return r.hold()
+		}
+		for k := range picked {
+			if !oneBucket {
+				r.turn(rows.Times[picked[k].row])
+			}
+			r.addRow(c, groups, number, b.floats, k)
+		}
+		return r.hold()
+	}
+	if oneBucket && !number {
+		if col := w.s.codesOf(&w.s.dims[0]); col != nil && len(col.Dict) < maxCounted {
+			r.countCodes(w, c, col, picked)
+			return r.hold()
+		}
+	}
+	b.ids = sized(b.ids, len(picked))
+	w.s.values(&w.s.dims[0], picked, b.ids, 1)
 	var groups []int32
-	last, known := uint32(0), false
 	for k := range picked {
-		if t := rows.Times[picked[k].row]; !r.m.totals && (t < r.low || t >= r.high) {
-			r.find(t)
+		if !oneBucket {
+			r.turn(rows.Times[picked[k].row])
 		}
-		if len(b.ids) > 0 {
-			known = known && b.ids[k] == last
+		if k == 0 || b.ids[k] != b.ids[k-1] { // rows of one person mostly have the same
+			groups = c.groups.of(b.ids[k : k+1])
 		}
-		if !known {
-			if known = true; len(b.ids) > 0 {
-				last = b.ids[k]
-				groups = c.groups.of(b.ids[k : k+1])
-			} else {
-				groups = c.groups.of(nil)
-			}
-		}
-		for _, g := range groups {
-			if !c.grow(int(g)) {
-				return r.hold()
-			}
-			base := int(g) * c.width
-			total := &c.cells[base+c.width-1]
-			switch {
-			case !number:
-				total.n++
-				if !r.m.totals {
-					c.cells[base+r.bucket].n++
-				}
-			case isNumber(b.floats[k]):
-				total.number(b.floats[k])
-				if !r.m.totals {
-					c.cells[base+r.bucket].number(b.floats[k])
-				}
-			}
-		}
+		r.addRow(c, groups, number, b.floats, k)
 	}
 	return r.hold()
+}
+
+func (r *trendReport) endPartition(int) error { return nil }
+
+// turn moves to the bucket of an instant.
+func (r *trendReport) turn(t int64) {
+	if t < r.low || t >= r.high {
+		r.find(t)
+	}
+}
+
+// countCodes counts rows of one bucket by the codes of a column, and only then
+// asks what the codes stand for.
+func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, picked []chosen) {
+	n := len(col.Dict) + 1
+	r.buffer.counts = cleared(r.buffer.counts, n)
+	counts, codes := r.buffer.counts, col.Codes
+	profile := w.s.dims[0].dim.place == ofProfile
+	for k := range picked {
+		at := int(picked[k].row)
+		if profile {
+			at = int(picked[k].who)
+		}
+		code := uint32(0)
+		if at < len(codes) {
+			code = codes[at]
+		}
+		counts[code]++
+	}
+	for code, n := range counts {
+		if n > 0 {
+			id := w.s.idOf(&w.s.dims[0], uint32(code))
+			r.addCount(c, c.groups.of([]uint32{id}), int64(n))
+		}
+	}
+}
+
+// addCount counts n rows of the bucket at hand.
+func (r *trendReport) addCount(c *seriesCells, groups []int32, n int64) {
+	for _, g := range groups {
+		if !c.grow(int(g)) {
+			return
+		}
+		base := int(g) * c.width
+		c.cells[base+c.width-1].n += n
+		if !r.m.totals {
+			c.cells[base+r.bucket].n += n
+		}
+	}
+}
+
+// addRow counts the kth row of those picked.
+func (r *trendReport) addRow(c *seriesCells, groups []int32, number bool, floats []float64, k int) {
+	if number && !isNumber(floats[k]) {
+		floats = nil
+	}
+	for _, g := range groups {
+		if !c.grow(int(g)) {
+			return
+		}
+		base := int(g) * c.width
+		total := &c.cells[base+c.width-1]
+		switch {
+		case !number:
+			total.n++
+			if !r.m.totals {
+				c.cells[base+r.bucket].n++
+			}
+		case floats != nil:
+			total.number(floats[k])
+			if !r.m.totals {
+				c.cells[base+r.bucket].number(floats[k])
+			}
+		}
+	}
+}
+
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }

@@ -13,28 +13,33 @@ type worker struct {
 	q        *run
 	p        *pass
 	to       consumer
-	direct   rowTaker // the same, where no hits are made
+	rowsTo   rowTaker // the same, of a direct pass
 	names    []string // to be wanted; nil = any
 	keys     []string
 	s        *stretch
 	store    *store
-	merged   *store   // hits of people with merged numbers, whose rows lie in several partitions
-	masks    []uint64 // by the stretch's event code
-	some     uint64   // of masks, together
-	named    []uint8  // 1 where there is a mask
-	maybe    [chunk]int32
-	masksOf  []string            // the names that masks are about
-	held     int64               // bytes reserved for this worker
-	kept     int64               // of which it gave away
-	wanted   bitset              // winners; nil = everyone
-	losers   map[uint32][]uint32 // of the partition's winners
-	filtered bool                // some reference has a filter
+	merged   *store       // hits of people with merged numbers, whose rows lie in several partitions
+	masks    []uint64     // by the stretch's event code
+	some     uint64       // of masks, together
+	only     int          // the one event code with a mask, -1 if there are several
+	named    []uint8      // 1 where there is a mask
+	maybe    [chunk]int32 // rows, by their event alone
+	masksOf  []string     // the names that masks are about
+	held     int64        // bytes reserved for this worker
+	kept     int64        // of which it gave away
+	wanted   bitset       // winners; nil = everyone
+	plain    bitset       // of these, the numbers that are a whole person
+	filtered bool         // some reference has a filter
 	chosen   []chosen
+	many     []chosen // of people with merged numbers
+	days     days
 	starts   []uint32 // by person within the partition
 	sorted   []hit
-	lastRaw  uint32
+	lastRaw  uint32 // whom odd looked up last
+	lastOf   *history.Rows
 	lastWho  uint32
-	lastMany bool
+	list     []uint16 // what is left of the list of only in listOf
+	listOf   *history.Rows
 }
 
 func (q *run) newWorker(p *pass, to consumer) *worker {
@@ -43,11 +48,15 @@ func (q *run) newWorker(p *pass, to consumer) *worker {
 		store:  newStore(len(p.dims), len(p.numbers)),
 		merged: newStore(len(p.dims), len(p.numbers)),
 	}
+	w.chosen = make([]chosen, 0, chunk)
+	w.days = days{cal: calendar{loc: q.env.Location}, spans: map[int32]dayRange{}}
 	if p.direct {
-		w.direct = to.(rowTaker)
+		w.rowsTo = to.(rowTaker)
 	}
+	w.plain = q.plain
 	if p.people != nil {
 		w.wanted = p.people.ToDense()
+		w.plain = w.plain.and(w.wanted)
 	}
 	any := p.other
 	for _, r := range p.refs {
@@ -86,13 +95,15 @@ func keysOf(p place, key string) []string {
 
 func (w *worker) partition(ctx context.Context, partition int) error {
 	w.store.reset()
-	w.losers = w.q.env.Data.People.Losers(partition)
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
 	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
 	if err != nil {
 		return err
 	}
-	if w.p.single {
+	switch {
+	case w.rowsTo != nil:
+		return w.rowsTo.endPartition(partition)
+	case w.p.single:
 		return w.flush()
 	}
 	w.byPerson()
@@ -109,7 +120,8 @@ func (w *worker) prepare(r *history.Rows) bool {
 	}
 	w.masksOf = r.Names
 	w.masks, w.named = cleared(w.masks, len(r.Names)), cleared(w.named, len(r.Names))
-	w.some = 0
+	w.some, w.only = 0, -1
+	names := 0
 	for code, name := range r.Names {
 		for i, ref := range w.p.refs {
 			if ref.matches(name) {
@@ -122,14 +134,15 @@ func (w *worker) prepare(r *history.Rows) bool {
 		w.some |= w.masks[code]
 		if w.masks[code] != 0 {
 			w.named[code] = 1
+			w.only = code
+			names++
 		}
+	}
+	if names > 1 {
+		w.only = -1
 	}
 	return w.some != 0
 }
-
-// chunk is how many rows are looked at before what was found is filled in,
-// and how many hits a single pass lets pile up: they stay in the cache.
-const chunk = 4096
 
 func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	if err := w.q.count(len(r.Times)); err != nil {
@@ -139,26 +152,53 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 		return nil
 	}
 	w.s.begin(r)
-	w.lastRaw = 0
-	for from := 0; from < len(r.Times); from += chunk {
+	w.listOf = nil
+	err := w.pieces(r, func(from, to int, day dayRange, check bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		w.choose(r, from, min(from+chunk, len(r.Times)))
-		err := w.fill(r)
+		if err := w.pick(r, from, to, check); err != nil {
+			return err
+		}
 		if w.s.err != nil {
 			return w.s.err
 		}
-		if err != nil {
+		if err := w.fill(r, day); err != nil {
 			return err
 		}
-		if w.p.single && len(w.store.hits) >= chunk {
+		return w.s.err
+	})
+	if err != nil {
+		return err
+	}
+	return w.hold()
+}
+
+// fill hands over what pick found, or makes hits of it.
+func (w *worker) fill(r *history.Rows, day dayRange) error {
+	if len(w.many) > 0 {
+		to := w.store
+		if !w.p.single {
+			to = w.merged
+		}
+		w.extend(to, r, w.many)
+		if w.rowsTo != nil && w.p.single {
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
 	}
-	return w.hold()
+	if len(w.chosen) == 0 {
+		return nil
+	}
+	if w.rowsTo != nil {
+		return w.rowsTo.takeRows(w, r, w.chosen, day)
+	}
+	w.extend(w.store, r, w.chosen)
+	if w.p.single && len(w.store.hits) >= chunk {
+		return w.flush()
+	}
+	return nil
 }
 
 func (w *worker) flush() error {
@@ -174,63 +214,6 @@ type chosen struct {
 	mask uint64
 }
 
-// choose finds the rows that match. Those of people with merged numbers are
-// filled in at once, apart from the others.
-func (w *worker) choose(r *history.Rows, from, to int) {
-	w.chosen = w.chosen[:0]
-	// By the event alone first, without a branch that nobody can foretell.
-	n := 0
-	for i, e := range r.Events[from:to] {
-		w.maybe[n] = int32(from + i)
-		n += int(w.named[e])
-	}
-	within := w.p.within
-	for _, at := range w.maybe[:n] {
-		i := int(at)
-		if !within.has(r.Times[i]) {
-			continue
-		}
-		mask := w.masks[r.Events[i]]
-		if r.Persons[i] != w.lastRaw {
-			w.resolve(r.Persons[i])
-		}
-		if w.lastWho == 0 {
-			continue
-		}
-		if w.filtered {
-			if mask = w.test(mask, i); mask == 0 {
-				continue
-			}
-		}
-		w.chosen = append(w.chosen, chosen{int32(i), w.lastWho, mask})
-		if w.lastMany && !w.p.single {
-			w.chosen = w.chosen[:len(w.chosen)-1]
-			w.extend(w.merged, r, []chosen{{int32(i), w.lastWho, mask}})
-		}
-	}
-}
-
-// test leaves the bits of the references whose filters hold.
-func (w *worker) test(mask uint64, row int) uint64 {
-	for j, ref := range w.p.refs {
-		if bit := uint64(1) << j; mask&bit != 0 && ref.filter != nil && !w.s.holds(ref.filter, row, w.lastWho) {
-			mask &^= bit
-		}
-	}
-	return mask
-}
-
-func (w *worker) fill(r *history.Rows) error {
-	switch {
-	case len(w.chosen) == 0:
-	case w.direct != nil:
-		return w.direct.takeRows(r, w.chosen, w.s)
-	default:
-		w.extend(w.store, r, w.chosen)
-	}
-	return nil
-}
-
 // extend makes hits of chosen rows, a column at a time.
 func (w *worker) extend(to *store, r *history.Rows, rows []chosen) {
 	base := len(to.hits)
@@ -238,11 +221,15 @@ func (w *worker) extend(to *store, r *history.Rows, rows []chosen) {
 	hits := to.hits[base:]
 	for k := range rows {
 		c := &rows[k]
-		hits[k] = hit{time: r.Times[c.row], mask: c.mask, gen: r.Generation, who: c.who, at: uint32(base + k)}
+		hits[k] = hit{time: r.Times[c.row], mask: c.mask, who: c.who, at: uint32(base + k)}
 	}
-	if r.Ties != nil {
+	if to == w.merged {
 		for k := range rows {
-			hits[k].tie = r.Ties[rows[k].row]
+			a := arrival{gen: r.Generation}
+			if r.Ties != nil {
+				a.tie = r.Ties[rows[k].row]
+			}
+			to.arrivals = append(to.arrivals, a)
 		}
 	}
 	if to.nid > 0 {
@@ -256,20 +243,6 @@ func (w *worker) extend(to *store, r *history.Rows, rows []chosen) {
 		for n := range w.s.numbers {
 			w.s.floats(&w.s.numbers[n], rows, to.floats[base*to.nfloat+n:], to.nfloat)
 		}
-	}
-}
-
-// resolve finds whom a row's number stands for, 0 if nobody who is asked for,
-// and whether their rows lie under several numbers.
-func (w *worker) resolve(raw uint32) {
-	w.lastRaw, w.lastWho, w.lastMany = raw, raw, false
-	if w.q.alive.has(raw) {
-		w.lastMany = len(w.losers) > 0 && len(w.losers[raw]) > 0
-	} else {
-		w.lastWho, w.lastMany = w.q.who(raw), true
-	}
-	if w.wanted != nil && !w.wanted.has(w.lastWho) {
-		w.lastWho = 0
 	}
 }
 

@@ -121,9 +121,30 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 				s.columns[key] = part
 			}
 		}
+		if gen.Layout == ByDay {
+			h.divide(&s.out, from)
+		}
 		s.first, s.last = slices.Min(s.out.Times), slices.Max(s.out.Times)
 		h.parts[p] = append(h.parts[p], s)
 		from = to
+	}
+}
+
+// divide says what a block knows of its rows: their days, and lists by event.
+// Rows are counted from the block's first, so that some lie before base.
+func (h *History) divide(r *history.Rows, base int) {
+	r.Base = base
+	lists := make([][]uint16, len(r.Names))
+	for row, e := range r.Events {
+		lists[e] = append(lists[e], uint16(base+row))
+		d := h.day(r.Times[row])
+		if n := len(r.Runs); n == 0 || r.Runs[n-1].Day != d {
+			r.Runs = append(r.Runs, history.Run{Day: d})
+		}
+		r.Runs[len(r.Runs)-1].To = row + 1
+	}
+	if base+len(r.Events) <= 1<<16 {
+		r.List = func(event uint16) ([]uint16, error) { return lists[event], nil }
 	}
 }
 

@@ -1,0 +1,270 @@
+package query_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	columns "github.com/cloisterhq/cloister/appliance/block"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/keyring"
+	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/appliance/people"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+var (
+	blocksDir   = flag.String("blocks.dir", "", "where BenchmarkBlocks keeps its history, to be used again; empty: a directory that is removed")
+	blocksRows  = flag.Int("blocks.rows", 1_000_000, "about how many events BenchmarkBlocks asks about")
+	blocksCache = flag.Int64("blocks.cache", 4<<30, "bytes of decoded columns that BenchmarkBlocks keeps; negative: none, so that all is decoded anew")
+)
+
+// throng is people without merges, numbered from 1, whose profile is country.
+type throng struct {
+	n       int
+	country *columns.Column
+	exists  *roaring.Bitmap
+}
+
+func (throng) Winner(person uint32) uint32              { return person }
+func (throng) Losers(int) map[uint32][]uint32           { return nil }
+func (throng) Hidden(uint32) bool                       { return false }
+func (c throng) Exists() *roaring.Bitmap                { return c.exists }
+func (throng) Reachable(string) *roaring.Bitmap         { return roaring.New() }
+func (throng) Consented(string, string) *roaring.Bitmap { return roaring.New() }
+func (throng) Identity(person uint32) (string, error)   { return fmt.Sprint(person), people.ErrUnknown }
+func (c throng) Profile(key string) *columns.Column {
+	if key == "country" {
+		return c.country
+	}
+	return nil
+}
+
+const blocksDays = 90
+
+var blocksStart = time.Date(2026, 8, 3, 0, 0, 0, 0, time.UTC)
+
+// weights of event names after a session's first, which is App Launched.
+var blockEvents = []struct {
+	name   string
+	weight float64
+}{{"Screen Viewed", 25}, {"Product Viewed", 20}, {"Searched", 8}, {"Video Watched", 8}, {"Category Viewed", 7}, {"App Backgrounded", 7},
+	{"Banner Viewed", 6}, {"Added to Cart", 5}, {"Notification Seen", 5}, {"Charged", 1.6}, {"Wishlist", 2}, {"Checkout Started", 2},
+	{"Banner Clicked", 1.2}, {"Cart Opened", 1.2}, {"Removed from Cart", 1}, {"Logged In", 1}, {"Payment Failed", .7}, {"Shared", .6},
+	{"Rated", .4}, {"Logged Out", .4}, {"Profile Updated", .4}, {"Coupon Applied", .3}, {"Support Opened", .3}, {"Referral Sent", .2}}
+
+type blockEvent struct {
+	at            int64 // microseconds from the first day's start
+	person        uint32
+	name          uint8 // 0 = App Launched, else blockEvents[name-1]
+	country, plat uint8
+	cents         int32
+}
+
+func pickOf(r *rand.Rand, cumulative []float64) int {
+	at, _ := slices.BinarySearch(cumulative, r.Float64()*cumulative[len(cumulative)-1])
+	return min(at, len(cumulative)-1)
+}
+
+func cumulated(n int, weight func(int) float64) []float64 {
+	out := make([]float64, n)
+	sum := 0.0
+	for i := range out {
+		sum += weight(i)
+		out[i] = sum
+	}
+	return out
+}
+
+// invented makes about total events, day by day, and each person's country.
+func invented(total int) (days [][]blockEvent, countries []uint8) {
+	people := max(total/40, 1000)
+	names := cumulated(len(blockEvents), func(i int) float64 { return blockEvents[i].weight })
+	country := cumulated(50, func(i int) float64 { return math.Pow(float64(i+1), -1.1) })
+	activity := cumulated(people, func(i int) float64 { return math.Pow(float64(i+200), -.9) })
+	plats := []float64{60, 85, 97, 100}
+	days, countries = make([][]blockEvent, blocksDays), make([]uint8, people+1)
+	const day = int64(24 * time.Hour / time.Microsecond)
+	for p := 1; p <= people; p++ {
+		r := rand.New(rand.NewPCG(7, uint64(p)))
+		countries[p] = uint8(pickOf(r, country))
+		rank := int(uint64(p) * 2654435761 % uint64(people))
+		share := math.Pow(float64(rank+200), -.9) / activity[people-1]
+		since := int64(0)
+		if r.IntN(2) == 0 {
+			since = r.Int64N(75)
+		}
+		for n := int(float64(total)*share + r.Float64()); n > 0; {
+			at := since*day + r.Int64N((blocksDays-since)*day)
+			plat := uint8(pickOf(r, plats))
+			length := min(n, 1+int(r.ExpFloat64()*8))
+			for k := range length {
+				e := blockEvent{at: at, person: uint32(p), country: countries[p], plat: plat}
+				if r.IntN(50) == 0 {
+					e.country = uint8(r.IntN(50))
+				}
+				if k > 0 {
+					e.name = 1 + uint8(pickOf(r, names))
+				}
+				if n := e.name; n > 0 && (blockEvents[n-1].name == "Charged" || blockEvents[n-1].name == "Added to Cart") {
+					e.cents = int32(100 + math.Exp(r.NormFloat64()*.9+8))
+				}
+				if at < blocksDays*day {
+					days[at/day] = append(days[at/day], e)
+				}
+				at += 200_000 + int64(r.ExpFloat64()*25e6)
+				at -= at % 1000
+			}
+			n -= length
+		}
+	}
+	return days, countries
+}
+
+// blocks opens the history, filled if it is new.
+func openBlocks(b *testing.B) query.Env {
+	b.Helper()
+	dir := *blocksDir
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	fill := false
+	if _, err := os.Stat(filepath.Join(dir, "full")); err != nil {
+		fill = true
+	}
+	ok := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	db, err := kv.Open(filepath.Join(dir, "state"), kv.Options{Reserve: 1})
+	ok(err)
+	cache := kv.NewShelfCache(16)
+	shelves, err := kv.OpenShelves(filepath.Join(dir, "shelves"), cache, kv.ShelfOptions{Reserve: 1})
+	ok(err)
+	ring, err := keyring.Open(filepath.Join(dir, "keys"), bytes.Repeat([]byte{7}, keyring.MasterBytes), keyring.Options{})
+	ok(err)
+	keys, err := ring.Publisher("acme")
+	ok(err)
+	h, err := history.Open(db, shelves, keys, history.Options{CacheBytes: *blocksCache})
+	ok(err)
+	days, countries := invented(*blocksRows)
+	if fill {
+		fillBlocks(b, db, h, days)
+		ok(h.Close())
+		h, err = history.Open(db, shelves, keys, history.Options{CacheBytes: *blocksCache})
+		ok(err)
+		ok(os.WriteFile(filepath.Join(dir, "full"), nil, 0o600))
+	}
+	b.Cleanup(func() {
+		for _, close := range []func() error{h.Close, shelves.Close, db.Close, ring.Close} {
+			if err := close(); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	c := throng{n: len(countries), country: &columns.Column{Codes: make([]uint32, len(countries))}, exists: roaring.New()}
+	for i := range 50 {
+		c.country.Dict = append(c.country.Dict, event.OfText(fmt.Sprint("C", i)))
+	}
+	for p, code := range countries {
+		if p > 0 {
+			c.country.Codes[p] = uint32(code) + 1
+		}
+	}
+	c.exists.AddRange(1, uint64(len(countries)))
+	c.exists.RunOptimize()
+	snapshot := h.Snapshot()
+	b.Cleanup(snapshot.Release)
+	return query.Env{Data: query.Data{History: snapshot, People: c}, Memory: 4 << 30,
+		Now: func() time.Time { return blocksStart.AddDate(0, 0, blocksDays) }}
+}
+
+func fillBlocks(b *testing.B, db *kv.DB, h *history.History, days [][]blockEvent) {
+	plats := []string{"Android", "iOS", "Web", "TV"}
+	var rows []history.Row
+	write := func() {
+		if err := db.Update(func(t *kv.Txn) error { return h.Append(t, rows) }); err != nil {
+			b.Fatal(err)
+		}
+		h.Committed()
+		rows = rows[:0]
+	}
+	start := blocksStart.UnixMicro()
+	for d := range days {
+		slices.SortFunc(days[d], func(a, b blockEvent) int { return int(a.at - b.at) })
+		for _, e := range days[d] {
+			row := history.Row{Person: e.person, Time: start + e.at, Name: "App Launched"}
+			if e.name > 0 {
+				row.Name = blockEvents[e.name-1].name
+			}
+			row.Props = []event.Prop{{Key: "country", Value: event.OfText(fmt.Sprint("C", e.country))}, {Key: "platform", Value: event.OfText(plats[e.plat])},
+				{Key: "plan", Value: event.OfText(fmt.Sprint("plan", e.person%5))}}
+			if e.cents != 0 {
+				row.Props = append(row.Props, event.Prop{Key: "amount", Value: event.OfFloat(float64(e.cents) / 100)})
+			}
+			if rows = append(rows, row); len(rows) == 10_000 {
+				write()
+			}
+		}
+		days[d] = nil
+	}
+	write()
+}
+
+// blockQuestions is the mix that performance is measured on.
+var blockQuestions = []struct{ name, text string }{
+	{"Q1", `{"kind":"trend","RANGE","series":[{"event":"Product Viewed","measure":"unique"}]}`},
+	{"Q2", `{"kind":"trend","RANGE","series":[{"event":"Product Viewed"}],"breakdown":{"property":"country","limit":50}}`},
+	{"Q3", `{"kind":"trend","RANGE","series":[{"event":"Charged","measure":"sum","property":"amount"}],"breakdown":{"property":"platform"}}`},
+	{"Q4", `{"kind":"segment","people":{"all":[{"did":{"event":"Added to Cart"},"in":{"last":{"n":30,"unit":"day"}},"count":{"op":">=","value":3}},
+		{"did_not":{"event":"Charged"},"in":{"last":{"n":7,"unit":"day"}}},{"profile":{"property":"country","op":"=","value":"C0"}}]}}`},
+	{"Q5", `{"kind":"funnel","RANGE","window":{"n":7,"unit":"day"},"steps":[{"event":"App Launched"},{"event":"Product Viewed"},{"event":"Added to Cart"},{"event":"Charged"}]}`},
+	{"Q6", `{"kind":"retention","start":{"event":"App Launched"},"return":{"event":"Product Viewed"},"interval":"week","first":"2026-08-03","buckets":12}`},
+	{"Q7", `{"kind":"trend","RANGE","series":[{"measure":"unique"},{"measure":"unique","trailing":{"n":7,"unit":"day"}},{"measure":"unique","trailing":{"n":30,"unit":"day"}}]}`},
+}
+
+// cpuTime is the processor time that this process took: less disturbed by what
+// else runs than the clock.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkBlocks asks the mix of frozen blocks on real engines.
+func BenchmarkBlocks(b *testing.B) {
+	env := openBlocks(b)
+	for _, q := range blockQuestions {
+		text := strings.ReplaceAll(q.text, `"RANGE"`, `"from":"2026-08-03","to":"2026-10-31"`)
+		b.Run(q.name, func(b *testing.B) {
+			ask := func() {
+				if _, err := query.Ask(b.Context(), []byte(text), env); err != nil {
+					b.Fatal(err)
+				}
+			}
+			ask() // what is decoded is decoded here, unless there is no cache
+			n, before := 0, cpuTime()
+			for b.Loop() {
+				ask()
+				n++
+			}
+			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(n), "cpu-ms/op")
+		})
+	}
+}
