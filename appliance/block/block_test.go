@@ -65,12 +65,16 @@ func TestRowsComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(people.Persons, in.people.Persons) || !slices.Equal(people.Runs, in.people.Runs) || !slices.Equal(people.Starts, in.people.Starts) {
+		if !slices.Equal(people.Persons, in.people.Persons) || !slices.Equal(people.Runs, in.people.Runs) || !slices.Equal(people.Starts, in.people.Starts) || !slices.Equal(people.Groups, in.people.Groups) {
 			t.Fatalf("people %v, want %v", people, in.people)
 		}
 		times, err := ReadTimes(AppendTimes(nil, in.people, in.times), people)
-		if err != nil || !slices.Equal(times, in.times) {
-			t.Fatalf("times %v, %v, want %v", times, err, in.times)
+		if err != nil || !slices.Equal(instants(times), in.times) {
+			t.Fatalf("times %v, %v, want %v", instants(times), err, in.times)
+		}
+		from := rapid.IntRange(0, n).Draw(t, "from")
+		if got := times.Slice(from, n); !slices.Equal(instants(got), in.times[from:]) {
+			t.Fatalf("times from %d are %v", from, instants(got))
 		}
 		events := rapid.SliceOfN(rapid.Uint16Range(0, 300), n, n).Draw(t, "events")
 		if got, err := ReadEvents(AppendEvents(nil, events), n, 301); err != nil || !slices.Equal(got, events) {
@@ -140,15 +144,58 @@ func TestColumnsComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out.Len() != n || (out.Nums == nil) != (in.Nums == nil) {
+		if out.Len() != n || out.Numeric() != in.Numeric() {
 			t.Fatalf("a column of %d rows, want %d", out.Len(), n)
 		}
+		from := rapid.IntRange(0, n).Draw(t, "from")
+		rows := make([]int32, 0, n)
 		for i := range n {
-			if !out.Value(i).Equal(in.Value(i)) {
+			if !out.Value(i).Equal(in.Value(i)) || !out.Wide().Value(i).Equal(in.Value(i)) {
 				t.Fatalf("row %d is %v, want %v", i, out.Value(i), in.Value(i))
 			}
+			if i >= from {
+				rows = append(rows, int32(i-from))
+			}
 		}
+		rows = append(rows, int32(n+70)) // beyond it
+		sameRows(t, out.Slice(from, n), out.Slice(from, n).Wide(), rows[:len(rows)-1])
+		if out.Numeric() {
+			return
+		}
+		sameRows(t, out.Wide(), out.Wide(), rows)
 	})
+}
+
+// sameRows compares a column with a wide one, row by row and all at once.
+func sameRows(t *rapid.T, c, wide *Column, rows []int32) {
+	codes, nums := make([]uint32, len(rows)), make([]float64, len(rows))
+	if c.Numeric() {
+		c.NumsOf(rows, nums)
+	} else {
+		c.CodesOf(rows, codes)
+	}
+	for i, row := range rows {
+		switch {
+		case int(row) >= wide.Len():
+			if codes[i] != 0 {
+				t.Fatalf("row %d, beyond the column, has code %d", row, codes[i])
+			}
+		case c.Numeric():
+			if want := wide.Nums[row]; nums[i] != want && !(math.IsNaN(nums[i]) && math.IsNaN(want)) || math.Float64bits(c.Num(int(row))) != math.Float64bits(nums[i]) && !math.IsNaN(want) {
+				t.Fatalf("row %d is %v and %v, want %v", row, nums[i], c.Num(int(row)), want)
+			}
+		case codes[i] != wide.Codes[row] || c.Code(int(row)) != codes[i]:
+			t.Fatalf("row %d has the codes %d and %d, want %d", row, codes[i], c.Code(int(row)), wide.Codes[row])
+		}
+	}
+}
+
+func instants(t Times) []int64 {
+	out := make([]int64, t.Len())
+	for i := range out {
+		out[i] = t.At(i)
+	}
+	return out
 }
 
 func TestInfoComesBack(t *testing.T) {
@@ -198,10 +245,10 @@ func TestFullBlock(t *testing.T) {
 	}
 	in := NewPeople([]Run{{Partition: 1, Day: 0, Rows: MaxRows}}, persons)
 	people, err := ReadPeople(in.Append(nil), MaxRows)
-	if err != nil || !slices.Equal(people.Persons, persons) {
+	if err != nil || people.Rows() != MaxRows || !slices.Equal(people.Persons, []uint32{65}) || people.Person(MaxRows-1) != 65 {
 		t.Fatal(err)
 	}
-	if got, err := ReadTimes(AppendTimes(nil, in, times), people); err != nil || !slices.Equal(got, times) {
+	if got, err := ReadTimes(AppendTimes(nil, in, times), people); err != nil || !slices.Equal(instants(got), times) {
 		t.Fatal(err)
 	}
 	b := AppendColumn(nil, values)

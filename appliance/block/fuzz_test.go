@@ -31,13 +31,13 @@ func FuzzRows(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(p.Persons) != int(n) {
-			t.Fatalf("%d persons", len(p.Persons))
+		if p.Rows() != int(n) {
+			t.Fatalf("%d rows", p.Rows())
 		}
 		got, err := ReadTimes(tb, p)
 		check(t, err)
-		if err == nil && len(got) != int(n) {
-			t.Fatalf("%d times", len(got))
+		if err == nil && got.Len() != int(n) {
+			t.Fatalf("%d times", got.Len())
 		}
 	})
 }

@@ -16,22 +16,25 @@ type Run struct {
 
 // People is whose the rows of a block are. Within a run they are in the order
 // of the persons' numbers: group g is the rows Starts[g] to Starts[g+1] of one
-// person on one day.
+// person, Persons[g], on one day.
 type People struct {
 	Runs    []Run
-	Persons []uint32 // one a row
+	Persons []uint32 // one a group
 	Starts  []uint32 // one a group, and the number of rows
+	Groups  []uint16 // one a row: its group
 }
 
-// NewPeople finds the groups. persons and runs become its own.
+// NewPeople finds the groups of rows; persons has one a row. runs become its own.
 func NewPeople(runs []Run, persons []uint32) *People {
-	p := &People{Runs: runs, Persons: persons}
+	p := &People{Runs: runs, Groups: make([]uint16, len(persons))}
 	row := 0
 	for _, run := range runs {
 		for i := range run.Rows {
 			if i == 0 || persons[row] != persons[row-1] {
 				p.Starts = append(p.Starts, uint32(row))
+				p.Persons = append(p.Persons, persons[row])
 			}
+			p.Groups[row] = uint16(len(p.Persons) - 1)
 			row++
 		}
 	}
@@ -39,9 +42,15 @@ func NewPeople(runs []Run, persons []uint32) *People {
 	return p
 }
 
+// Person is whose a row is.
+func (p *People) Person(row int) uint32 { return p.Persons[p.Groups[row]] }
+
+// Rows is the number of rows.
+func (p *People) Rows() int { return len(p.Groups) }
+
 // Bytes is about what p takes in memory.
 func (p *People) Bytes() int64 {
-	return int64(len(p.Runs))*24 + int64(len(p.Persons))*4 + int64(len(p.Starts))*4
+	return int64(len(p.Runs))*24 + int64(len(p.Persons))*8 + int64(len(p.Groups))*2
 }
 
 // Append appends the encoding.
@@ -53,7 +62,7 @@ func (p *People) Append(dst []byte) []byte {
 		first := group
 		end := row + run.Rows
 		for ; row < end; group++ {
-			local := p.Persons[row] / event.Partitions
+			local := p.Persons[group] / event.Partitions
 			persons = binary.AppendUvarint(persons, uint64(local-last))
 			last = local
 			n := p.Starts[group+1] - p.Starts[group]
@@ -92,7 +101,7 @@ func ReadPeople(b []byte, n int) (*People, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	p := &People{Runs: make([]Run, 0, nruns), Persons: make([]uint32, n), Starts: make([]uint32, 1, ngroups+1)}
+	p := &People{Runs: make([]Run, 0, nruns), Persons: make([]uint32, 0, ngroups), Starts: make([]uint32, 1, ngroups+1), Groups: make([]uint16, n)}
 	row, partition, day := 0, 0, int64(0)
 	for range nruns {
 		partition += int(runs.uvarint(event.Partitions - 1))
@@ -115,11 +124,13 @@ func ReadPeople(b []byte, n int) (*People, error) {
 			if persons.err != nil || counts.err != nil {
 				return nil, damaged("the persons end early or are out of range")
 			}
-			rows := p.Persons[row : row+count]
+			group := uint16(len(p.Persons))
+			rows := p.Groups[row : row+count]
 			for i := range rows {
-				rows[i] = uint32(person)
+				rows[i] = group
 			}
 			row += count
+			p.Persons = append(p.Persons, uint32(person))
 			p.Starts = append(p.Starts, uint32(row))
 		}
 		p.Runs = append(p.Runs, Run{Partition: partition, Day: int32(day), Rows: row - first})

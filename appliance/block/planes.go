@@ -78,3 +78,25 @@ func joined[T uint32 | uint64](planes *[8][]byte, w int, out []T) {
 		}
 	}
 }
+
+// joined8 and joined16 put together numbers of at most one and two planes.
+func joined8(planes *[8][]byte, w int, out []uint8) {
+	if w == 1 {
+		copy(out, planes[0])
+	}
+}
+
+func joined16(planes *[8][]byte, w int, out []uint16) {
+	n := len(out)
+	switch w {
+	case 1:
+		for i, b := range planes[0][:n] {
+			out[i] = uint16(b)
+		}
+	case 2:
+		p0, p1 := planes[0][:n], planes[1][:n]
+		for i := range out {
+			out[i] = uint16(p0[i]) | uint16(p1[i])<<8
+		}
+	}
+}

@@ -45,25 +45,35 @@ func ReadColumn(b []byte, n int) (*Column, error) {
 	defer putScratch(s)
 	kind := r.byte()
 	p := readPresence(r, n, s)
-	var c *Column
+	c := &Column{packed: &packed{rows: n}}
 	switch kind {
 	case kindIntegers, kindFloats, kindTable:
-		c = &Column{Nums: make([]float64, n)}
-		readNumbers(r, kind, c.Nums[:p.count], s)
-		p.spreadNumbers(c.Nums)
-	case kindDict:
-		c = readDict(r, p, n, s)
-	case kindRaw:
-		c = &Column{Codes: make([]uint32, n), Dict: readValues(r, p.count, s)}
-		for i := range c.Codes[:p.count] {
-			c.Codes[i] = uint32(i) + 1
+		nums, spread := make([]float64, p.entries(n)), p.dense(n)
+		readNumbers(r, kind, nums[:p.count], s)
+		if spread {
+			spreadOut(p.bits, p.count, nums, math.NaN())
 		}
-		p.spreadCodes(c.Codes)
+		c.packed.nums = nums
+	case kindDict:
+		readDict(r, p, n, c, s)
+	case kindRaw:
+		c.Dict = readValues(r, p.count, s)
+		codes := make([]uint32, p.entries(n))
+		for i := range p.count {
+			codes[i] = uint32(i) + 1
+		}
+		if p.dense(n) {
+			spreadOut(p.bits, p.count, codes, 0)
+		}
+		c.packed.codes32 = codes
 	default:
 		r.fail("a column of an unknown kind")
 	}
 	if err := r.end(); err != nil {
 		return nil, err
+	}
+	if p.bits != nil && !p.dense(n) {
+		c.packed.present, c.packed.ranks = p.words(n)
 	}
 	return c, nil
 }
@@ -108,34 +118,41 @@ func readPresence(r *reader, n int, s *scratch) presence {
 	return presence{}
 }
 
-// spreadNumbers moves what lies at the front to the rows that have it, from
-// the end, so that nothing is overwritten before it moved.
-func (p *presence) spreadNumbers(nums []float64) {
-	if p.bits == nil {
-		return
+// dense says whether a packed column has an entry a row, although rows without
+// the property are missing: where they are few.
+func (p *presence) dense(n int) bool { return p.bits != nil && p.count > n/2 }
+
+// entries is how many a packed column has.
+func (p *presence) entries(n int) int {
+	if p.dense(n) {
+		return n
 	}
-	at := p.count
-	for row := len(nums) - 1; row >= 0; row-- {
-		if p.bits[row/8]>>(row%8)&1 != 0 {
-			at--
-			nums[row] = nums[at]
-		} else {
-			nums[row] = math.NaN()
-		}
-	}
+	return p.count
 }
 
-func (p *presence) spreadCodes(codes []uint32) {
-	if p.bits == nil {
-		return
+// words gives the bits as words, and how many are set before each.
+func (p *presence) words(n int) (words []uint64, ranks []uint32) {
+	words, ranks = make([]uint64, (n+63)/64), make([]uint32, (n+63)/64)
+	for i, b := range p.bits {
+		words[i/8] |= uint64(b) << (8 * (i % 8))
 	}
-	at := p.count
-	for row := len(codes) - 1; row >= 0; row-- {
-		if p.bits[row/8]>>(row%8)&1 != 0 {
+	rank := 0
+	for i, w := range words {
+		ranks[i] = uint32(rank)
+		rank += bits.OnesCount64(w)
+	}
+	return words, ranks
+}
+
+// spreadOut moves what lies at the front to the rows that have it, from the
+// end, so that nothing is overwritten before it moved.
+func spreadOut[T any](bits []byte, at int, entries []T, missing T) {
+	for row := len(entries) - 1; row >= 0; row-- {
+		if bits[row/8]>>(row%8)&1 != 0 {
 			at--
-			codes[row] = codes[at]
+			entries[row] = entries[at]
 		} else {
-			codes[row] = 0
+			entries[row] = missing
 		}
 	}
 }
@@ -352,27 +369,48 @@ func appendValues(dst []byte, c *Column) []byte {
 	return appendPlanes(dst, vals)
 }
 
-func readDict(r *reader, p presence, n int, s *scratch) *Column {
-	c := &Column{Codes: make([]uint32, n)}
+func readDict(r *reader, p presence, n int, c *Column, s *scratch) {
 	c.Dict = readValues(r, int(r.uvarint(uint64(p.count))), s)
 	planes, w := r.planes(p.count, s)
 	if w > 4 {
 		r.fail("a place beyond the dictionary")
 	}
 	if r.err != nil {
-		return nil
+		return
 	}
-	codes := c.Codes[:p.count]
-	joined(&planes, w, codes)
-	for i := range codes {
-		if int(codes[i]) >= len(c.Dict) {
-			r.fail("a place beyond the dictionary")
-			return nil
-		}
-		codes[i]++
+	k := c.packed
+	ok := false
+	switch {
+	case len(c.Dict) < 1<<8 && w <= 1:
+		k.codes8, ok = readCodes(joined8, &planes, w, p, n, len(c.Dict))
+	case len(c.Dict) < 1<<16 && w <= 2:
+		k.codes16, ok = readCodes(joined16, &planes, w, p, n, len(c.Dict))
+	default:
+		k.codes32, ok = readCodes(joined[uint32], &planes, w, p, n, len(c.Dict))
 	}
-	p.spreadCodes(c.Codes)
-	return c
+	if !ok {
+		r.fail("a place beyond the dictionary")
+	}
+}
+
+// readCodes makes codes of places, which are one less; false where one lies
+// beyond the dictionary.
+func readCodes[T uint8 | uint16 | uint32](join func(*[8][]byte, int, []T), planes *[8][]byte, w int, p presence, n, dict int) ([]T, bool) {
+	codes := make([]T, p.entries(n))
+	places := codes[:p.count]
+	join(planes, w, places)
+	most := T(0)
+	for i := range places {
+		most = max(most, places[i])
+		places[i]++
+	}
+	if p.count > 0 && uint64(most) >= uint64(dict) {
+		return nil, false
+	}
+	if p.dense(n) {
+		spreadOut(p.bits, p.count, codes, 0)
+	}
+	return codes, true
 }
 
 // readValues reads a section of n values.

@@ -1,6 +1,56 @@
 package block
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Times are the instants of rows, microseconds since 1970. They are read-only
+// and may be shared. The zero Times are of no rows.
+type Times struct {
+	base, unit int64    // of steps
+	steps      []uint32 // units from base, where they fit; or
+	wide       []int64
+}
+
+// TimesOf makes Times of a list, which becomes their own.
+func TimesOf(times []int64) Times { return Times{wide: times} }
+
+// Len is the number of rows.
+func (t *Times) Len() int { return max(len(t.steps), len(t.wide)) }
+
+// At is the instant of a row.
+func (t *Times) At(row int) int64 {
+	if t.steps != nil {
+		return t.base + int64(t.steps[row])*t.unit
+	}
+	return t.wide[row]
+}
+
+// Of gives the instants of some rows. out is as long as rows.
+func (t *Times) Of(rows []int32, out []int64) {
+	out = out[:len(rows)]
+	if t.steps == nil {
+		for i, row := range rows {
+			out[i] = t.wide[row]
+		}
+		return
+	}
+	for i, row := range rows {
+		out[i] = t.base + int64(t.steps[row])*t.unit
+	}
+}
+
+// Slice is the instants of rows from to to.
+func (t *Times) Slice(from, to int) Times {
+	if t.steps != nil {
+		return Times{base: t.base, unit: t.unit, steps: t.steps[from:to:to]}
+	}
+	return Times{wide: t.wide[from:to:to]}
+}
+
+// Bytes is about what t takes in memory.
+func (t *Times) Bytes() int64 { return int64(len(t.steps))*4 + int64(len(t.wide))*8 }
 
 // units are what times may be whole numbers of, in microseconds; their index
 // is in the encoding.
@@ -47,53 +97,77 @@ func AppendTimes(dst []byte, p *People, times []int64) []byte {
 }
 
 // ReadTimes reads what AppendTimes made of p's rows.
-func ReadTimes(b []byte, p *People) ([]int64, error) {
+func ReadTimes(b []byte, p *People) (Times, error) {
 	r := &reader{b: b}
 	unit := int(r.byte())
 	if unit >= len(units) {
 		r.fail("times of an unknown unit")
-		return nil, r.err
+		return Times{}, r.err
 	}
-	u := units[unit]
-	n, groups := len(p.Persons), len(p.Starts)-1
+	n, groups := p.Rows(), len(p.Starts)-1
 	s := getScratch()
 	defer putScratch(s)
-	bases := reader{b: r.section(len(p.Runs)*binary.MaxVarintLen64, &s.bytes)}
+	low := reader{b: r.section(len(p.Runs)*binary.MaxVarintLen64, &s.bytes)}
 	planes, w := r.planes(groups, s)
 	if r.err != nil {
-		return nil, r.err
+		return Times{}, r.err
 	}
 	first := s.numbers(n)[:groups]
 	joined(&planes, w, first)
 	planes, w = r.planes(n-groups, s)
 	if err := r.end(); err != nil {
-		return nil, err
+		return Times{}, err
 	}
 	next := s.numbers(n)[groups:]
 	joined(&planes, w, next)
 
-	// Sums wrap: what comes of bytes that were not made here is of no use, but
-	// harmless.
-	times := make([]int64, n)
-	group, row, base := 0, 0, int64(0)
-	for _, run := range p.Runs {
+	bases := make([]int64, len(p.Runs))
+	base, least := int64(0), int64(math.MaxInt64)
+	for i := range bases {
+		base += low.varint()
+		bases[i] = base
+		least = min(least, base)
+	}
+	if low.err != nil || len(low.b) > 0 {
+		return Times{}, damaged("the times do not fit the runs")
+	}
+	t := Times{base: least * units[unit], unit: units[unit], steps: make([]uint32, n)}
+	if n == 0 {
+		return Times{}, nil
+	}
+	if top := placeTimes(p, bases, first, next, least, t.steps); top <= math.MaxUint32 {
+		return t, nil
+	}
+	t = Times{wide: make([]int64, n)}
+	placeTimes(p, bases, first, next, 0, t.wide)
+	for i := range t.wide {
+		t.wide[i] *= units[unit]
+	}
+	return t, nil
+}
+
+// placeTimes adds up the times of rows, in units from least, and gives the bits
+// that any of them has. Sums wrap: what comes of bytes that were not made here
+// is of no use, but harmless.
+func placeTimes[T uint32 | int64](p *People, bases []int64, first, next []uint64, least int64, out []T) (all uint64) {
+	group, row := 0, 0
+	for i, run := range p.Runs {
 		end := row + run.Rows
-		base += bases.varint()
+		base := uint64(bases[i] - least)
 		for ; row < end; group++ {
-			t := (base + int64(first[group])) * u
-			times[row] = t
-			rows := times[row+1 : p.Starts[group+1]]
+			t := base + first[group]
+			out[row] = T(t)
+			rows := out[row+1 : p.Starts[group+1]]
 			steps := next[:len(rows)]
 			next = next[len(rows):]
 			for i, d := range steps {
-				t += int64(d) * u
-				rows[i] = t
+				all |= t
+				t += d
+				rows[i] = T(t)
 			}
+			all |= t
 			row = int(p.Starts[group+1])
 		}
 	}
-	if bases.err != nil || len(bases.b) > 0 {
-		return nil, damaged("the times do not fit the runs")
-	}
-	return times, nil
+	return all
 }

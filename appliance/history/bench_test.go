@@ -186,7 +186,7 @@ func scanAll(t testing.TB, h *house, keys []string) int {
 	n := 0
 	for part := range event.Partitions {
 		err := s.Scan(context.Background(), part, Want{Keys: keys}, func(r *Rows) error {
-			n += len(r.Persons)
+			n += r.Len()
 			for _, k := range keys {
 				if _, err := r.Column(k); err != nil {
 					return err

@@ -114,10 +114,10 @@ func (h *History) people(b *frozen) (*block.People, error) {
 	})
 }
 
-func (h *History) times(b *frozen, people *block.People) ([]int64, error) {
-	return decoded(h, b, chunkTimes, func(p []byte) ([]int64, int64, error) {
+func (h *History) times(b *frozen, people *block.People) (block.Times, error) {
+	return decoded(h, b, chunkTimes, func(p []byte) (block.Times, int64, error) {
 		v, err := block.ReadTimes(p, people)
-		return v, int64(len(v)) * 8, err
+		return v, v.Bytes(), err
 	})
 }
 

@@ -166,8 +166,8 @@ func (h *History) blockHolds(ctx context.Context, b *frozen, who *roaring.Bitmap
 	if err != nil {
 		return false, err
 	}
-	for _, row := range people.Starts[:len(people.Starts)-1] {
-		if who.Contains(people.Persons[row]) {
+	for _, person := range people.Persons {
+		if who.Contains(person) {
 			return true, nil
 		}
 	}

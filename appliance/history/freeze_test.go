@@ -39,9 +39,9 @@ func TestManyRowsOfOnePersonAndDay(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for row := range r.Persons {
-			if int(c.Nums[row]) != next {
-				return fmt.Errorf("row %v where %d should be", c.Nums[row], next)
+		for row := range r.Len() {
+			if int(c.Num(row)) != next {
+				return fmt.Errorf("row %v where %d should be", c.Num(row), next)
 			}
 			next++
 		}
@@ -106,7 +106,7 @@ func TestScanLeavesOutWhatCannotMatch(t *testing.T) {
 	s := h.Snapshot()
 	defer s.Release()
 	scan := func(w Want) (n int) {
-		err := s.Scan(context.Background(), 1, w, func(r *Rows) error { n += len(r.Persons); return nil })
+		err := s.Scan(context.Background(), 1, w, func(r *Rows) error { n += r.Len(); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,14 +307,14 @@ func countAll(t *testing.T, s *Snapshot) (n int64) {
 				if err != nil {
 					return err
 				}
-				for row := range r.Persons {
-					people[r.Persons[row]] = true
+				for row := range r.Len() {
+					people[r.Person(row)] = true
 					if c.Value(row).IsNull() {
 						return fmt.Errorf("row %d has no %s", row, key)
 					}
 				}
 			}
-			n += int64(len(r.Persons))
+			n += int64(r.Len())
 			return nil
 		})
 		if err != nil {

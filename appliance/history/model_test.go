@@ -185,14 +185,15 @@ func compareScan(t fataler, s *Snapshot, m *model) {
 			}
 			last = r.Generation
 			var spots []spot
-			for i, p := range r.Persons {
+			for i := range r.Len() {
+				p := r.Person(i)
 				if event.PartitionOf(p) != part {
 					t.Fatalf("person %d in partition %d", p, part)
 				}
-				if i > 0 && r.Sorted && (p < r.Persons[i-1] || p == r.Persons[i-1] && r.Times[i] < r.Times[i-1]) {
+				if i > 0 && r.Sorted && (p < r.Person(i-1) || p == r.Person(i-1) && r.Times.At(i) < r.Times.At(i-1)) {
 					t.Fatalf("stretch is not sorted")
 				}
-				spots = append(spots, spot{rows: r, row: i, time: r.Times[i]})
+				spots = append(spots, spot{rows: r, row: i, time: r.Times.At(i)})
 			}
 			rows, err := s.read(spots)
 			for _, text := range texts(rows) {

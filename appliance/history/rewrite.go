@@ -221,13 +221,13 @@ func (h *History) readSorted(b *frozen, partition, from, to int, keep func(perso
 	row := 0
 	for _, run := range people.Runs {
 		for end := row + run.Rows; row < end; row++ {
-			if row < from || row >= to || !keep(people.Persons[row]) {
+			if row < from || row >= to || !keep(people.Person(row)) {
 				continue
 			}
 			kept = append(kept, row)
 			s.days = append(s.days, run.Day)
-			s.persons = append(s.persons, people.Persons[row])
-			s.times = append(s.times, times[row])
+			s.persons = append(s.persons, people.Person(row))
+			s.times = append(s.times, times.At(row))
 			s.names = append(s.names, b.info.Names[events[row]].Code)
 			if ties != nil {
 				s.ties = append(s.ties, ties[row])
@@ -241,10 +241,10 @@ func (h *History) readSorted(b *frozen, partition, from, to int, keep func(perso
 		}
 		out := &block.Column{Dict: c.Dict}
 		for _, row := range kept {
-			if c.Nums != nil {
-				out.Nums = append(out.Nums, c.Nums[row])
+			if c.Numeric() {
+				out.Nums = append(out.Nums, c.Num(row))
 			} else {
-				out.Codes = append(out.Codes, c.Codes[row])
+				out.Codes = append(out.Codes, c.Code(row))
 			}
 		}
 		s.columns[key] = out

@@ -122,7 +122,8 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 	}
 	r := &Rows{
 		Partition: p.slice.Partition, Generation: p.block.info.Generation, Sorted: oneDay,
-		Persons: people.Persons[from:to:to], Times: times[from:to:to], Names: p.block.names, Events: events[from:to:to],
+		Persons: people.Persons, Groups: people.Groups[from:to:to], Starts: people.Starts, Times: times.Slice(from, to),
+		Names: p.block.names, Events: events[from:to:to],
 	}
 	if ties != nil {
 		r.Ties = ties[from:to:to]
@@ -169,7 +170,9 @@ func runsOf(people *block.People, from, to int) []Run {
 // headRows are a partition's rows in a head.
 func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
 	r := &Rows{Partition: partition, Generation: hv.head.gen, Names: s.v.names}
-	r.Persons, r.Times, r.Events, r.Ties = hv.rowsOf(partition)
+	var times []int64
+	r.Persons, times, r.Events, r.Ties = hv.rowsOf(partition)
+	r.Times = block.TimesOf(times)
 	r.keys = func() []uint16 { return hv.head.keys(partition, len(s.v.keys)) }
 	columns := make(map[string]*block.Column) // a Rows is for one goroutine
 	r.column = func(key string) (*block.Column, error) {

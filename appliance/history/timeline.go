@@ -142,17 +142,38 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 			return err
 		}
 	}
-	for row, p := range r.Persons {
-		if r.Times[row] > to || !slices.Contains(persons, p) {
-			continue
+	r.ofPersons(persons, func(row int) {
+		sp := spot{rows: r, row: row, time: r.Times.At(row), gen: r.Generation}
+		if sp.time > to {
+			return
 		}
-		sp := spot{rows: r, row: row, time: r.Times[row], gen: r.Generation}
 		if r.Ties != nil {
 			sp.tie = r.Ties[row]
 		}
 		best.add(sp, limit)
-	}
+	})
 	return nil
+}
+
+// ofPersons calls fn with each row of some people.
+func (r *Rows) ofPersons(persons []uint32, fn func(row int)) {
+	if r.Groups == nil {
+		for row, p := range r.Persons {
+			if slices.Contains(persons, p) {
+				fn(row)
+			}
+		}
+		return
+	}
+	from := 0
+	for _, run := range r.Runs {
+		for _, p := range persons {
+			for row, end := r.Of(p, from, run.To); row < end; row++ {
+				fn(row)
+			}
+		}
+		from = run.To
+	}
 }
 
 // placeHolds says whether any of the people has a row there.
@@ -163,7 +184,7 @@ func (h *History) placeHolds(p place, persons []uint32) (bool, error) {
 	}
 	group, _ := slices.BinarySearch(people.Starts, uint32(p.from))
 	for ; int(people.Starts[group]) < p.from+p.slice.Rows; group++ {
-		if slices.Contains(persons, people.Persons[people.Starts[group]]) {
+		if slices.Contains(persons, people.Persons[group]) {
 			return true, nil
 		}
 	}
@@ -184,7 +205,7 @@ func (s *Snapshot) read(spots []spot) ([]Row, error) {
 			slices.Sort(list)
 			keys[r] = list
 		}
-		row := Row{Person: r.Persons[sp.row], Time: sp.time, Name: r.Names[r.Events[sp.row]]}
+		row := Row{Person: r.Person(sp.row), Time: sp.time, Name: r.Names[r.Events[sp.row]]}
 		for _, key := range keys[r] {
 			col, err := r.Column(key)
 			if err != nil {

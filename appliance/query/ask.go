@@ -98,6 +98,8 @@ type run struct {
 	everyone *roaring.Bitmap // winners, the erased left out
 	alive    bitset          // the same
 	plain    bitset          // of these, all whose rows lie under one number
+	known    uint32          // the largest of everyone
+	odd      [event.Partitions][]uint32
 	started  time.Time
 	rows     atomic.Int64
 	memory   atomic.Int64
@@ -165,6 +167,10 @@ func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc)
 			}
 		}
 	}
+	if !q.everyone.IsEmpty() {
+		q.known = q.everyone.Maximum()
+	}
+	q.odd = q.oddNumbers()
 	return q, cancel
 }
 

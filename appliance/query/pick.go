@@ -1,8 +1,10 @@
 package query
 
 import (
+	"slices"
 	"sort"
 
+	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
 )
 
@@ -14,26 +16,43 @@ const chunk = 4096
 type rowTaker interface {
 	consumer
 	// takeRows takes rows of people without merged numbers, at most chunk of
-	// them, all of one day of the publisher's or of mixed days.
-	takeRows(w *worker, r *history.Rows, rows []chosen, day dayRange) error
+	// them, that lie in one day of the publisher's where day is known.
+	takeRows(w *worker, r *history.Rows, p *picked, day dayRange) error
 	// endPartition follows the last rows of a partition.
-	endPartition(partition int) error
+	endPartition() error
 }
 
-// dayRange is the instants that some rows lie in, To exclusive; known is false
+// picked is rows that match.
+type picked struct {
+	rows  []int32
+	who   []uint32 // winners; nil where the rows' own numbers are
+	masks []uint64 // nil where the rows' events say all
+}
+
+// of is the winner whose the kth row is.
+func (p *picked) of(r *history.Rows, k int) uint32 {
+	if p.who != nil {
+		return p.who[k]
+	}
+	return r.Person(int(p.rows[k]))
+}
+
+func (p *picked) reset() { p.rows, p.who, p.masks = p.rows[:0], p.who[:0], nil }
+
+// dayRange is the instants that some rows lie in, to exclusive; known is false
 // where nothing is known of them.
 type dayRange struct {
 	from, to int64
 	known    bool
 }
 
-// days gives a publisher's day as instants, and remembers it.
-type days struct {
+// daySpans gives a publisher's day as instants, and remembers it.
+type daySpans struct {
 	cal   calendar
 	spans map[int32]dayRange
 }
 
-func (d *days) of(day int32) dayRange {
+func (d *daySpans) of(day int32) dayRange {
 	s, ok := d.spans[day]
 	if !ok {
 		c := civil(day)
@@ -45,134 +64,190 @@ func (d *days) of(day int32) dayRange {
 	return s
 }
 
-// pieces calls fn for pieces of rows, at most chunk long, each of one day where
-// the rows say so. check is false where the whole piece lies in the range.
-func (w *worker) pieces(r *history.Rows, fn func(from, to int, day dayRange, check bool) error) error {
+// piece is rows of a stretch that are looked at together, from to to: at most
+// chunk, and of one day where the stretch says so.
+type piece struct {
+	from, to int
+	day      dayRange
+	within   bool // all lie in the pass's range
+	plain    bool // all are of plain people
+}
+
+// pieces calls fn for the pieces of rows that can lie in the pass's range.
+func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 	runs := r.Runs
 	if runs == nil {
-		runs = []history.Run{{To: len(r.Times)}}
+		runs = []history.Run{{To: r.Len()}}
 	}
 	from := 0
 	for _, run := range runs {
-		var day dayRange
+		var p piece
 		if r.Runs != nil {
-			day = w.days.of(run.Day)
+			p.day = w.spans.of(run.Day)
+			p.plain = w.allPlain(r, from, run.To)
 		}
-		check := !day.known || day.from < w.p.within.from || day.to > w.p.within.to
-		if day.known && (day.to <= w.p.within.from || day.from >= w.p.within.to) {
-			from = run.To
-			continue
+		if p.day.known {
+			if p.day.to <= w.p.within.from || p.day.from >= w.p.within.to {
+				from = run.To
+				continue
+			}
+			p.within = p.day.from >= w.p.within.from && p.day.to <= w.p.within.to
 		}
 		for from < run.To {
-			to := min(from+chunk, run.To)
-			if err := fn(from, to, day, check); err != nil {
+			p.from, p.to = from, min(from+chunk, run.To)
+			if err := fn(p); err != nil {
 				return err
 			}
-			from = to
+			from = p.to
 		}
 	}
 	return nil
+}
+
+// allPlain says whether all rows of a run are surely of people who are asked
+// for and have one number: it looks for the few who are not, since a look at
+// every row's person costs as much as counting it.
+func (w *worker) allPlain(r *history.Rows, from, to int) bool {
+	if w.wanted != nil || r.Groups == nil || len(w.odd) > maxOdd {
+		return false
+	}
+	if r.Persons[r.Groups[to-1]] > w.q.known {
+		return false
+	}
+	return !slices.ContainsFunc(w.odd, func(n uint32) bool {
+		first, end := r.Of(n, from, to)
+		return first < end
+	})
+}
+
+// maxOdd is how many numbers allPlain looks for.
+const maxOdd = 32
+
+// oddNumbers are, by partition, the numbers up to the largest known that are no
+// plain people: merged ones, their winners, and erased ones. Of a partition no
+// more than maxOdd+1 are listed.
+func (q *run) oddNumbers() (out [event.Partitions][]uint32) {
+	for n := uint64(1); n <= uint64(q.known); n++ {
+		if n%64 == 0 && q.plain[n/64] == ^uint64(0) {
+			n += 63
+			continue
+		}
+		if part := n % event.Partitions; !q.plain.has(uint32(n)) && len(out[part]) <= maxOdd {
+			out[part] = append(out[part], uint32(n))
+		}
+	}
+	return out
 }
 
 // pick chooses the rows of a piece that match. Those of people with merged
 // numbers, whose rows lie in several partitions, go to w.many instead.
-func (w *worker) pick(r *history.Rows, from, to int, check bool) error {
-	n, err := w.byEvent(r, from, to)
+func (w *worker) pick(r *history.Rows, p piece) error {
+	rows, err := w.byEvent(r, p.from, p.to)
 	if err != nil {
 		return err
 	}
-	maybe := w.maybe[:n]
-	if check {
-		n = 0
-		within := w.p.within
-		for _, row := range maybe {
-			maybe[n] = row
-			if within.has(r.Times[row]) {
+	w.chosen.who, w.chosen.masks = nil, nil
+	w.many.reset()
+	if !p.within {
+		within, n := w.p.within, 0
+		for _, row := range rows {
+			rows[n] = row
+			if within.has(r.Times.At(int(row))) {
 				n++
 			}
 		}
-		maybe = maybe[:n]
+		rows = rows[:n]
 	}
-	w.chosen, w.many = w.chosen[:len(maybe)], w.many[:0]
-	n = 0
-	plain, persons, events, masks := w.plain, r.Persons, r.Events, w.masks
-	for _, row := range maybe {
-		who := persons[row]
-		if !plain.has(who) {
-			w.odd(r, row)
-			continue
+	if !p.plain {
+		n := 0
+		for _, row := range rows {
+			rows[n] = row
+			if w.plain.has(r.Person(int(row))) {
+				n++
+			} else {
+				w.pickOdd(r, row)
+			}
 		}
-		w.chosen[n] = chosen{row, who, masks[events[row]]}
-		n++
+		rows = rows[:n]
 	}
-	w.chosen = w.chosen[:n]
+	w.chosen.rows = rows
 	if w.filtered {
-		w.chosen, w.many = w.tested(w.chosen), w.tested(w.many)
+		w.test(r, &w.chosen, w.tested[:0])
+		w.tested = w.chosen.masks
+		w.test(r, &w.many, nil)
 	}
 	return nil
 }
 
-// odd looks at a row whose number is not simply that of a person asked for.
-func (w *worker) odd(r *history.Rows, row int32) {
-	raw := r.Persons[row]
-	if raw != w.lastRaw || w.lastOf != r {
-		w.lastRaw, w.lastOf = raw, r
+// pickOdd looks at a row whose number is not simply that of a person asked for.
+func (w *worker) pickOdd(r *history.Rows, row int32) {
+	raw := r.Person(int(row))
+	if raw != w.lastRaw {
+		w.lastRaw = raw
 		w.lastWho = w.q.who(raw)
 		if w.wanted != nil && !w.wanted.has(w.lastWho) {
 			w.lastWho = 0
 		}
 	}
 	if w.lastWho != 0 {
-		w.many = append(w.many, chosen{row, w.lastWho, w.masks[r.Events[row]]})
+		w.many.rows, w.many.who = append(w.many.rows, row), append(w.many.who, w.lastWho)
 	}
 }
 
-// tested leaves the rows, and of each the references, whose filters hold.
-func (w *worker) tested(rows []chosen) []chosen {
+// test leaves the rows, and of each the references, whose filters hold.
+func (w *worker) test(r *history.Rows, p *picked, masks []uint64) {
 	n := 0
-	for _, c := range rows {
+	for k, row := range p.rows {
+		mask, who := w.masks[r.Events[row]], p.of(r, k)
 		for j, ref := range w.p.refs {
-			if bit := uint64(1) << j; c.mask&bit != 0 && ref.filter != nil && !w.s.holds(ref.filter, int(c.row), c.who) {
-				c.mask &^= bit
+			if bit := uint64(1) << j; mask&bit != 0 && ref.filter != nil && !w.s.holds(ref.filter, int(row), who) {
+				mask &^= bit
 			}
 		}
-		if c.mask != 0 {
-			rows[n] = c
+		if mask != 0 {
+			p.rows[n] = row
+			if p.who != nil {
+				p.who[n] = who
+			}
+			masks = append(masks, mask)
 			n++
 		}
 	}
-	return rows[:n]
+	p.rows, p.masks = p.rows[:n], masks
+	if p.who != nil {
+		p.who = p.who[:n]
+	}
 }
 
-// byEvent puts the rows whose event a reference names into w.maybe: from the
-// lists by event where these are a few rows of many, else without a branch
-// that nobody can foretell.
-func (w *worker) byEvent(r *history.Rows, from, to int) (int, error) {
+// byEvent gives the rows whose event a reference names: from the list of an
+// event where there is one, else without a branch that nobody can foretell.
+func (w *worker) byEvent(r *history.Rows, from, to int) ([]int32, error) {
 	n := 0
+	maybe := &w.maybe
 	if w.only >= 0 && r.List != nil {
-		list, err := r.List(uint16(w.only))
-		if err != nil {
-			return 0, err
-		}
 		if w.listOf != r {
-			w.listOf = r
-			w.list = list[sort.Search(len(list), func(i int) bool { return int(list[i]) >= r.Base+from }):]
+			list, err := r.List(uint16(w.only))
+			if err != nil {
+				return nil, err
+			}
+			w.listOf, w.list = r, list[sort.Search(len(list), func(i int) bool { return int(list[i]) >= r.Base+from }):]
 		}
-		rest := w.list
-		for len(rest) > 0 && int(rest[0]) < r.Base+from { // of days that were passed over
-			rest = rest[1:]
+		for len(w.list) > 0 && int(w.list[0]) < r.Base+from { // of days that were passed over
+			w.list = w.list[1:]
 		}
-		for n < len(rest) && int(rest[n]) < r.Base+to {
-			w.maybe[n] = int32(int(rest[n]) - r.Base)
+		base := int32(r.Base)
+		rest, end := w.list[:min(len(w.list), to-from)], base+int32(to)
+		for n < len(rest) && int32(rest[n]) < end {
+			maybe[n] = int32(rest[n]) - base
 			n++
 		}
-		w.list = rest[n:]
-		return n, nil
+		w.list = w.list[n:]
+		return maybe[:n], nil
 	}
-	maybe, named := &w.maybe, w.named
+	named := w.named
 	for i, e := range r.Events[from:to] {
 		maybe[n] = int32(from + i)
 		n += int(named[e])
 	}
-	return n, nil
+	return maybe[:n], nil
 }

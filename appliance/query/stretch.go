@@ -16,6 +16,9 @@ type stretch struct {
 	people  People
 	memo    memo
 	rows    *history.Rows
+	codes   []uint32   // of some rows
+	nums    []float64  // of some rows
+	whose   []int32    // whose some rows are
 	leaves  []leafTest // by leaf.id, valid where gen is this stretch's
 	gen     uint64
 	dims    []reading
@@ -92,8 +95,8 @@ func (s *stretch) leaf(l *leaf) bool {
 	if t.col == nil || at >= t.col.Len() {
 		return t.missing(l)
 	}
-	if t.col.Nums != nil {
-		f := t.col.Nums[at]
+	if t.col.Numeric() {
+		f := t.col.Num(at)
 		if math.IsNaN(f) {
 			return t.missing(l)
 		}
@@ -102,7 +105,7 @@ func (s *stretch) leaf(l *leaf) bool {
 		}
 		return l.value(event.OfFloat(f))
 	}
-	code := t.col.Codes[at]
+	code := t.col.Code(at)
 	if code == 0 {
 		return t.missing(l)
 	}
@@ -133,7 +136,7 @@ func (s *stretch) prepare(t *leafTest, l *leaf, col *block.Column) {
 	if col == nil {
 		return
 	}
-	if col.Nums != nil {
+	if col.Numeric() {
 		t.limit, t.plain = l.test.plainNumber()
 		t.plain = t.plain && l.place != ofItem
 		return
@@ -165,15 +168,17 @@ func (s *stretch) column(p place, key string) (*block.Column, error) {
 		return nil, err
 	}
 	switch {
-	case first == nil || first.Nums != nil: // numbers are no items
+	case first == nil || first.Numeric(): // numbers are no items
 		return second, nil
-	case second == nil || second.Nums != nil:
+	case second == nil || second.Numeric():
 		return first, nil
 	}
-	both := &block.Column{Codes: slices.Clone(first.Codes), Dict: slices.Concat(first.Dict, second.Dict)}
-	for i, code := range second.Codes {
-		if both.Codes[i] == 0 && code != 0 {
-			both.Codes[i] = code + uint32(len(first.Dict))
+	both := &block.Column{Codes: make([]uint32, first.Len()), Dict: slices.Concat(first.Dict, second.Dict)}
+	for i := range both.Codes {
+		if both.Codes[i] = first.Code(i); both.Codes[i] == 0 {
+			if code := second.Code(i); code != 0 {
+				both.Codes[i] = code + uint32(len(first.Dict))
+			}
 		}
 	}
 	return both, nil
@@ -188,40 +193,59 @@ type reading struct {
 }
 
 // values reads a dimension of some rows, into every nth place of out.
-func (s *stretch) values(r *reading, rows []chosen, out []uint32, n int) {
+func (s *stretch) values(r *reading, p *picked, out []uint32, n int) {
+	if r.dim.place == ofPerson {
+		for k := range p.rows {
+			out[k*n] = p.of(s.rows, k)
+		}
+		return
+	}
 	s.turn(r)
-	codes, nums, known := []uint32(nil), []float64(nil), r.byCode.known
-	if r.col != nil {
-		codes, nums = r.col.Codes, r.col.Nums
-	}
-	for k := range rows {
-		at := int(rows[k].row)
-		if r.dim.place == ofProfile {
-			at = int(rows[k].who)
+	rows := s.at(r, p)
+	switch {
+	case r.col == nil:
+		for k := range rows {
+			out[k*n] = 0
 		}
-		id := uint32(0)
-		switch {
-		case r.dim.place == ofPerson:
-			id = rows[k].who
-		case nums != nil:
-			if at < len(nums) {
-				id = s.memo.number(nums[at])
-			}
-		case at < len(codes) && codes[at] != 0:
-			code := codes[at] - 1
-			if id = known[code]; id == 0 {
-				id = s.memo.d.id(r.col.Dict[code])
-				known[code] = id
-			}
+	case r.col.Numeric():
+		s.nums = sized(s.nums, len(rows))
+		r.col.NumsOf(rows, s.nums)
+		for k, f := range s.nums {
+			out[k*n] = s.memo.number(f)
 		}
-		out[k*n] = id
+	default:
+		s.codes = sized(s.codes, len(rows))
+		r.col.CodesOf(rows, s.codes)
+		known := r.byCode.known
+		for k, code := range s.codes {
+			id := uint32(0)
+			if code != 0 {
+				if id = known[code-1]; id == 0 {
+					id = s.idOf(r, code)
+				}
+			}
+			out[k*n] = id
+		}
 	}
+}
+
+// at is where a dimension's column has the values of some rows: in the rows, or
+// in a table of people.
+func (s *stretch) at(r *reading, p *picked) []int32 {
+	if r.dim.place != ofProfile {
+		return p.rows
+	}
+	s.whose = sized(s.whose, len(p.rows))
+	for k := range p.rows {
+		s.whose[k] = int32(min(p.of(s.rows, k), math.MaxInt32))
+	}
+	return s.whose
 }
 
 // codesOf gives a dimension's column of the stretch at hand if it has codes.
 func (s *stretch) codesOf(r *reading) *block.Column {
 	s.turn(r)
-	if r.dim.place == ofPerson || r.col == nil || r.col.Nums != nil {
+	if r.dim.place == ofPerson || r.col == nil || r.col.Numeric() {
 		return nil
 	}
 	return r.col
@@ -261,7 +285,7 @@ func (s *stretch) turn(r *reading) {
 
 func (r *reading) begin(col *block.Column) {
 	r.col = col
-	if col != nil && col.Nums == nil {
+	if col != nil && !col.Numeric() {
 		r.byCode.turn(col.Dict)
 	}
 }
@@ -275,7 +299,7 @@ type numbers struct {
 }
 
 // floats reads a number of some rows, into every nth place of out.
-func (s *stretch) floats(r *numbers, rows []chosen, out []float64, n int) {
+func (s *stretch) floats(r *numbers, p *picked, out []float64, n int) {
 	if r.gen != s.gen {
 		r.gen = s.gen
 		var err error
@@ -283,24 +307,26 @@ func (s *stretch) floats(r *numbers, rows []chosen, out []float64, n int) {
 			s.err = err
 			r.col = nil
 		}
-		if r.col != nil && r.col.Nums == nil {
+		if r.col != nil && !r.col.Numeric() {
 			r.byCode.turn(r.col.Dict)
 		}
 	}
 	switch {
 	case r.col == nil:
-		for k := range rows {
+		for k := range p.rows {
 			out[k*n] = math.NaN()
 		}
-	case r.col.Nums != nil:
-		for k := range rows {
-			out[k*n] = r.col.Nums[rows[k].row]
+	case r.col.Numeric() && n == 1:
+		r.col.NumsOf(p.rows, out)
+	case r.col.Numeric():
+		for k, row := range p.rows {
+			out[k*n] = r.col.Num(int(row))
 		}
 	default:
 		known := r.byCode.known
-		for k := range rows {
+		for k, row := range p.rows {
 			out[k*n] = math.NaN()
-			if code := r.col.Codes[rows[k].row]; code != 0 {
+			if code := r.col.Code(int(row)); code != 0 {
 				if !known[code-1].set {
 					known[code-1] = float{true, numeric(r.col.Dict[code-1])}
 				}

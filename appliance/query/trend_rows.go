@@ -23,7 +23,7 @@ const maxCounted = chunk
 
 // takeRows counts rows. What is decided by the question alone, or by the day
 // of the rows, is decided before the loop, since a row costs a few nanoseconds.
-func (r *trendReport) takeRows(w *worker, rows *history.Rows, picked []chosen, day dayRange) error {
+func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day dayRange) error {
 	c, b := r.series[0], &r.buffer
 	oneBucket := r.m.totals
 	if !oneBucket && day.known {
@@ -35,18 +35,18 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, picked []chosen, d
 	}
 	number := c.s.measure.needsProperty()
 	if number {
-		b.floats = sized(b.floats, len(picked))
-		w.s.floats(&w.s.numbers[c.float], picked, b.floats, 1)
+		b.floats = sized(b.floats, len(p.rows))
+		w.s.floats(&w.s.numbers[c.float], p, b.floats, 1)
 	}
 	if len(w.s.dims) == 0 {
 		groups := c.groups.of(nil)
 		if oneBucket && !number {
-			r.addCount(c, groups, int64(len(picked)))
+			r.addCount(c, groups, int64(len(p.rows)))
 			return r.hold()
 		}
-		for k := range picked {
+		for k, row := range p.rows {
 			if !oneBucket {
-				r.turn(rows.Times[picked[k].row])
+				r.turn(rows.Times.At(int(row)))
 			}
 			r.addRow(c, groups, number, b.floats, k)
 		}
@@ -54,16 +54,16 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, picked []chosen, d
 	}
 	if oneBucket && !number {
 		if col := w.s.codesOf(&w.s.dims[0]); col != nil && len(col.Dict) < maxCounted {
-			r.countCodes(w, c, col, picked)
+			r.countCodes(w, c, col, p)
 			return r.hold()
 		}
 	}
-	b.ids = sized(b.ids, len(picked))
-	w.s.values(&w.s.dims[0], picked, b.ids, 1)
+	b.ids = sized(b.ids, len(p.rows))
+	w.s.values(&w.s.dims[0], p, b.ids, 1)
 	var groups []int32
-	for k := range picked {
+	for k, row := range p.rows {
 		if !oneBucket {
-			r.turn(rows.Times[picked[k].row])
+			r.turn(rows.Times.At(int(row)))
 		}
 		if k == 0 || b.ids[k] != b.ids[k-1] { // rows of one person mostly have the same
 			groups = c.groups.of(b.ids[k : k+1])
@@ -73,7 +73,7 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, picked []chosen, d
 	return r.hold()
 }
 
-func (r *trendReport) endPartition(int) error { return nil }
+func (r *trendReport) endPartition() error { return nil }
 
 // turn moves to the bucket of an instant.
 func (r *trendReport) turn(t int64) {
@@ -84,20 +84,13 @@ func (r *trendReport) turn(t int64) {
 
 // countCodes counts rows of one bucket by the codes of a column, and only then
 // asks what the codes stand for.
-func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, picked []chosen) {
-	n := len(col.Dict) + 1
-	r.buffer.counts = cleared(r.buffer.counts, n)
-	counts, codes := r.buffer.counts, col.Codes
-	profile := w.s.dims[0].dim.place == ofProfile
-	for k := range picked {
-		at := int(picked[k].row)
-		if profile {
-			at = int(picked[k].who)
-		}
-		code := uint32(0)
-		if at < len(codes) {
-			code = codes[at]
-		}
+func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, p *picked) {
+	b := &r.buffer
+	b.ids = sized(b.ids, len(p.rows))
+	col.CodesOf(w.s.at(&w.s.dims[0], p), b.ids)
+	b.counts = cleared(b.counts, len(col.Dict)+1)
+	counts := b.counts
+	for _, code := range b.ids {
 		counts[code]++
 	}
 	for code, n := range counts {

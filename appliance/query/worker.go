@@ -23,20 +23,22 @@ type worker struct {
 	some     uint64       // of masks, together
 	only     int          // the one event code with a mask, -1 if there are several
 	named    []uint8      // 1 where there is a mask
-	maybe    [chunk]int32 // rows, by their event alone
+	maybe    [chunk]int32 // rows of a piece that may match
 	masksOf  []string     // the names that masks are about
 	held     int64        // bytes reserved for this worker
 	kept     int64        // of which it gave away
 	wanted   bitset       // winners; nil = everyone
 	plain    bitset       // of these, the numbers that are a whole person
 	filtered bool         // some reference has a filter
-	chosen   []chosen
-	many     []chosen // of people with merged numbers
-	days     days
+	chosen   picked
+	many     picked // of people with merged numbers
+	times    []int64
+	tested   []uint64 // the memory of chosen's masks
+	odd      []uint32 // of the partition: see oddNumbers
+	spans    daySpans
 	starts   []uint32 // by person within the partition
 	sorted   []hit
-	lastRaw  uint32 // whom odd looked up last
-	lastOf   *history.Rows
+	lastRaw  uint32 // whom pickOdd looked up last
 	lastWho  uint32
 	list     []uint16 // what is left of the list of only in listOf
 	listOf   *history.Rows
@@ -48,8 +50,8 @@ func (q *run) newWorker(p *pass, to consumer) *worker {
 		store:  newStore(len(p.dims), len(p.numbers)),
 		merged: newStore(len(p.dims), len(p.numbers)),
 	}
-	w.chosen = make([]chosen, 0, chunk)
-	w.days = days{cal: calendar{loc: q.env.Location}, spans: map[int32]dayRange{}}
+	w.many.who = []uint32{}
+	w.spans = daySpans{cal: calendar{loc: q.env.Location}, spans: map[int32]dayRange{}}
 	if p.direct {
 		w.rowsTo = to.(rowTaker)
 	}
@@ -95,6 +97,7 @@ func keysOf(p place, key string) []string {
 
 func (w *worker) partition(ctx context.Context, partition int) error {
 	w.store.reset()
+	w.odd = w.q.odd[partition]
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
 	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
 	if err != nil {
@@ -102,7 +105,7 @@ func (w *worker) partition(ctx context.Context, partition int) error {
 	}
 	switch {
 	case w.rowsTo != nil:
-		return w.rowsTo.endPartition(partition)
+		return w.rowsTo.endPartition()
 	case w.p.single:
 		return w.flush()
 	}
@@ -145,7 +148,7 @@ func (w *worker) prepare(r *history.Rows) bool {
 }
 
 func (w *worker) rows(ctx context.Context, r *history.Rows) error {
-	if err := w.q.count(len(r.Times)); err != nil {
+	if err := w.q.count(r.Len()); err != nil {
 		return err
 	}
 	if !w.prepare(r) {
@@ -153,17 +156,17 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	}
 	w.s.begin(r)
 	w.listOf = nil
-	err := w.pieces(r, func(from, to int, day dayRange, check bool) error {
+	err := w.pieces(r, func(p piece) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := w.pick(r, from, to, check); err != nil {
+		if err := w.pick(r, p); err != nil {
 			return err
 		}
 		if w.s.err != nil {
 			return w.s.err
 		}
-		if err := w.fill(r, day); err != nil {
+		if err := w.fill(r, p.day); err != nil {
 			return err
 		}
 		return w.s.err
@@ -176,25 +179,25 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 
 // fill hands over what pick found, or makes hits of it.
 func (w *worker) fill(r *history.Rows, day dayRange) error {
-	if len(w.many) > 0 {
+	if len(w.many.rows) > 0 {
 		to := w.store
 		if !w.p.single {
 			to = w.merged
 		}
-		w.extend(to, r, w.many)
+		w.extend(to, r, &w.many)
 		if w.rowsTo != nil && w.p.single {
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
 	}
-	if len(w.chosen) == 0 {
+	if len(w.chosen.rows) == 0 {
 		return nil
 	}
 	if w.rowsTo != nil {
-		return w.rowsTo.takeRows(w, r, w.chosen, day)
+		return w.rowsTo.takeRows(w, r, &w.chosen, day)
 	}
-	w.extend(w.store, r, w.chosen)
+	w.extend(w.store, r, &w.chosen)
 	if w.p.single && len(w.store.hits) >= chunk {
 		return w.flush()
 	}
@@ -207,41 +210,43 @@ func (w *worker) flush() error {
 	return err
 }
 
-// chosen is a row that matches, before its values are read.
-type chosen struct {
-	row  int32
-	who  uint32
-	mask uint64
-}
-
-// extend makes hits of chosen rows, a column at a time.
-func (w *worker) extend(to *store, r *history.Rows, rows []chosen) {
-	base := len(to.hits)
-	to.hits = slices.Grow(to.hits, len(rows))[:base+len(rows)]
+// extend makes hits of rows, a column at a time.
+func (w *worker) extend(to *store, r *history.Rows, p *picked) {
+	base, n := len(to.hits), len(p.rows)
+	to.hits = slices.Grow(to.hits, n)[:base+n]
 	hits := to.hits[base:]
-	for k := range rows {
-		c := &rows[k]
-		hits[k] = hit{time: r.Times[c.row], mask: c.mask, who: c.who, at: uint32(base + k)}
+	w.times = sized(w.times, n)
+	r.Times.Of(p.rows, w.times)
+	for k, row := range p.rows {
+		hits[k] = hit{time: w.times[k], mask: w.masks[r.Events[row]], at: uint32(base + k)}
+	}
+	if p.masks != nil {
+		for k := range hits {
+			hits[k].mask = p.masks[k]
+		}
+	}
+	for k := range hits {
+		hits[k].who = p.of(r, k)
 	}
 	if to == w.merged {
-		for k := range rows {
+		for _, row := range p.rows {
 			a := arrival{gen: r.Generation}
 			if r.Ties != nil {
-				a.tie = r.Ties[rows[k].row]
+				a.tie = r.Ties[row]
 			}
 			to.arrivals = append(to.arrivals, a)
 		}
 	}
 	if to.nid > 0 {
-		to.ids = slices.Grow(to.ids, len(rows)*to.nid)[:(base+len(rows))*to.nid]
+		to.ids = slices.Grow(to.ids, n*to.nid)[:(base+n)*to.nid]
 		for d := range w.s.dims {
-			w.s.values(&w.s.dims[d], rows, to.ids[base*to.nid+d:], to.nid)
+			w.s.values(&w.s.dims[d], p, to.ids[base*to.nid+d:], to.nid)
 		}
 	}
 	if to.nfloat > 0 {
-		to.floats = slices.Grow(to.floats, len(rows)*to.nfloat)[:(base+len(rows))*to.nfloat]
-		for n := range w.s.numbers {
-			w.s.floats(&w.s.numbers[n], rows, to.floats[base*to.nfloat+n:], to.nfloat)
+		to.floats = slices.Grow(to.floats, n*to.nfloat)[:(base+n)*to.nfloat]
+		for i := range w.s.numbers {
+			w.s.floats(&w.s.numbers[i], p, to.floats[base*to.nfloat+i:], to.nfloat)
 		}
 	}
 }

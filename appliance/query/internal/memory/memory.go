@@ -89,9 +89,10 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 	}
 	all := history.Rows{Generation: generation, Sorted: gen.Layout == ByPerson}
 	codes := map[string]uint16{}
+	var times []int64
 	for i, r := range rows {
 		all.Persons = append(all.Persons, r.Person)
-		all.Times = append(all.Times, r.Time)
+		times = append(times, r.Time)
 		all.Ties = append(all.Ties, uint32(order[i]))
 		code, ok := codes[r.Name]
 		if !ok {
@@ -114,7 +115,7 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 			to++
 		}
 		s := &stretch{out: all, columns: map[string]*block.Column{}}
-		s.out.Partition, s.out.Persons, s.out.Times = p, all.Persons[from:to], all.Times[from:to]
+		s.out.Partition, s.out.Persons, s.out.Times = p, all.Persons[from:to], block.TimesOf(times[from:to])
 		s.out.Events, s.out.Ties = all.Events[from:to], all.Ties[from:to]
 		for key, c := range columns {
 			if part := cut(c, from, to); part != nil {
@@ -124,7 +125,7 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 		if gen.Layout == ByDay {
 			h.divide(&s.out, from)
 		}
-		s.first, s.last = slices.Min(s.out.Times), slices.Max(s.out.Times)
+		s.first, s.last = slices.Min(times[from:to]), slices.Max(times[from:to])
 		h.parts[p] = append(h.parts[p], s)
 		from = to
 	}
@@ -137,15 +138,34 @@ func (h *History) divide(r *history.Rows, base int) {
 	lists := make([][]uint16, len(r.Names))
 	for row, e := range r.Events {
 		lists[e] = append(lists[e], uint16(base+row))
-		d := h.day(r.Times[row])
+		d := h.day(r.Times.At(row))
 		if n := len(r.Runs); n == 0 || r.Runs[n-1].Day != d {
 			r.Runs = append(r.Runs, history.Run{Day: d})
 		}
 		r.Runs[len(r.Runs)-1].To = row + 1
 	}
+	h.group(r)
 	if base+len(r.Events) <= 1<<16 {
 		r.List = func(event uint16) ([]uint16, error) { return lists[event], nil }
 	}
+}
+
+// group counts persons once for all their rows of a day.
+func (h *History) group(r *history.Rows) {
+	var persons []uint32
+	from := 0
+	for _, run := range r.Runs {
+		for row := from; row < run.To; row++ {
+			if row == from || r.Persons[row] != r.Persons[row-1] {
+				persons = append(persons, r.Persons[row])
+				r.Starts = append(r.Starts, uint32(r.Base+row))
+			}
+			r.Groups = append(r.Groups, uint16(len(persons)-1))
+		}
+		from = run.To
+	}
+	r.Starts = append(r.Starts, uint32(r.Base+len(r.Persons)))
+	r.Persons = persons
 }
 
 // cut is a stretch of a column, nil where no row has a value.
