@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -76,6 +77,29 @@ func TestRowsComeBack(t *testing.T) {
 		if got := times.Slice(from, n); !slices.Equal(instants(got), in.times[from:]) {
 			t.Fatalf("times from %d are %v", from, instants(got))
 		}
+		some := someOf(t, n)
+		few, at := people.Only(some), times.Only(some)
+		var whose []uint32
+		for i, row := range some {
+			whose = append(whose, people.Person(int(row)))
+			if few.Person(i) != people.Person(int(row)) || at.At(i) != in.times[row] {
+				t.Fatalf("of the rows %v, %d is person %d at %d", some, i, few.Person(i), at.At(i))
+			}
+		}
+		runs := slices.Clone(people.Runs)
+		for i, row := 0, 0; i < len(runs); i++ {
+			end := row + people.Runs[i].Rows
+			runs[i].Rows = 0
+			for _, s := range some {
+				if int(s) >= row && int(s) < end {
+					runs[i].Rows++
+				}
+			}
+			row = end
+		}
+		if want := NewPeople(runs, whose); !reflect.DeepEqual(few.Starts, want.Starts) || !slices.Equal(few.Groups, want.Groups) || !slices.Equal(few.Runs, want.Runs) {
+			t.Fatalf("of the rows %v, people are %v, want %v", some, few, want)
+		}
 		events := rapid.SliceOfN(rapid.Uint16Range(0, 300), n, n).Draw(t, "events")
 		if got, err := ReadEvents(AppendEvents(nil, events), n, 301); err != nil || !slices.Equal(got, events) {
 			t.Fatalf("events %v, %v, want %v", got, err, events)
@@ -85,20 +109,6 @@ func TestRowsComeBack(t *testing.T) {
 			t.Fatalf("ties %v, %v, want %v", got, err, ties)
 		}
 	})
-}
-
-func TestBetween(t *testing.T) {
-	p := NewPeople([]Run{{0, 3, 2}, {0, 5, 1}, {1, 4, 2}, {1, 6, 3}, {1, 9, 1}}, []uint32{64, 64, 128, 1, 1, 1, 65, 129, 1})
-	for _, c := range []struct {
-		first, last int32
-		from, to    int
-		one         bool
-	}{{0, 10, 3, 9, false}, {4, 4, 3, 5, true}, {5, 8, 5, 8, true}, {5, 9, 5, 9, false}, {7, 8, 8, 8, false}, {10, 12, 9, 9, false}, {1, 2, 3, 3, false}} {
-		from, to, one := p.Between(3, 9, c.first, c.last)
-		if from != to && (from != c.from || to != c.to || one != c.one) || from == to && c.from != c.to {
-			t.Errorf("days %d to %d: %d %d %v, want %v", c.first, c.last, from, to, one, c)
-		}
-	}
 }
 
 // anyColumn draws columns of every kind.
@@ -159,6 +169,13 @@ func TestColumnsComeBack(t *testing.T) {
 		}
 		rows = append(rows, int32(n+70)) // beyond it
 		sameRows(t, out.Slice(from, n), out.Slice(from, n).Wide(), rows[:len(rows)-1])
+		some := someOf(t, n)
+		few := out.Only(some)
+		for i, row := range some {
+			if !few.Value(i).Equal(in.Value(int(row))) {
+				t.Fatalf("of the rows %v, %d is %v, want %v", some, i, few.Value(i), in.Value(int(row)))
+			}
+		}
 		if out.Numeric() {
 			return
 		}
@@ -173,6 +190,14 @@ func sameRows(t *rapid.T, c, wide *Column, rows []int32) {
 		c.NumsOf(rows, nums)
 	} else {
 		c.CodesOf(rows, codes)
+		counts := make([]int32, len(c.Dict)+1)
+		c.CountCodes(rows, counts)
+		for _, code := range codes {
+			counts[code]--
+		}
+		if slices.Max(counts) != 0 || slices.Min(counts) != 0 {
+			t.Fatalf("codes were counted wrong: %v", counts)
+		}
 	}
 	for i, row := range rows {
 		switch {
@@ -188,6 +213,17 @@ func sameRows(t *rapid.T, c, wide *Column, rows []int32) {
 			t.Fatalf("row %d has the codes %d and %d, want %d", row, codes[i], c.Code(int(row)), wide.Codes[row])
 		}
 	}
+}
+
+// someOf draws some of n rows, in order.
+func someOf(t *rapid.T, n int) []uint16 {
+	var out []uint16
+	for row := range n {
+		if rapid.IntRange(0, 2).Draw(t, "has") == 0 {
+			out = append(out, uint16(row))
+		}
+	}
+	return out
 }
 
 func instants(t Times) []int64 {

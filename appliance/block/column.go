@@ -148,6 +148,39 @@ func codesOf[T uint8 | uint16 | uint32](codes []T, from int, rows []int32, out [
 	}
 }
 
+// CountCodes adds the number of rows with each code to counts, which are one
+// more than Dict. It is CodesOf and a count, without what lies between where
+// the rows follow each other.
+func (c *Column) CountCodes(rows []int32, counts []int32) {
+	p := c.packed
+	if p != nil && p.present == nil && len(rows) > 0 {
+		if from, n := int(rows[0]), len(rows); int(rows[n-1])-from == n-1 {
+			switch {
+			case p.codes8 != nil:
+				countCodes(p.codes8[p.from+from:][:n], counts)
+			case p.codes16 != nil:
+				countCodes(p.codes16[p.from+from:][:n], counts)
+			default:
+				countCodes(p.codes32[p.from+from:][:n], counts)
+			}
+			return
+		}
+	}
+	for _, row := range rows {
+		if int(row) < c.Len() {
+			counts[c.Code(int(row))]++
+		} else {
+			counts[0]++
+		}
+	}
+}
+
+func countCodes[T uint8 | uint16 | uint32](codes []T, counts []int32) {
+	for _, code := range codes {
+		counts[code]++
+	}
+}
+
 // NumsOf gives the numbers of some rows, as Num does. A row beyond the column
 // is missing. out is as long as rows.
 func (c *Column) NumsOf(rows []int32, out []float64) {
@@ -182,6 +215,42 @@ func (c *Column) Slice(from, to int) *Column {
 	return &Column{Codes: c.Codes[from:to:to], Dict: c.Dict}
 }
 
+// Only is a column of some of the rows, in order, of one that was read from a
+// block. It shares the dictionary.
+func (c *Column) Only(rows []uint16) *Column {
+	p := c.packed
+	out := &packed{rows: len(rows)}
+	switch {
+	case p.nums != nil:
+		out.nums = p.only64(rows)
+	case p.codes8 != nil:
+		out.codes8 = onlyCodes(p, p.codes8, rows)
+	case p.codes16 != nil:
+		out.codes16 = onlyCodes(p, p.codes16, rows)
+	default:
+		out.codes32 = onlyCodes(p, p.codes32, rows)
+	}
+	return &Column{Dict: c.Dict, packed: out}
+}
+
+func onlyCodes[T uint8 | uint16 | uint32](p *packed, codes []T, rows []uint16) []T {
+	out := make([]T, len(rows))
+	for i, row := range rows {
+		if at := p.at(int(row)); at >= 0 {
+			out[i] = codes[at]
+		}
+	}
+	return out
+}
+
+func (p *packed) only64(rows []uint16) []float64 {
+	out := make([]float64, len(rows))
+	for i, row := range rows {
+		out[i] = p.num(int(row))
+	}
+	return out
+}
+
 // Wide is the column with Codes or Nums filled in. It is the column itself
 // where that is so already.
 func (c *Column) Wide() *Column {
@@ -204,12 +273,18 @@ func (c *Column) Wide() *Column {
 
 // Bytes is about what c takes in memory, its dictionary's texts included.
 func (c *Column) Bytes() int64 {
+	n := c.OwnBytes()
+	for i := range c.Dict {
+		n += valueSize + int64(len(c.Dict[i].Text())) + 32*int64(len(c.Dict[i].List())+len(c.Dict[i].Object()))
+	}
+	return n
+}
+
+// OwnBytes is about what c takes in memory beside its dictionary.
+func (c *Column) OwnBytes() int64 {
 	n := int64(len(c.Codes))*4 + int64(len(c.Nums))*8
 	if p := c.packed; p != nil {
 		n += int64(len(p.present))*8 + int64(len(p.ranks))*4 + int64(len(p.codes8)) + int64(len(p.codes16))*2 + int64(len(p.codes32))*4 + int64(len(p.nums))*8
-	}
-	for i := range c.Dict {
-		n += valueSize + int64(len(c.Dict[i].Text())) + 32*int64(len(c.Dict[i].List())+len(c.Dict[i].Object()))
 	}
 	return n
 }

@@ -141,25 +141,25 @@ func ReadPeople(b []byte, n int) (*People, error) {
 	return p, nil
 }
 
-// Between cuts rows from to to, which are whole runs of one partition, down to
-// the days from first to last; oneDay says that all of them are of one day.
-func (p *People) Between(from, to int, first, last int32) (int, int, bool) {
-	row, runs := 0, 0
-	for _, run := range p.Runs {
-		if row >= to {
-			break
+// Only is the People of some of the rows, in order. Runs stay, also those that
+// no row is left of.
+func (p *People) Only(rows []uint16) *People {
+	out := &People{Runs: make([]Run, len(p.Runs)), Groups: make([]uint16, len(rows))}
+	at, end := 0, 0
+	for i, run := range p.Runs {
+		end += run.Rows
+		first := at
+		last := -1
+		for ; at < len(rows) && int(rows[at]) < end; at++ {
+			group := p.Groups[rows[at]]
+			if int(group) != last {
+				last = int(group)
+				out.Persons, out.Starts = append(out.Persons, p.Persons[group]), append(out.Starts, uint32(at))
+			}
+			out.Groups[at] = uint16(len(out.Persons) - 1)
 		}
-		next := row + run.Rows
-		switch {
-		case row < from:
-		case run.Day < first:
-			from = next
-		case run.Day > last:
-			return from, row, runs == 1
-		default:
-			runs++
-		}
-		row = next
+		out.Runs[i] = Run{Partition: run.Partition, Day: run.Day, Rows: at - first}
 	}
-	return from, to, runs == 1
+	out.Starts = append(out.Starts, uint32(len(rows)))
+	return out
 }

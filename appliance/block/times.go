@@ -49,6 +49,22 @@ func (t *Times) Slice(from, to int) Times {
 	return Times{wide: t.wide[from:to:to]}
 }
 
+// Only is the instants of some rows.
+func (t *Times) Only(rows []uint16) Times {
+	if t.steps != nil {
+		return Times{base: t.base, unit: t.unit, steps: only(t.steps, rows)}
+	}
+	return Times{wide: only(t.wide, rows)}
+}
+
+func only[T any](all []T, rows []uint16) []T {
+	out := make([]T, len(rows))
+	for i, row := range rows {
+		out[i] = all[row]
+	}
+	return out
+}
+
 // Bytes is about what t takes in memory.
 func (t *Times) Bytes() int64 { return int64(len(t.steps))*4 + int64(len(t.wide))*8 }
 

@@ -13,12 +13,18 @@ type cache struct {
 
 	mu    sync.Mutex
 	bytes int64
-	slots map[chunkID]*slot
+	slots map[cacheKey]*slot
 	order *list.List // of *slot; the front was used last
 }
 
+// cacheKey is a chunk, or what was made of it of the events of a set.
+type cacheKey struct {
+	chunkID
+	set string
+}
+
 type slot struct {
-	id    chunkID
+	id    cacheKey
 	ready chan struct{} // closed when the rest is set
 	value any
 	bytes int64
@@ -27,12 +33,12 @@ type slot struct {
 }
 
 func newCache(budget int64) *cache {
-	return &cache{budget: max(budget, 0), slots: make(map[chunkID]*slot), order: list.New()}
+	return &cache{budget: max(budget, 0), slots: make(map[cacheKey]*slot), order: list.New()}
 }
 
 // get gives what make made of a chunk, now or earlier. An error is given to
 // all who waited for it, and not kept.
-func (c *cache) get(id chunkID, make func() (value any, bytes int64, err error)) (any, error) {
+func (c *cache) get(id cacheKey, make func() (value any, bytes int64, err error)) (any, error) {
 	c.mu.Lock()
 	if s := c.slots[id]; s != nil {
 		if s.place != nil {

@@ -23,7 +23,7 @@ const (
 	chunkTies    = 3
 	chunkColumns = 16
 
-	cachedLists = 8 // no chunk: what is made of events, in the cache
+	cachedContent = 8 // no chunk: in the cache, the content of some event names
 )
 
 func (c chunkID) key() []byte {
@@ -83,7 +83,7 @@ func (h *History) openChunk(shelf uint32, id chunkID) ([]byte, error) {
 // decoded gives a chunk of a block, decoded.
 func decoded[T any](h *History, b *frozen, chunk uint32, read func([]byte) (T, int64, error)) (T, error) {
 	id := chunkID{b.id, chunk}
-	v, err := h.cache.get(id, func() (any, int64, error) {
+	v, err := h.cache.get(cacheKey{chunkID: id}, func() (any, int64, error) {
 		plain, err := h.openChunk(b.info.Shelf, id)
 		if err != nil {
 			h.noticed(err)
@@ -126,36 +126,6 @@ func (h *History) events(b *frozen) ([]uint16, error) {
 		v, err := block.ReadEvents(p, b.info.Rows, len(b.info.Names))
 		return v, int64(len(v)) * 2, err
 	})
-}
-
-// lists gives, for each place in the block's names, the rows with that event.
-// A question about one event of many looks at these alone.
-func (h *History) lists(b *frozen) ([][]uint16, error) {
-	v, err := h.cache.get(chunkID{b.id, cachedLists}, func() (any, int64, error) {
-		events, err := h.events(b)
-		if err != nil {
-			return nil, 0, err
-		}
-		lists, next := make([][]uint16, len(b.names)), make([]int, len(b.names))
-		for _, e := range events {
-			next[e]++
-		}
-		all := make([]uint16, len(events))
-		at := 0
-		for e, n := range next {
-			lists[e], next[e] = all[at:at+n:at+n], at
-			at += n
-		}
-		for row, e := range events {
-			all[next[e]] = uint16(row)
-			next[e]++
-		}
-		return lists, int64(len(events))*2 + int64(len(lists))*24, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return v.([][]uint16), nil
 }
 
 func (h *History) ties(b *frozen) ([]uint32, error) {

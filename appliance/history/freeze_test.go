@@ -117,7 +117,7 @@ func TestScanLeavesOutWhatCannotMatch(t *testing.T) {
 		w    Want
 		want int
 	}{
-		{Want{}, 40}, {Want{Names: []string{"Day 9"}}, 0}, {Want{Names: []string{"Day 1"}}, 40},
+		{Want{}, 40}, {Want{Names: []string{"Day 9"}}, 0}, {Want{Names: []string{"Day 1"}}, 10},
 		{Want{From: at(5), To: at(6)}, 4}, // 22:13 to 22:13 touches two days
 		{Want{From: at(5), To: at(5) + 1}, 2}, {Want{From: at(30), To: at(40)}, 0}, {Want{From: at(-9), To: at(0)}, 0}, {Want{From: at(18), To: at(99)}, 4},
 	} {

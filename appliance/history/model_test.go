@@ -190,10 +190,10 @@ func compareScan(t fataler, s *Snapshot, m *model) {
 				if event.PartitionOf(p) != part {
 					t.Fatalf("person %d in partition %d", p, part)
 				}
-				if i > 0 && r.Sorted && (p < r.Person(i-1) || p == r.Person(i-1) && r.Times.At(i) < r.Times.At(i-1)) {
+				if i > 0 && r.Sorted && (p < r.Person(i-1) || p == r.Person(i-1) && timeOf(r, i) < timeOf(r, i-1)) {
 					t.Fatalf("stretch is not sorted")
 				}
-				spots = append(spots, spot{rows: r, row: i, time: r.Times.At(i)})
+				spots = append(spots, spot{rows: r, row: i, time: timeOf(r, i)})
 			}
 			rows, err := s.read(spots)
 			for _, text := range texts(rows) {
@@ -254,4 +254,13 @@ func compareSets(t fataler, s *Snapshot, m *model, exactKeys bool) {
 	if len(s.Names()) != len(names) || days != len(people) {
 		t.Fatalf("%d names on %d days, want %d on %d", len(s.Names()), days, len(names), len(people))
 	}
+}
+
+// timeOf is the instant of a row.
+func timeOf(r *Rows, row int) int64 {
+	t, err := r.Times()
+	if err != nil {
+		panic(err)
+	}
+	return t.At(row)
 }

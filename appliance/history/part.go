@@ -36,7 +36,7 @@ const setCached = 1 << 31
 
 // set reads one set of people. It is shared.
 func (h *History) set(p *part, at int) (*roaring.Bitmap, error) {
-	v, err := h.cache.get(chunkID{p.id, setCached | uint32(at)}, func() (any, int64, error) {
+	v, err := h.cache.get(cacheKey{chunkID: chunkID{p.id, setCached | uint32(at)}}, func() (any, int64, error) {
 		s := p.info.Sets[at]
 		plain, err := h.openChunk(p.shelf, chunkID{p.id, uint32(s.Chunk)})
 		var set *roaring.Bitmap

@@ -86,106 +86,47 @@ func (s *Snapshot) Scan(ctx context.Context, partition int, w Want, fn func(*Row
 	return nil
 }
 
-// blockRows are a partition's rows in a block on the days that are wanted; nil
-// if there are none.
+// blockRows are a partition's rows in a block on the days, and of the events,
+// that are wanted; nil if there are none.
 func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
-	people, err := s.h.people(p.block)
+	first, last := p.slice.FirstDay, p.slice.LastDay
+	if first != last && p.slice.First < w.From {
+		first = cal.of(w.From)
+	}
+	if first != last && p.slice.Last >= w.To {
+		last = cal.of(w.To - 1)
+	}
+	c, err := s.h.content(p.block, w.Names)
 	if err != nil {
 		return nil, err
 	}
-	from, to := p.from, p.from+p.slice.Rows
-	oneDay := p.slice.FirstDay == p.slice.LastDay
-	if !oneDay && (p.slice.First < w.From || p.slice.Last >= w.To) {
-		first, last := p.slice.FirstDay, p.slice.LastDay
-		if p.slice.First < w.From {
-			first = cal.of(w.From)
+	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Persons: c.people.Persons, Starts: c.people.Starts, Names: p.block.names, Wanted: c.rows != nil}
+	row, from := 0, -1
+	for _, run := range c.people.Runs {
+		end := row + run.Rows
+		if run.Partition == p.slice.Partition && run.Day >= first && run.Day <= last && run.Rows > 0 {
+			if from < 0 {
+				from = row
+			}
+			r.Runs = append(r.Runs, Run{Day: run.Day, Last: c.people.Persons[c.people.Groups[end-1]], To: end - from})
 		}
-		if p.slice.Last >= w.To {
-			last = cal.of(w.To - 1)
-		}
-		from, to, oneDay = people.Between(from, to, first, last)
-		if from == to {
-			return nil, nil
-		}
+		row = end
 	}
-	times, err := s.h.times(p.block, people)
-	if err != nil {
-		return nil, err
+	if from < 0 {
+		return nil, nil
 	}
-	events, err := s.h.events(p.block)
-	if err != nil {
-		return nil, err
-	}
-	ties, err := s.h.ties(p.block)
-	if err != nil {
-		return nil, err
-	}
-	r := &Rows{
-		Partition: p.slice.Partition, Generation: p.block.info.Generation, Sorted: oneDay,
-		Persons: people.Persons, Groups: people.Groups[from:to:to], Starts: people.Starts, Times: times.Slice(from, to),
-		Names: p.block.names, Events: events[from:to:to],
-	}
-	if ties != nil {
-		r.Ties = ties[from:to:to]
-	}
-	r.Runs, r.Base = runsOf(people, from, to), from
-	r.List = func(event uint16) ([]uint16, error) {
-		lists, err := s.h.lists(p.block)
-		if err != nil || int(event) >= len(lists) {
-			return nil, err
-		}
-		return lists[event], nil
-	}
-	r.keys = func() []uint16 { return p.block.info.Columns }
-	r.column = func(key string) (*block.Column, error) {
-		code, ok := s.v.codes.keys[key]
-		if !ok {
-			return nil, nil
-		}
-		c, err := s.h.property(p.block, code)
-		if c == nil || err != nil {
-			return nil, err
-		}
-		return c.Slice(from, to), nil
-	}
-	return r, nil
-}
-
-// runsOf are the days of rows from to to, which are whole runs.
-func runsOf(people *block.People, from, to int) []Run {
-	var out []Run
-	row := 0
-	for _, run := range people.Runs {
-		if row >= to {
-			break
-		}
-		if row >= from {
-			out = append(out, Run{Day: run.Day, To: row + run.Rows - from})
-		}
-		row += run.Rows
-	}
-	return out
+	to := from + r.Runs[len(r.Runs)-1].To
+	r.Base, r.Sorted = from, len(r.Runs) == 1
+	r.Groups, r.Events = c.people.Groups[from:to:to], c.events[from:to:to]
+	return r.Of(&piece{c, s.v.codes, from, to}), nil
 }
 
 // headRows are a partition's rows in a head.
 func (s *Snapshot) headRows(hv *headView, partition int) *Rows {
-	r := &Rows{Partition: partition, Generation: hv.head.gen, Names: s.v.names}
-	var times []int64
-	r.Persons, times, r.Events, r.Ties = hv.rowsOf(partition)
-	r.Times = block.TimesOf(times)
-	r.keys = func() []uint16 { return hv.head.keys(partition, len(s.v.keys)) }
-	columns := make(map[string]*block.Column) // a Rows is for one goroutine
-	r.column = func(key string) (*block.Column, error) {
-		col, ok := columns[key]
-		if !ok {
-			if code, ok := s.v.codes.keys[key]; ok {
-				col = hv.head.column(partition, int(code), len(r.Persons))
-			}
-			columns[key] = col
-		}
-		return col, nil
-	}
-	return r
+	r := Rows{Partition: partition, Generation: hv.head.gen, Names: s.v.names}
+	p := &headPiece{head: hv.head, codes: s.v.codes, partition: partition, columns: make(map[string]*block.Column)}
+	r.Persons, p.times, r.Events, p.ties = hv.rowsOf(partition)
+	return r.Of(p)
 }
 
 // People gives the numbers of the people with that event on that day of the

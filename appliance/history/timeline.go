@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/cloisterhq/cloister/appliance/block"
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
@@ -142,13 +143,21 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 			return err
 		}
 	}
+	times, err := r.Times()
+	if err != nil {
+		return err
+	}
+	ties, err := r.Ties()
+	if err != nil {
+		return err
+	}
 	r.ofPersons(persons, func(row int) {
-		sp := spot{rows: r, row: row, time: r.Times.At(row), gen: r.Generation}
+		sp := spot{rows: r, row: row, time: times.At(row), gen: r.Generation}
 		if sp.time > to {
 			return
 		}
-		if r.Ties != nil {
-			sp.tie = r.Ties[row]
+		if ties != nil {
+			sp.tie = ties[row]
 		}
 		best.add(sp, limit)
 	})
@@ -168,7 +177,7 @@ func (r *Rows) ofPersons(persons []uint32, fn func(row int)) {
 	from := 0
 	for _, run := range r.Runs {
 		for _, p := range persons {
-			for row, end := r.Of(p, from, run.To); row < end; row++ {
+			for row, end := r.RowsOf(p, from, run.To); row < end; row++ {
 				fn(row)
 			}
 		}
@@ -193,32 +202,48 @@ func (h *History) placeHolds(p place, persons []uint32) (bool, error) {
 
 // read makes rows of spots.
 func (s *Snapshot) read(spots []spot) ([]Row, error) {
-	keys := make(map[*Rows][]string)
+	all := make(map[*Rows][]named)
 	out := make([]Row, 0, len(spots))
 	for _, sp := range spots {
 		r := sp.rows
-		if _, ok := keys[r]; !ok {
-			list := make([]string, 0)
-			for _, key := range r.keys() {
-				list = append(list, s.v.keys[key])
-			}
-			slices.Sort(list)
-			keys[r] = list
-		}
-		row := Row{Person: r.Person(sp.row), Time: sp.time, Name: r.Names[r.Events[sp.row]]}
-		for _, key := range keys[r] {
-			col, err := r.Column(key)
-			if err != nil {
+		columns, ok := all[r]
+		if !ok {
+			var err error
+			if columns, err = s.columns(r); err != nil {
 				return nil, err
 			}
-			if col == nil {
-				continue
-			}
-			if v := col.Value(sp.row); !v.IsNull() {
-				row.Props = append(row.Props, event.Prop{Key: key, Value: v})
+			all[r] = columns
+		}
+		row := Row{Person: r.Person(sp.row), Time: sp.time, Name: r.Names[r.Events[sp.row]]}
+		for _, c := range columns {
+			if v := c.Value(sp.row); !v.IsNull() {
+				row.Props = append(row.Props, event.Prop{Key: c.key, Value: v})
 			}
 		}
 		out = append(out, row)
 	}
+	return out, nil
+}
+
+// named is a property with its key.
+type named struct {
+	key string
+	*block.Column
+}
+
+// columns are all properties of some rows, in the order of their keys.
+func (s *Snapshot) columns(r *Rows) ([]named, error) {
+	var out []named
+	for _, code := range r.source.(interface{ keys() []uint16 }).keys() {
+		key := s.v.keys[code]
+		c, err := r.Column(key)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			out = append(out, named{key, c})
+		}
+	}
+	slices.SortFunc(out, func(a, b named) int { return cmp.Compare(a.key, b.key) })
 	return out, nil
 }

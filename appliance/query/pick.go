@@ -2,7 +2,6 @@ package query
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -84,7 +83,7 @@ func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 		var p piece
 		if r.Runs != nil {
 			p.day = w.spans.of(run.Day)
-			p.plain = w.allPlain(r, from, run.To)
+			p.plain = w.allPlain(r, from, run)
 		}
 		if p.day.known {
 			if p.day.to <= w.p.within.from || p.day.from >= w.p.within.to {
@@ -107,15 +106,12 @@ func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 // allPlain says whether all rows of a run are surely of people who are asked
 // for and have one number: it looks for the few who are not, since a look at
 // every row's person costs as much as counting it.
-func (w *worker) allPlain(r *history.Rows, from, to int) bool {
-	if w.wanted != nil || r.Groups == nil || len(w.odd) > maxOdd {
-		return false
-	}
-	if r.Persons[r.Groups[to-1]] > w.q.known {
+func (w *worker) allPlain(r *history.Rows, from int, run history.Run) bool {
+	if w.wanted != nil || r.Groups == nil || len(w.odd) > maxOdd || run.Last > w.q.known {
 		return false
 	}
 	return !slices.ContainsFunc(w.odd, func(n uint32) bool {
-		first, end := r.Of(n, from, to)
+		first, end := r.RowsOf(n, from, run.To)
 		return first < end
 	})
 }
@@ -142,17 +138,18 @@ func (q *run) oddNumbers() (out [event.Partitions][]uint32) {
 // pick chooses the rows of a piece that match. Those of people with merged
 // numbers, whose rows lie in several partitions, go to w.many instead.
 func (w *worker) pick(r *history.Rows, p piece) error {
-	rows, err := w.byEvent(r, p.from, p.to)
-	if err != nil {
-		return err
-	}
+	rows := w.byEvent(r, p.from, p.to)
 	w.chosen.who, w.chosen.masks = nil, nil
 	w.many.reset()
 	if !p.within {
+		times, err := r.Times()
+		if err != nil {
+			return err
+		}
 		within, n := w.p.within, 0
 		for _, row := range rows {
 			rows[n] = row
-			if within.has(r.Times.At(int(row))) {
+			if within.has(times.At(int(row))) {
 				n++
 			}
 		}
@@ -219,35 +216,22 @@ func (w *worker) test(r *history.Rows, p *picked, masks []uint64) {
 	}
 }
 
-// byEvent gives the rows whose event a reference names: from the list of an
-// event where there is one, else without a branch that nobody can foretell.
-func (w *worker) byEvent(r *history.Rows, from, to int) ([]int32, error) {
+// byEvent gives the rows whose event a reference names, without a branch that
+// nobody can foretell.
+func (w *worker) byEvent(r *history.Rows, from, to int) []int32 {
 	n := 0
 	maybe := &w.maybe
-	if w.only >= 0 && r.List != nil {
-		if w.listOf != r {
-			list, err := r.List(uint16(w.only))
-			if err != nil {
-				return nil, err
-			}
-			w.listOf, w.list = r, list[sort.Search(len(list), func(i int) bool { return int(list[i]) >= r.Base+from }):]
-		}
-		for len(w.list) > 0 && int(w.list[0]) < r.Base+from { // of days that were passed over
-			w.list = w.list[1:]
-		}
-		base := int32(r.Base)
-		rest, end := w.list[:min(len(w.list), to-from)], base+int32(to)
-		for n < len(rest) && int32(rest[n]) < end {
-			maybe[n] = int32(rest[n]) - base
+	if w.all {
+		for i := from; i < to; i++ {
+			maybe[n] = int32(i)
 			n++
 		}
-		w.list = w.list[n:]
-		return maybe[:n], nil
+		return maybe[:n]
 	}
 	named := w.named
 	for i, e := range r.Events[from:to] {
 		maybe[n] = int32(from + i)
 		n += int(named[e])
 	}
-	return maybe[:n], nil
+	return maybe[:n]
 }

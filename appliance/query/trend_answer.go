@@ -45,6 +45,12 @@ func (c *seriesCells) join(o *seriesCells) {
 	if c.err != nil {
 		return
 	}
+	for i, n := range o.counts {
+		o.cells[i].n += n
+		if total := i - i%o.width + o.width - 1; i != total {
+			o.cells[total].n += n
+		}
+	}
 	for i := range o.cells {
 		c.cells[at[i/c.width]+i%c.width].merge(&o.cells[i])
 	}

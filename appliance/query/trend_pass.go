@@ -181,6 +181,7 @@ type seriesCells struct {
 	float  int // where the number lies among its floats
 
 	cells   []tally
+	counts  []int64 // events of a cell that were counted from rows, beside cells; not of totals, unless that is all
 	samples []sample
 	compact int // samples after the latest compaction
 
@@ -240,7 +241,7 @@ func (c *seriesCells) grow(g int) bool {
 	}
 	if need > cap(c.cells) {
 		room := max(need, 2*cap(c.cells))
-		bytes := cellBytes * int64(room-cap(c.cells))
+		bytes := (cellBytes + 8) * int64(room-cap(c.cells))
 		if c.starts != nil {
 			bytes += 8 * int64(room-cap(c.cells))
 		}
@@ -248,11 +249,12 @@ func (c *seriesCells) grow(g int) bool {
 			return false
 		}
 		c.cells = append(make([]tally, 0, room), c.cells...)
+		c.counts = append(make([]int64, 0, room), c.counts...)
 		if c.starts != nil {
 			c.diffs = append(make([]int64, 0, room), c.diffs...)
 		}
 	}
-	c.cells = c.cells[:need]
+	c.cells, c.counts = c.cells[:need], c.counts[:need]
 	if c.starts != nil {
 		c.diffs = c.diffs[:need]
 	}

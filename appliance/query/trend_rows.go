@@ -15,7 +15,8 @@ func (m *trendPass) direct(p *pass) bool {
 type rowBuffer struct {
 	ids    []uint32
 	floats []float64
-	counts []int32 // by code
+	counts []int32      // by code
+	groups codes[int32] // by code: its group + 1, where it counts under one alone
 }
 
 // maxCounted bounds the dictionary whose codes are counted in an array first.
@@ -33,6 +34,13 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 		}
 		oneBucket = to <= r.high
 	}
+	var times block.Times
+	if !oneBucket {
+		var err error
+		if times, err = rows.Times(); err != nil {
+			return err
+		}
+	}
 	number := c.s.measure.needsProperty()
 	if number {
 		b.floats = sized(b.floats, len(p.rows))
@@ -46,7 +54,7 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 		}
 		for k, row := range p.rows {
 			if !oneBucket {
-				r.turn(rows.Times.At(int(row)))
+				r.turn(times.At(int(row)))
 			}
 			r.addRow(c, groups, number, b.floats, k)
 		}
@@ -63,7 +71,7 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 	var groups []int32
 	for k, row := range p.rows {
 		if !oneBucket {
-			r.turn(rows.Times.At(int(row)))
+			r.turn(times.At(int(row)))
 		}
 		if k == 0 || b.ids[k] != b.ids[k-1] { // rows of one person mostly have the same
 			groups = c.groups.of(b.ids[k : k+1])
@@ -85,18 +93,23 @@ func (r *trendReport) turn(t int64) {
 // countCodes counts rows of one bucket by the codes of a column, and only then
 // asks what the codes stand for.
 func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, p *picked) {
-	b := &r.buffer
-	b.ids = sized(b.ids, len(p.rows))
-	col.CodesOf(w.s.at(&w.s.dims[0], p), b.ids)
+	b, dim := &r.buffer, &w.s.dims[0]
 	b.counts = cleared(b.counts, len(col.Dict)+1)
-	counts := b.counts
-	for _, code := range b.ids {
-		counts[code]++
-	}
-	for code, n := range counts {
-		if n > 0 {
-			id := w.s.idOf(&w.s.dims[0], uint32(code))
-			r.addCount(c, c.groups.of([]uint32{id}), int64(n))
+	col.CountCodes(w.s.at(dim, p), b.counts)
+	b.groups.turn(col.Dict)
+	known := b.groups.known
+	for code, n := range b.counts {
+		if n == 0 {
+			continue
+		}
+		if code > 0 && known[code-1] > 0 {
+			c.counts[int(known[code-1]-1)*c.width+r.bucket] += int64(n)
+			continue
+		}
+		groups := c.groups.of([]uint32{w.s.idOf(dim, uint32(code))})
+		r.addCount(c, groups, int64(n))
+		if code > 0 && len(groups) == 1 && c.err == nil {
+			known[code-1] = groups[0] + 1
 		}
 	}
 }
@@ -107,11 +120,7 @@ func (r *trendReport) addCount(c *seriesCells, groups []int32, n int64) {
 		if !c.grow(int(g)) {
 			return
 		}
-		base := int(g) * c.width
-		c.cells[base+c.width-1].n += n
-		if !r.m.totals {
-			c.cells[base+r.bucket].n += n
-		}
+		c.counts[int(g)*c.width+r.bucket] += n
 	}
 }
 
@@ -125,15 +134,11 @@ func (r *trendReport) addRow(c *seriesCells, groups []int32, number bool, floats
 			return
 		}
 		base := int(g) * c.width
-		total := &c.cells[base+c.width-1]
 		switch {
 		case !number:
-			total.n++
-			if !r.m.totals {
-				c.cells[base+r.bucket].n++
-			}
+			c.counts[base+r.bucket]++
 		case floats != nil:
-			total.number(floats[k])
+			c.cells[base+c.width-1].number(floats[k])
 			if !r.m.totals {
 				c.cells[base+r.bucket].number(floats[k])
 			}

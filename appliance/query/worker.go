@@ -21,7 +21,8 @@ type worker struct {
 	merged   *store       // hits of people with merged numbers, whose rows lie in several partitions
 	masks    []uint64     // by the stretch's event code
 	some     uint64       // of masks, together
-	only     int          // the one event code with a mask, -1 if there are several
+	every    bool         // every event code has a mask
+	all      bool         // every row of the stretch has one
 	named    []uint8      // 1 where there is a mask
 	maybe    [chunk]int32 // rows of a piece that may match
 	masksOf  []string     // the names that masks are about
@@ -40,8 +41,6 @@ type worker struct {
 	sorted   []hit
 	lastRaw  uint32 // whom pickOdd looked up last
 	lastWho  uint32
-	list     []uint16 // what is left of the list of only in listOf
-	listOf   *history.Rows
 }
 
 func (q *run) newWorker(p *pass, to consumer) *worker {
@@ -123,8 +122,7 @@ func (w *worker) prepare(r *history.Rows) bool {
 	}
 	w.masksOf = r.Names
 	w.masks, w.named = cleared(w.masks, len(r.Names)), cleared(w.named, len(r.Names))
-	w.some, w.only = 0, -1
-	names := 0
+	w.some, w.every = 0, true
 	for code, name := range r.Names {
 		for i, ref := range w.p.refs {
 			if ref.matches(name) {
@@ -137,12 +135,9 @@ func (w *worker) prepare(r *history.Rows) bool {
 		w.some |= w.masks[code]
 		if w.masks[code] != 0 {
 			w.named[code] = 1
-			w.only = code
-			names++
+		} else {
+			w.every = false
 		}
-	}
-	if names > 1 {
-		w.only = -1
 	}
 	return w.some != 0
 }
@@ -154,8 +149,8 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	if !w.prepare(r) {
 		return nil
 	}
+	w.all = w.every || r.Wanted
 	w.s.begin(r)
-	w.listOf = nil
 	err := w.pieces(r, func(p piece) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -184,7 +179,9 @@ func (w *worker) fill(r *history.Rows, day dayRange) error {
 		if !w.p.single {
 			to = w.merged
 		}
-		w.extend(to, r, &w.many)
+		if err := w.extend(to, r, &w.many); err != nil {
+			return err
+		}
 		if w.rowsTo != nil && w.p.single {
 			if err := w.flush(); err != nil {
 				return err
@@ -197,7 +194,9 @@ func (w *worker) fill(r *history.Rows, day dayRange) error {
 	if w.rowsTo != nil {
 		return w.rowsTo.takeRows(w, r, &w.chosen, day)
 	}
-	w.extend(w.store, r, &w.chosen)
+	if err := w.extend(w.store, r, &w.chosen); err != nil {
+		return err
+	}
 	if w.p.single && len(w.store.hits) >= chunk {
 		return w.flush()
 	}
@@ -211,12 +210,16 @@ func (w *worker) flush() error {
 }
 
 // extend makes hits of rows, a column at a time.
-func (w *worker) extend(to *store, r *history.Rows, p *picked) {
+func (w *worker) extend(to *store, r *history.Rows, p *picked) error {
 	base, n := len(to.hits), len(p.rows)
 	to.hits = slices.Grow(to.hits, n)[:base+n]
 	hits := to.hits[base:]
 	w.times = sized(w.times, n)
-	r.Times.Of(p.rows, w.times)
+	times, err := r.Times()
+	if err != nil {
+		return err
+	}
+	times.Of(p.rows, w.times)
 	for k, row := range p.rows {
 		hits[k] = hit{time: w.times[k], mask: w.masks[r.Events[row]], at: uint32(base + k)}
 	}
@@ -229,10 +232,14 @@ func (w *worker) extend(to *store, r *history.Rows, p *picked) {
 		hits[k].who = p.of(r, k)
 	}
 	if to == w.merged {
+		ties, err := r.Ties()
+		if err != nil {
+			return err
+		}
 		for _, row := range p.rows {
 			a := arrival{gen: r.Generation}
-			if r.Ties != nil {
-				a.tie = r.Ties[row]
+			if ties != nil {
+				a.tie = ties[row]
 			}
 			to.arrivals = append(to.arrivals, a)
 		}
@@ -249,6 +256,7 @@ func (w *worker) extend(to *store, r *history.Rows, p *picked) {
 			w.s.floats(&w.s.numbers[i], p, to.floats[base*to.nfloat+i:], to.nfloat)
 		}
 	}
+	return nil
 }
 
 // hold reserves the memory that the worker has come to use.

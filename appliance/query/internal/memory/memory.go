@@ -8,10 +8,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"time"
-	"unsafe"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -48,6 +46,8 @@ type History struct {
 type stretch struct {
 	out         history.Rows
 	first, last int64
+	times       block.Times
+	ties        []uint32
 	columns     map[string]*block.Column
 }
 
@@ -90,10 +90,11 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 	all := history.Rows{Generation: generation, Sorted: gen.Layout == ByPerson}
 	codes := map[string]uint16{}
 	var times []int64
+	var ties []uint32
 	for i, r := range rows {
 		all.Persons = append(all.Persons, r.Person)
 		times = append(times, r.Time)
-		all.Ties = append(all.Ties, uint32(order[i]))
+		ties = append(ties, uint32(order[i]))
 		code, ok := codes[r.Name]
 		if !ok {
 			code = uint16(len(codes))
@@ -115,15 +116,15 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 			to++
 		}
 		s := &stretch{out: all, columns: map[string]*block.Column{}}
-		s.out.Partition, s.out.Persons, s.out.Times = p, all.Persons[from:to], block.TimesOf(times[from:to])
-		s.out.Events, s.out.Ties = all.Events[from:to], all.Ties[from:to]
+		s.out.Partition, s.out.Persons, s.out.Events = p, all.Persons[from:to], all.Events[from:to]
+		s.times, s.ties = block.TimesOf(times[from:to]), ties[from:to]
 		for key, c := range columns {
 			if part := cut(c, from, to); part != nil {
 				s.columns[key] = part
 			}
 		}
 		if gen.Layout == ByDay {
-			h.divide(&s.out, from)
+			h.divide(s, from)
 		}
 		s.first, s.last = slices.Min(times[from:to]), slices.Max(times[from:to])
 		h.parts[p] = append(h.parts[p], s)
@@ -131,23 +132,20 @@ func (h *History) add(generation uint64, gen Generation, order []int) {
 	}
 }
 
-// divide says what a block knows of its rows: their days, and lists by event.
+// divide says what a block knows of its rows: their days, and persons by group.
 // Rows are counted from the block's first, so that some lie before base.
-func (h *History) divide(r *history.Rows, base int) {
+func (h *History) divide(s *stretch, base int) {
+	r := &s.out
 	r.Base = base
-	lists := make([][]uint16, len(r.Names))
-	for row, e := range r.Events {
-		lists[e] = append(lists[e], uint16(base+row))
-		d := h.day(r.Times.At(row))
+	for row := range r.Events {
+		d := h.day(s.times.At(row))
 		if n := len(r.Runs); n == 0 || r.Runs[n-1].Day != d {
 			r.Runs = append(r.Runs, history.Run{Day: d})
 		}
-		r.Runs[len(r.Runs)-1].To = row + 1
+		run := &r.Runs[len(r.Runs)-1]
+		run.To, run.Last = row+1, max(run.Last, r.Persons[row])
 	}
 	h.group(r)
-	if base+len(r.Events) <= 1<<16 {
-		r.List = func(event uint16) ([]uint16, error) { return lists[event], nil }
-	}
 }
 
 // group counts persons once for all their rows of a day.
@@ -204,18 +202,24 @@ func (h *History) note(r history.Row) {
 	days[d].Add(r.Person)
 }
 
-// give makes the Rows of a Scan.
-func (s *stretch) give(w history.Want) *history.Rows {
-	out := s.out
-	// Only history itself may say where columns come from.
-	f := reflect.ValueOf(&out).Elem().FieldByName("column")
-	*(*func(string) (*block.Column, error))(unsafe.Pointer(f.UnsafeAddr())) = func(key string) (*block.Column, error) {
-		if !slices.Contains(w.Keys, key) {
-			return nil, fmt.Errorf("memory: the property %q was not wanted", key)
-		}
-		return s.columns[key], nil
+// given is a stretch as a Scan that wants some properties gives it.
+type given struct {
+	*stretch
+	keys []string
+}
+
+// Times implements history.Source.
+func (g given) Times() (block.Times, error) { return g.times, nil }
+
+// Ties implements history.Source.
+func (g given) Ties() ([]uint32, error) { return g.ties, nil }
+
+// Column implements history.Source.
+func (g given) Column(key string) (*block.Column, error) {
+	if !slices.Contains(g.keys, key) {
+		return nil, fmt.Errorf("memory: the property %q was not wanted", key)
 	}
-	return &out
+	return g.columns[key], nil
 }
 
 // wanted says whether a row may match.
@@ -275,7 +279,7 @@ func (h *History) Scan(ctx context.Context, partition int, w history.Want, fn fu
 		if !s.wanted(w) {
 			continue
 		}
-		if err := fn(s.give(w)); err != nil {
+		if err := fn(s.out.Of(given{s, w.Keys})); err != nil {
 			return err
 		}
 	}
