@@ -7,6 +7,8 @@ import (
 	"sort"
 
 	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/history"
 )
 
 // attempt is one way of a person through the steps.
@@ -313,7 +315,20 @@ func (d *depths) reached(k int, dropped bool) *roaring.Bitmap {
 // depthFinder is the consumer behind funnelPeople.
 type depthFinder struct {
 	w      *walker
-	people [][]uint32 // by depth - 1
+	plain  *plainWalker // where it walks those without merged numbers
+	people [][]uint32   // by depth - 1
+}
+
+// takeRows implements rowTaker.
+func (f *depthFinder) takeRows(by *worker, rows *history.Rows, p *picked, day dayRange) error {
+	return f.plain.takeRows(by, rows, p, day)
+}
+
+// endPartition implements rowTaker.
+func (f *depthFinder) endPartition() error {
+	return f.plain.walk(func(who uint32, best *attempt) {
+		f.people[best.depth-1] = append(f.people[best.depth-1], who)
+	})
 }
 
 func (f *depthFinder) take(hits []hit, s *store) error {
@@ -327,8 +342,9 @@ func (f *depthFinder) take(hits []hit, s *store) error {
 func (q *run) funnelPeople(fu *funnel, people *roaring.Bitmap) (*depths, error) {
 	p := fu.pass()
 	p.people = people
+	p.direct = fu.plain()
 	took, err := q.read(p, func() consumer {
-		return &depthFinder{w: newWalker(fu, q.cal), people: make([][]uint32, len(fu.steps))}
+		return &depthFinder{w: newWalker(fu, q.cal), plain: newPlainWalker(q, fu), people: make([][]uint32, len(fu.steps))}
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
 )
 
 // FunnelResult is the answer to a funnel.
@@ -89,13 +90,14 @@ func (t *stepStats) answer(names []string) []FunnelStep {
 	return out
 }
 
-// averages gives median and mean, nil of nothing; it sorts the values.
+// averages gives median and mean, nil of nothing; it changes the order of the
+// values.
 func averages(values []float64) (mid, avg *float64) {
 	if len(values) == 0 {
 		return nil, nil
 	}
-	slices.Sort(values)
-	m, a := middle(values), mean(values)
+	a := mean(values)
+	m := median(values)
 	return &m, &a
 }
 
@@ -117,6 +119,26 @@ type funnelReport struct {
 	touch     [maxDimensions]uint32 // of one person, by dimension
 	q         *run
 	held      int64
+	plain     *plainWalker // where it walks those without merged numbers
+}
+
+// takeRows implements rowTaker.
+func (r *funnelReport) takeRows(by *worker, rows *history.Rows, p *picked, day dayRange) error {
+	return r.plain.takeRows(by, rows, p, day)
+}
+
+// endPartition implements rowTaker.
+func (r *funnelReport) endPartition() error {
+	err := r.plain.walk(func(who uint32, best *attempt) {
+		r.count(best, nil, nil)
+		if r.f.list != nil {
+			r.depths[best.depth-1] = append(r.depths[best.depth-1], who)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return r.hold()
 }
 
 // visit is an attempt seen by over_time.
@@ -273,8 +295,9 @@ func (f *funnelQuestion) answer(q *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.direct = f.plain() && f.overTime == nil && !f.breakdown.any()
 	took, err := q.read(p, func() consumer {
-		return &funnelReport{f: f, q: q, w: newWalker(&f.funnel, q.cal), buckets: cut, total: newStepStats(len(f.steps)),
+		return &funnelReport{f: f, q: q, plain: newPlainWalker(q, &f.funnel), w: newWalker(&f.funnel, q.cal), buckets: cut, total: newStepStats(len(f.steps)),
 			groups: newGrouper(f.breakdown.dims, q.values, nil), depths: make([][]uint32, len(f.steps)),
 			entered: make([]int64, cut.len()), converted: make([]int64, cut.len())}
 	})
@@ -378,8 +401,8 @@ func (c *convert) answer(times []float64) *FunnelConvert {
 	if len(times) == 0 {
 		return out
 	}
-	out.MedianSeconds, out.MeanSeconds = averages(times) // sorts
-	low, high := times[0], times[len(times)-1]
+	out.MedianSeconds, out.MeanSeconds = averages(times)
+	low, high := slices.Min(times), slices.Max(times)
 	width := math.Ceil((high - low) / float64(c.bins))
 	bin := func(t float64) int {
 		if width == 0 {

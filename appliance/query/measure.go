@@ -67,6 +67,55 @@ func middle(sorted []float64) float64 {
 	return sorted[n/2-1] + (sorted[n/2]-sorted[n/2-1])/2
 }
 
+// median is middle of numbers in any order, which it changes: it finds the two
+// by halves that cannot hold them, in linear time where a sort is not.
+func median(values []float64) float64 {
+	n := len(values)
+	if n == 0 {
+		return 0
+	}
+	upper := selected(values, n/2)
+	if n%2 == 1 {
+		return upper
+	}
+	lower := slices.Max(values[:n/2])
+	return lower + (upper-lower)/2
+}
+
+// selected brings the kth smallest number, from 0, to its place, those below
+// it before it, and gives it: Hoare's selection with the middle of three.
+func selected(v []float64, k int) float64 {
+	low, high := 0, len(v)-1
+	for high-low > 16 {
+		mid := low + (high-low)/2
+		pivot := max(min(v[low], v[mid]), min(max(v[low], v[mid]), v[high]))
+		i, j := low, high
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return v[k]
+		}
+	}
+	slices.Sort(v[low : high+1])
+	return v[k]
+}
+
 func mean(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
