@@ -201,10 +201,11 @@ var kinds = map[string]func(*parser, *fields) (question, error){
 	"stickiness":   (*parser).stickiness,
 	"distribution": (*parser).distribution,
 	"sessions":     (*parser).sessions,
+	"rfm":          (*parser).rfmQuestion,
 }
 
 // later are the kinds of the contract that cannot be asked yet.
-var later = map[string]bool{"paths": true, "rfm": true, "campaign": true}
+var later = map[string]bool{"paths": true, "campaign": true}
 
 // askable names the kinds that can be asked, for whoever asks another.
 func askable() string { return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ") }

@@ -17,7 +17,7 @@ import (
 
 // activity makes a question of one of the kinds about people's activity.
 func (a *asking) activity() object {
-	q := pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions)()
+	q := pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions, a.rfm, a.rfm)()
 	a.maybePeople(q)
 	if a.chance(4) {
 		q["filter"] = a.filter(1)
@@ -189,7 +189,7 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 	n.top, _ = q["filter"].(object)
 	kind := q["kind"].(string)
 	want := plain(map[string]func(object) any{"retention": n.retention, "lifecycle": n.lifecycle, "stickiness": n.stickiness,
-		"distribution": n.distribution, "sessions": n.sessions}[kind](q))
+		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm}[kind](q))
 	answer, err := query.Ask(context.Background(), body, w.env())
 	var refused *query.Error
 	if errors.As(err, &refused) && refused.Code == query.CodeValue {
@@ -198,6 +198,9 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 			return kind + " refused", ""
 		}
 		if rows, ok := want.(object)["rows"].([]any); ok && refused.Path == "list.row" && float64(len(rows)) < l["row"].(float64) {
+			return kind + " refused", ""
+		}
+		if refused.Path == "compare.now" && n.momentOf(q["compare"].(object)) >= n.now {
 			return kind + " refused", ""
 		}
 	}
