@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/bench/engine"
+	"github.com/cloisterhq/cloister/appliance/bench/mix"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/people"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+const span = `"from":"2026-08-03","to":"2026-10-31"`
+
+// now is the instant that the mix's questions look back from: its end.
+var now = mix.Start.AddDate(0, 0, mix.Days)
+
+// questions are the mix; Q9 is a timeline.
+var questions = map[string]string{
+	"Q1": `{"kind":"trend",` + span + `,"series":[{"event":"Product Viewed","measure":"unique"}]}`,
+	"Q2": `{"kind":"trend",` + span + `,"series":[{"event":"Product Viewed"}],"breakdown":{"property":"country","limit":50}}`,
+	"Q3": `{"kind":"trend",` + span + `,"series":[{"event":"Charged","measure":"sum","property":"amount"}],"breakdown":{"property":"platform"}}`,
+	"Q4": `{"kind":"segment","people":{"all":[{"did":{"event":"Added to Cart"},"in":{"last":{"n":30,"unit":"day"}},"count":{"op":">=","value":3}},
+		{"did_not":{"event":"Charged"},"in":{"last":{"n":7,"unit":"day"}}},{"profile":{"property":"country","op":"=","value":"IN"}}]}}`,
+	"Q5": `{"kind":"funnel",` + span + `,"window":{"n":7,"unit":"day"},"steps":[{"event":"App Launched"},{"event":"Product Viewed"},{"event":"Added to Cart"},{"event":"Charged"}]}`,
+	"Q6": `{"kind":"retention","mode":"first_time","interval":"week","first":"2026-08-03","buckets":12,"start":{"event":"App Launched"},"return":{"event":"Product Viewed"}}`,
+	"Q7": `{"kind":"trend",` + span + `,"series":[{"name":"DAU","measure":"unique"},{"name":"WAU","measure":"unique","trailing":{"n":7,"unit":"day"}},
+		{"name":"MAU","measure":"unique","trailing":{"n":30,"unit":"day"}}]}`,
+	"Q8": `{"kind":"paths",` + span + `,"start":{"event":"App Launched"},"depth":4,"within":{"n":30,"unit":"minute"},"collapse":false,"limit":10}`,
+}
+
+// asking is what stays the same between questions.
+type asking struct{ someone string }
+
+func askingOf(r *engine.Request) asking {
+	return asking{someone: mix.User(mix.Someone(r.Events, r.Seed))}
+}
+
+// ask answers one question of the mix, timed up to the bytes of the answer.
+func (a asking) ask(s *store, r *engine.Request) (engine.Reply, error) {
+	if r.Question == "Q9" {
+		return a.timeline(s, r)
+	}
+	h, w := s.history.Snapshot(), s.people.Snapshot()
+	defer h.Release()
+	defer w.Release()
+	began := time.Now()
+	answer, err := query.Ask(context.Background(), []byte(questions[r.Question]), query.Env{
+		Data: query.Data{History: h, People: w}, Now: func() time.Time { return now }, Find: s.people.Find, Workers: 2,
+	})
+	if wrong := new(query.Error); errors.As(err, &wrong) && wrong.Code == query.CodeNotYet {
+		return engine.Reply{NotYet: true}, err
+	}
+	if err != nil {
+		return engine.Reply{}, err
+	}
+	body, err := json.Marshal(answer)
+	reply := engine.Reply{Nanos: time.Since(began).Nanoseconds(), Rows: answer.Rows}
+	if err == nil && r.Lines {
+		reply.Lines, err = linesOf(r.Question, body)
+	}
+	return reply, err
+}
+
+// timeline asks for the last 100 events of one person, as their page shows them.
+func (a asking) timeline(s *store, r *engine.Request) (engine.Reply, error) {
+	h, w := s.history.Snapshot(), s.people.Snapshot()
+	defer h.Release()
+	defer w.Release()
+	began := time.Now()
+	n, ok := s.people.Find(a.someone)
+	if !ok {
+		return engine.Reply{}, people.ErrUnknown
+	}
+	numbers := append([]uint32{n}, w.Losers(event.PartitionOf(n))[n]...)
+	rows, err := h.Timeline(context.Background(), numbers, 0, 100, false)
+	if err != nil {
+		return engine.Reply{}, err
+	}
+	var body []byte
+	for i := range rows {
+		body = append(event.OfObject(rows[i].Props).AppendJSON(body), '\n')
+	}
+	reply := engine.Reply{Nanos: time.Since(began).Nanoseconds(), Rows: int64(len(rows))}
+	var l engine.Lines
+	for i := range rows {
+		p := rows[i].Props
+		amount, _ := event.Lookup(p, "amount").Number()
+		l.Add(fmt.Sprint(rows[i].Name, "/", event.Lookup(p, "country"), "/", event.Lookup(p, "platform"), "/", event.Lookup(p, "plan")),
+			float64(rows[i].Time/1000), amount)
+	}
+	if r.Lines {
+		reply.Lines = l.Sorted()
+	}
+	return reply, nil
+}
+
+// result is what the mix needs of an answer, of any kind.
+type result struct {
+	Buckets []string
+	Series  []struct {
+		Name      string
+		Breakdown []string
+		Values    []float64
+	}
+	Count float64
+	Steps []struct{ People float64 }
+	Rows  []struct {
+		Bucket string
+		Values []float64
+	}
+	Paths []struct {
+		Nodes []string
+		Count float64
+	}
+}
+
+// linesOf brings an answer into the form in which engines are compared.
+func linesOf(question string, body []byte) ([]string, error) {
+	var answer struct{ Result result }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, err
+	}
+	var l engine.Lines
+	r := answer.Result
+	switch question {
+	case "Q4":
+		l.Add("people", r.Count)
+	case "Q7":
+		for i, b := range r.Buckets {
+			l.Add(b, r.Series[0].Values[i], r.Series[1].Values[i], r.Series[2].Values[i])
+		}
+	default:
+		for _, s := range r.Series {
+			for i, b := range r.Buckets {
+				l.Add(fmt.Sprint(b, s.Breakdown), math.Round(s.Values[i]*100)/100)
+			}
+		}
+	}
+	for i, s := range r.Steps {
+		l.Add(fmt.Sprint("step ", i+1), s.People)
+	}
+	for _, row := range r.Rows {
+		for k, v := range row.Values {
+			l.Add(fmt.Sprint(row.Bucket, " +", k), v)
+		}
+	}
+	for _, p := range r.Paths {
+		l.Add(fmt.Sprint(p.Nodes), p.Count)
+	}
+	return l.Sorted(), nil
+}
