@@ -201,11 +201,12 @@ var kinds = map[string]func(*parser, *fields) (question, error){
 	"stickiness":   (*parser).stickiness,
 	"distribution": (*parser).distribution,
 	"sessions":     (*parser).sessions,
+	"paths":        (*parser).paths,
 	"rfm":          (*parser).rfmQuestion,
 }
 
 // later are the kinds of the contract that cannot be asked yet.
-var later = map[string]bool{"paths": true, "campaign": true}
+var later = map[string]bool{"campaign": true}
 
 // askable names the kinds that can be asked, for whoever asks another.
 func askable() string { return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ") }

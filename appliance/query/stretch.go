@@ -185,10 +185,15 @@ type reading struct {
 	gen    uint64
 	col    *block.Column
 	byCode codes[uint32] // 0 = not looked up yet
+	names  nameCodes
 }
 
 // values reads a dimension of some rows, into every nth place of out.
 func (s *stretch) values(r *reading, rows []chosen, out []uint32, n int) {
+	if r.dim.place == ofName {
+		s.named(r, rows, out, n)
+		return
+	}
 	s.turn(r)
 	codes, nums, known := []uint32(nil), []float64(nil), r.byCode.known
 	if r.col != nil {
