@@ -17,7 +17,11 @@ import (
 
 // activity makes a question of one of the kinds about people's activity.
 func (a *asking) activity() object {
-	q := pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions, a.rfm, a.rfm)()
+	return a.shared(pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions, a.rfm, a.rfm)())
+}
+
+// shared puts parts that every kind has into a question.
+func (a *asking) shared(q object) object {
 	a.maybePeople(q)
 	if a.chance(4) {
 		q["filter"] = a.filter(1)
@@ -189,7 +193,7 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 	n.top, _ = q["filter"].(object)
 	kind := q["kind"].(string)
 	want := plain(map[string]func(object) any{"retention": n.retention, "lifecycle": n.lifecycle, "stickiness": n.stickiness,
-		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm}[kind](q))
+		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm, "paths": n.paths}[kind](q))
 	answer, err := query.Ask(context.Background(), body, w.env())
 	var refused *query.Error
 	if errors.As(err, &refused) && refused.Code == query.CodeValue {
@@ -240,10 +244,10 @@ func empty(v any) bool {
 }
 
 // askActivity compares random questions about one world, and counts them.
-func (w *world) askActivity(t *testing.T, r *rand.Rand, seed uint64, counts map[string]int) {
+func (w *world) askActivity(t *testing.T, r *rand.Rand, seed uint64, counts map[string]int, ask func(*asking) object) {
 	a := &asking{Rand: r, w: w}
 	for range questions {
-		body, err := json.Marshal(a.activity())
+		body, err := json.Marshal(ask(a))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,15 +265,18 @@ func logCounts(t *testing.T, counts map[string]int) {
 }
 
 // TestActivity is TestOracle with the kinds about activity.
-func TestActivity(t *testing.T) {
+func TestActivity(t *testing.T) { manyWorlds(t, 9, (*asking).activity) }
+
+// manyWorlds asks random questions about random worlds.
+func manyWorlds(t *testing.T, stream uint64, ask func(*asking) object) {
 	n := *worlds
 	if testing.Short() {
 		n = min(n, 60)
 	}
 	counts := map[string]int{}
 	for s := *seed; s < *seed+uint64(n); s++ {
-		r := rand.New(rand.NewPCG(s, 9))
-		newWorld(r).askActivity(t, r, s, counts)
+		r := rand.New(rand.NewPCG(s, stream))
+		newWorld(r).askActivity(t, r, s, counts, ask)
 	}
 	logCounts(t, counts)
 }
@@ -291,10 +298,13 @@ func (w *world) keepInstants() {
 
 // TestActivityOnHistory is the same on the real history, and every second time
 // on real people.
-func TestActivityOnHistory(t *testing.T) {
+func TestActivityOnHistory(t *testing.T) { manyHistories(t, 10, (*asking).activity) }
+
+// manyHistories is manyWorlds on the real history, a tenth as often.
+func manyHistories(t *testing.T, stream uint64, ask func(*asking) object) {
 	counts := map[string]int{}
 	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
-		r := rand.New(rand.NewPCG(s, 10))
+		r := rand.New(rand.NewPCG(s, stream))
 		w := newWorld(r)
 		e := openEngines(t)
 		if s%2 == 0 {
@@ -302,7 +312,7 @@ func TestActivityOnHistory(t *testing.T) {
 			w.keepInstants()
 		}
 		w.keep(t, r, e)
-		w.askActivity(t, r, s, counts)
+		w.askActivity(t, r, s, counts, ask)
 	}
 	logCounts(t, counts)
 }
