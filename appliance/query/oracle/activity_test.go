@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
@@ -281,21 +280,6 @@ func manyWorlds(t *testing.T, stream uint64, ask func(*asking) object) {
 	logCounts(t, counts)
 }
 
-// keepInstants gives the naive evaluator instants where the rows have them:
-// meet makes texts of them, and text compares with text where an instant does
-// not.
-func (w *world) keepInstants() {
-	for _, p := range w.people {
-		for _, o := range p.events {
-			for _, prop := range w.rows[o.seq].Props {
-				if prop.Value.Kind() == event.Time {
-					o.props[prop.Key] = time.UnixMicro(prop.Value.Micros()).UTC()
-				}
-			}
-		}
-	}
-}
-
 // TestActivityOnHistory is the same on the real history, and every second time
 // on real people.
 func TestActivityOnHistory(t *testing.T) { manyHistories(t, 10, (*asking).activity) }
@@ -303,16 +287,6 @@ func TestActivityOnHistory(t *testing.T) { manyHistories(t, 10, (*asking).activi
 // manyHistories is manyWorlds on the real history, a tenth as often.
 func manyHistories(t *testing.T, stream uint64, ask func(*asking) object) {
 	counts := map[string]int{}
-	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
-		r := rand.New(rand.NewPCG(s, stream))
-		w := newWorld(r)
-		e := openEngines(t)
-		if s%2 == 0 {
-			w.meet(t, r, e)
-			w.keepInstants()
-		}
-		w.keep(t, r, e)
-		w.askActivity(t, r, s, counts, ask)
-	}
+	onHistory(t, stream, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, ask) })
 	logCounts(t, counts)
 }
