@@ -13,6 +13,33 @@ import (
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
+// Freeze turns what was committed so far into blocks, whatever its size, and
+// returns when it is done, or ctx is. It belongs to the applier's goroutine, as
+// Append does.
+func (h *History) Freeze(ctx context.Context) error {
+	if h.head.rows > 0 {
+		h.turn()
+	}
+	stop := context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.changed.Broadcast()
+	})
+	defer stop()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.heads) > 1 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("waiting for %d heads to be frozen: %w", len(h.heads)-1, err)
+		}
+		if h.closed {
+			return ErrClosed
+		}
+		h.changed.Wait()
+	}
+	return nil
+}
+
 // freeze turns a head that takes no more rows into blocks: chunks on shelves
 // first, then one transaction that lists them and removes the packed rows.
 // After an error nothing has changed but chunks that no list names.

@@ -225,6 +225,39 @@ func TestCommittedWaitsForTheWorker(t *testing.T) {
 	}
 }
 
+// TestFreeze leaves nothing in the head, and can be given up.
+func TestFreeze(t *testing.T) {
+	h := open(t, Options{})
+	h.append(row(1, 1, "A"), row(2, 2, "B"))
+	if err := h.Freeze(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.append(row(1, 3, "A"))
+	s := h.Snapshot()
+	if len(s.v.list.blocks) != 1 || s.Rows() != 3 || len(h.heads) != 1 {
+		t.Errorf("%d blocks, %d rows, %d heads", len(s.v.list.blocks), s.Rows(), len(h.heads))
+	}
+	s.Release()
+	h.busy.Lock()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.Freeze(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	h.busy.Unlock()
+	if err := h.Freeze(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Freeze(context.Background()); err != nil { // nothing to do
+		t.Fatal(err)
+	}
+	s = h.Snapshot()
+	defer s.Release()
+	if len(s.v.list.blocks) != 2 || s.Rows() != 3 {
+		t.Errorf("%d blocks, %d rows", len(s.v.list.blocks), s.Rows())
+	}
+}
+
 // TestCloseEndsFreezing: what was not frozen is there after the next Open.
 func TestCloseEndsFreezing(t *testing.T) {
 	h := open(t, Options{FreezeRows: 1})
