@@ -158,24 +158,9 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 	by := map[uint32]*someone{}
 	for it := s.Exists().Iterator(); it.HasNext(); {
 		n := it.Next()
-		one := &someone{number: n, profile: map[string]any{}}
-		if one.identity, err = s.Identity(n); err != nil {
+		one := &someone{}
+		if err := one.describe(s, n); err != nil {
 			t.Fatal(err)
-		}
-		attributes := map[string]event.Value{}
-		for _, key := range s.Keys() {
-			if v := s.Profile(key).Value(int(n)); !v.IsNull() {
-				attributes[key] = v
-			}
-		}
-		one.profile = plainProfile(attributes)
-		for _, channel := range event.Channels {
-			if s.Reachable(channel).Contains(n) {
-				one.reach = append(one.reach, channel)
-			}
-			if s.Consented("offers", channel).Contains(n) {
-				one.consent = append(one.consent, [2]string{"offers", channel})
-			}
 		}
 		by[n] = one
 		w.people = append(w.people, one)
