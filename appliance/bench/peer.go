@@ -48,9 +48,29 @@ func (b *bench) build(ctx context.Context) (err error) {
 		why = err.Error()
 	}
 	b.engines = append(b.engines,
-		&peer{key: duckTime, title: "DuckDB, time order", why: why, command: b.program("duckdb")},
-		&peer{key: duckPerson, title: "DuckDB, person order", why: why, command: b.program("duckdb")})
+		&peer{key: duckTime, title: "DuckDB, time order", why: why, command: b.program("duckdb", "time")},
+		&peer{key: duckPerson, title: "DuckDB, person order", why: why, command: b.program("duckdb", "person")})
+	why = b.install(ctx)
+	b.engines = append(b.engines, &peer{key: clickhouse, title: "ClickHouse", why: why, command: func() *exec.Cmd {
+		return exec.Command("node", filepath.Join("clickhouse", "engine.js"))
+	}})
 	return nil
+}
+
+// install gets ClickHouse from npm, and says why it cannot.
+func (b *bench) install(ctx context.Context) (why string) {
+	if _, err := exec.LookPath("node"); err != nil {
+		return "Node.js is not there"
+	}
+	if _, err := os.Stat(filepath.Join("clickhouse", "node_modules", "chdb")); err == nil {
+		return ""
+	}
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+	cmd.Dir = "clickhouse"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Sprintf("npm: %v: %s", err, out)
+	}
+	return ""
 }
 
 func (b *bench) goBuild(ctx context.Context, name, cgo string) error {
@@ -62,9 +82,9 @@ func (b *bench) goBuild(ctx context.Context, name, cgo string) error {
 	return nil
 }
 
-func (b *bench) program(name string) func() *exec.Cmd {
+func (b *bench) program(name string, args ...string) func() *exec.Cmd {
 	return func() *exec.Cmd {
-		cmd := exec.Command(filepath.Join(b.bin, name))
+		cmd := exec.Command(filepath.Join(b.bin, name), args...)
 		cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
 		return cmd
 	}

@@ -95,16 +95,12 @@ func (b *bench) end() error {
 	return errors.Join(errs...)
 }
 
-// file makes the file of events of a size.
-func (b *bench) file(events int) (string, error) {
-	path := filepath.Join(b.dir, fmt.Sprintf("events-%d-%d", events, b.seed))
-	return path, mix.Write(path, events, b.seed)
-}
-
 // request is one about the events of a size, kept by an engine.
 func (b *bench) request(op string, p *peer, events int) (engine.Request, error) {
-	file, err := b.file(events)
-	return engine.Request{Op: op, Dir: b.home(p, events), File: file, Events: events, Seed: b.seed}, err
+	path := filepath.Join(b.dir, fmt.Sprintf("events-%d-%d", events, b.seed))
+	return engine.Request{
+		Op: op, Dir: b.home(p, events), File: path, Events: events, Seed: b.seed, Someone: mix.Someone(events, b.seed), Words: mix.Words(),
+	}, mix.Write(path, events, b.seed)
 }
 
 // home is where an engine keeps the events of a size.

@@ -38,7 +38,7 @@ var questions = map[string]string{
 type asking struct{ someone string }
 
 func askingOf(r *engine.Request) asking {
-	return asking{someone: mix.User(mix.Someone(r.Events, r.Seed))}
+	return asking{someone: mix.User(r.Someone)}
 }
 
 // ask answers one question of the mix, timed up to the bytes of the answer.

@@ -13,15 +13,18 @@ import (
 
 // Request asks an engine for one thing. Which fields count depends on Op.
 type Request struct {
-	Op       string        `json:"op"`                 // "load", "open", "ask", and what an engine has beside these
-	Dir      string        `json:"dir,omitempty"`      // the engine's own
-	File     string        `json:"file,omitempty"`     // of events; or where to write a profile
-	Events   int           `json:"events,omitempty"`   // in File
-	Seed     uint64        `json:"seed,omitempty"`     // that File was made with
-	Question string        `json:"question,omitempty"` // "Q1"..
-	Lines    bool          `json:"lines,omitempty"`    // give the answer itself, normalised
-	Time     time.Duration `json:"time,omitempty"`     // how long, in nanoseconds
-	Rate     float64       `json:"rate,omitempty"`     // events per second
+	Op      string `json:"op"`                // "load", "open", "ask", and what an engine has beside these
+	Dir     string `json:"dir,omitempty"`     // the engine's own
+	File    string `json:"file,omitempty"`    // of events; or where to write a profile
+	Events  int    `json:"events,omitempty"`  // in File
+	Seed    uint64 `json:"seed,omitempty"`    // that File was made with
+	Someone uint32 `json:"someone,omitempty"` // of whom Q9 asks
+	// Words are the values that File has as numbers.
+	Words    map[string][]string `json:"words,omitempty"`
+	Question string              `json:"question,omitempty"` // "Q1"..
+	Lines    bool                `json:"lines,omitempty"`    // give the answer itself, normalised
+	Time     time.Duration       `json:"time,omitempty"`     // how long, in nanoseconds
+	Rate     float64             `json:"rate,omitempty"`     // events per second
 }
 
 // Reply is what came of it.

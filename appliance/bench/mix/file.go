@@ -15,7 +15,8 @@ import (
 // made once, so that making them is in nobody's time.
 const eventBytes = 20
 
-// Write makes the file at path if it is not there.
+// Write makes the file at path, and that of everybody's profiles beside it, if
+// they are not there.
 func Write(path string, events int, seed uint64) (err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(events)*eventBytes {
 		return nil
@@ -41,6 +42,13 @@ func Write(path string, events int, seed uint64) (err error) {
 	})
 	if err := errors.Join(err, w.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("writing events to %s: %w", path, err)
+	}
+	b = b[:0]
+	for i, p := range Profiles(events, seed) {
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(i)), p.Country, p.Plan, p.Platform, p.Language)
+	}
+	if err := os.WriteFile(path+"-profiles", b, 0o600); err != nil {
+		return err
 	}
 	return os.Rename(path+".part", path)
 }

@@ -49,10 +49,14 @@ var (
 	Languages = strings.Fields("en hi es pt id fr ar bn de tr")
 )
 
+// Words are the same by what they are values of.
+func Words() map[string][]string {
+	return map[string][]string{"event": Names, "country": Countries, "platform": Platforms, "plan": Plans, "language": Languages}
+}
+
 const (
-	launched = 0
-	cart     = 5
-	charged  = 6
+	cart    = 5
+	charged = 6
 )
 
 // People is how many there are among so many events.
