@@ -9,33 +9,23 @@ import (
 	"github.com/cloisterhq/cloister/appliance/bench/engine"
 )
 
-var mixQuestions = []string{"Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8", "Q9"}
-
-// times are what one engine needed for one question.
-type times struct {
-	Warm   float64 `json:"warm_ms"`
-	Cold   float64 `json:"cold_ms,omitempty"`
-	Peak   float64 `json:"peak_bytes"` // of its process, while it was asked warm
-	Rows   int64   `json:"rows,omitempty"`
-	NotYet bool    `json:"not_yet,omitempty"`
-	Form   int     `json:"form,omitempty"`
-}
-
-// measured are times by question and engine.
-type measured map[string]map[string]*times
-
 // questions asks the mix of all engines.
 func (b *bench) questions(ctx context.Context) error {
-	m, err := b.ask(ctx, b.events, b.engines, true)
-	b.report.questions(b.events, m)
-	return err
+	a, err := b.ask(ctx, b.events, b.engines, true)
+	if err != nil {
+		return err
+	}
+	b.report.Questions = a
+	a.judge(b.report)
+	return nil
 }
 
 // ask asks the mix over events of a size: the engines take turns, question by
 // question.
-func (b *bench) ask(ctx context.Context, events int, engines []*peer, cold bool) (m measured, err error) {
-	r := &round{bench: b, events: events, measured: make(measured)}
+func (b *bench) ask(ctx context.Context, events int, engines []*peer, cold bool) (_ *asked, err error) {
+	r := &round{bench: b, asked: asked{Events: events, Times: make(map[string]map[string]*times)}}
 	for _, p := range engines {
+		r.Engines = append(r.Engines, column{Key: p.key, Title: p.title, Why: p.why})
 		if p.why != "" {
 			continue
 		}
@@ -44,11 +34,12 @@ func (b *bench) ask(ctx context.Context, events int, engines []*peer, cold bool)
 		}
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
-	for _, p := range engines {
-		if p.why == "" {
-			if err := r.start(p); err != nil {
-				return nil, err
-			}
+	for i, p := range engines {
+		if p.why != "" {
+			continue
+		}
+		if r.Engines[i].Version, err = r.start(p); err != nil {
+			return nil, err
 		}
 	}
 	steps := []func(string) error{r.compare, r.warm}
@@ -56,24 +47,23 @@ func (b *bench) ask(ctx context.Context, events int, engines []*peer, cold bool)
 		steps = append(steps, r.cold)
 	}
 	for _, step := range steps {
-		for _, q := range b.asked() {
+		for _, q := range b.wantedQuestions() {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 			if err := step(q); err != nil {
-				return r.measured, err
+				return nil, err
 			}
 		}
 	}
-	return r.measured, nil
+	return &r.asked, nil
 }
 
 // round is one asking of the mix.
 type round struct {
 	*bench
-	events   int
-	running  []*running
-	measured measured
+	asked
+	running []*running
 }
 
 // running is an engine that is open and waits for questions.
@@ -83,23 +73,21 @@ type running struct {
 	open engine.Request
 }
 
-func (r *round) start(p *peer) error {
+func (r *round) start(p *peer) (version string, err error) {
 	proc, err := r.bench.start(p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	one := &running{peer: p, Process: proc}
 	r.running = append(r.running, one)
-	if one.open, err = r.request("open", p, r.events); err != nil {
-		return err
+	if one.open, err = r.request("open", p, r.Events); err != nil {
+		return "", err
 	}
-	if _, err := proc.Do(one.open); err != nil {
-		return err
-	}
-	if p.key == cloister && r.profile != "" {
+	reply, err := proc.Do(one.open)
+	if err == nil && p.key == cloister && r.profile != "" {
 		_, err = proc.Do(engine.Request{Op: "profile", File: r.profile})
 	}
-	return err
+	return reply.Text["version"], err
 }
 
 func (r *round) end() error {
@@ -108,16 +96,6 @@ func (r *round) end() error {
 		errs = append(errs, one.End())
 	}
 	return errors.Join(errs...)
-}
-
-func (r *round) of(question string, p *peer) *times {
-	if r.measured[question] == nil {
-		r.measured[question] = make(map[string]*times)
-	}
-	if r.measured[question][p.key] == nil {
-		r.measured[question][p.key] = new(times)
-	}
-	return r.measured[question][p.key]
 }
 
 // compare asks everybody once: their answers must be the same.
@@ -129,7 +107,7 @@ func (r *round) compare(question string) error {
 		if err != nil {
 			return err
 		}
-		t := r.of(question, one.peer)
+		t := r.of(question, one.key)
 		if t.NotYet = reply.NotYet; t.NotYet {
 			continue
 		}
@@ -179,7 +157,7 @@ func (r *round) warm(question string) error {
 		if err != nil {
 			return err
 		}
-		r.of(question, one.peer).Peak = float64(peak)
+		r.of(question, one.key).Peak = float64(peak)
 	}
 	return nil
 }
@@ -198,7 +176,7 @@ func (r *round) turns(question string, n int, prepare func(*running) (engine.Req
 	replies := make(map[*running]engine.Reply)
 	for range n {
 		for _, one := range r.running {
-			if r.of(question, one.peer).NotYet {
+			if r.of(question, one.key).NotYet {
 				continue
 			}
 			request, err := prepare(one)
@@ -215,7 +193,7 @@ func (r *round) turns(question string, n int, prepare func(*running) (engine.Req
 	}
 	for one, list := range took {
 		slices.Sort(list)
-		set(r.of(question, one.peer), float64(list[len(list)/2])/1e6, replies[one])
+		set(r.of(question, one.key), float64(list[len(list)/2])/1e6, replies[one])
 	}
 	return nil
 }

@@ -73,8 +73,8 @@ func (b *bench) wanted(part string) bool {
 	return len(b.only) == 0 || slices.Contains(b.only, part) || part == "questions" && slices.ContainsFunc(b.only, isQuestion)
 }
 
-// asked are the questions that -only has.
-func (b *bench) asked() []string {
+// wantedQuestions are those that -only has.
+func (b *bench) wantedQuestions() []string {
 	return slices.DeleteFunc(slices.Clone(mixQuestions), func(q string) bool {
 		return slices.ContainsFunc(b.only, isQuestion) && !slices.Contains(b.only, q)
 	})
