@@ -12,15 +12,16 @@ import (
 
 // spot is where a row of a timeline lies, and its place in the order.
 type spot struct {
-	rows *Rows
-	row  int
-	time int64
-	gen  uint64
-	tie  uint32
+	rows  *Rows
+	row   int
+	time  int64
+	gen   uint64
+	tie   uint32
+	order uint64 // of the block in its generation
 }
 
 func (a *spot) compare(b *spot) int {
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie), cmp.Compare(a.row, b.row))
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie), cmp.Compare(a.order, b.order), cmp.Compare(a.row, b.row))
 }
 
 // spots keeps the limit best rows, the worst of them on top.
@@ -149,6 +150,9 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 		sp := spot{rows: r, row: row, time: r.Times[row], gen: r.Generation}
 		if r.Ties != nil {
 			sp.tie = r.Ties[row]
+		}
+		if src.head == nil {
+			sp.order = src.place.block.info.Order
 		}
 		best.add(sp, limit)
 	}
