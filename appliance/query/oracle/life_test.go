@@ -103,7 +103,7 @@ func (l *life) take(step string, e *store.Store) error {
 	case "freeze":
 		return e.Freeze(ctx)
 	case "restart":
-		return e.Restart(l.o)
+		return e.Restart()
 	case "forget":
 		return e.Forget(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -18,7 +19,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
-// Options say how a store is kept. They may differ from one opening to the next.
+// Options say how a store is kept.
 type Options struct {
 	History    history.Options
 	ShelfBytes int64 // size at which a shelf takes no more; 0 = kv's default
@@ -78,12 +79,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Restart closes everything and opens it again, with other options.
-func (s *Store) Restart(o Options) error {
+// Restart closes everything and opens it again.
+func (s *Store) Restart() error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	s.o = o
 	if err := s.open(); err != nil {
 		return fmt.Errorf("opening the engines in %s again: %w", s.dir, err)
 	}
@@ -162,3 +162,6 @@ func (s *Store) Data() (d query.Data, release func()) {
 
 // Find gives the number of whoever has an identity or device.
 func (s *Store) Find(id string) (uint32, bool) { return s.people.Find(id) }
+
+// Location is whose days the history keeps.
+func (s *Store) Location() *time.Location { return s.o.History.Location }
