@@ -172,7 +172,7 @@ func (r *round) cold(question string) error {
 
 // turns asks n times and gives the median to set.
 func (r *round) turns(question string, n int, prepare func(*running) (engine.Request, error), set func(*times, float64, engine.Reply)) error {
-	took := make(map[*running][]int64)
+	took := make(map[*running][]float64)
 	replies := make(map[*running]engine.Reply)
 	for range n {
 		for _, one := range r.running {
@@ -187,13 +187,17 @@ func (r *round) turns(question string, n int, prepare func(*running) (engine.Req
 			if err != nil {
 				return err
 			}
-			took[one] = append(took[one], reply.Nanos)
+			took[one] = append(took[one], float64(reply.Nanos)/1e6)
 			replies[one] = reply
 		}
 	}
 	for one, list := range took {
-		slices.Sort(list)
-		set(r.of(question, one.key), float64(list[len(list)/2])/1e6, replies[one])
+		set(r.of(question, one.key), median(list), replies[one])
 	}
 	return nil
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
 }

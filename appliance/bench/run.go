@@ -48,11 +48,12 @@ func run(ctx context.Context, o options) (err error) {
 // bench is one run.
 type bench struct {
 	options
-	dir     string // of data
-	bin     string // of programs
-	engines []*peer
-	report  *report
-	undo    []func() error
+	dir      string // of data
+	bin      string // of programs
+	engines  []*peer
+	report   *report
+	peakRate float64 // of the whole path, events per second; 0 = not measured yet
+	undo     []func() error
 }
 
 type part struct {
@@ -63,7 +64,11 @@ type part struct {
 // parts are what there is to measure and was asked for.
 func (b *bench) parts() []part {
 	all := []part{
-		{"questions", "questions", b.questions},
+		{"questions", "the mix of questions", b.questions},
+		{"disk", "disk", b.disk},
+		{"import", "import", b.imports},
+		{"durable", "durable ingest", b.durable},
+		{"live", "questions during ingest", b.live},
 	}
 	return slices.DeleteFunc(all, func(p part) bool { return !b.wanted(p.name) })
 }

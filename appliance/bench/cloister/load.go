@@ -19,7 +19,26 @@ const runFacts = 20_000
 
 // load brings a file of events into people and history, in their order and in
 // synced transactions, as the applier does, and waits until they are frozen.
-func load(r *engine.Request) (_ engine.Reply, err error) {
+func load(r *engine.Request) (reply engine.Reply, err error) {
+	if reply, err = loadEvents(r); err != nil {
+		return reply, err
+	}
+	// Sizes are those of closed directories: open ones have room made in advance.
+	for _, what := range []string{"shelves", "state", "keys"} {
+		dir := filepath.Join(r.Dir, name, what)
+		if what == "keys" {
+			dir = filepath.Join(r.Dir, what)
+		}
+		bytes, err := sizeOf(dir)
+		if err != nil {
+			return reply, err
+		}
+		reply.Figures[what+"_bytes"] = float64(bytes)
+	}
+	return reply, nil
+}
+
+func loadEvents(r *engine.Request) (_ engine.Reply, err error) {
 	shift := time.Duration(0) // history's clock runs ahead when all is in, so that it freezes the rest
 	s, err := openStore(r.Dir, storeOptions{now: func() time.Time { return time.Now().Add(shift) }})
 	if err != nil {
@@ -44,29 +63,32 @@ func load(r *engine.Request) (_ engine.Reply, err error) {
 		return engine.Reply{}, err
 	}
 	appended := time.Since(began)
-	if err := s.frozen(); err != nil {
+	end, err := s.frozen()
+	if err != nil {
 		return engine.Reply{}, err
 	}
-	frozen := time.Since(began)
+	frozen := end.Sub(began)
 	return engine.Reply{Figures: map[string]float64{
 		"profiles_s": known.Seconds(), "appended_s": appended.Seconds(), "frozen_s": frozen.Seconds(),
 	}}, nil
 }
 
 // frozen waits until no rows are packed in the database but those of a head
-// too small for a block.
-func (s *store) frozen() error {
-	before := -1
+// too small for a block, and gives the moment when that was so.
+func (s *store) frozen() (time.Time, error) {
+	before, since := -1, time.Now()
 	for {
 		packs := 0
 		err := s.db.View(func(t *kv.Txn) error {
 			return t.Scan(kv.History, []byte{'r'}, nil, func(_, _ []byte) error { packs++; return nil })
 		})
-		if err != nil || packs == 0 || packs == before {
-			return err
+		if packs != before {
+			before, since = packs, time.Now()
 		}
-		before = packs
-		time.Sleep(3 * time.Second)
+		if err != nil || packs == 0 || time.Since(since) > 10*time.Second {
+			return since, err
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -150,7 +172,7 @@ func factOf(e *mix.Event) event.Fact {
 	return f
 }
 
-// sizeOf adds up the files below a directory, by what they take on disk.
+// sizeOf adds up the files below a directory.
 func sizeOf(dir string) (bytes int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

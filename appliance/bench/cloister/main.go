@@ -21,7 +21,8 @@ func main() {
 
 // bench is what the requests work on.
 type bench struct {
-	store   *store // open, or nil
+	store   *store // open, or nil; or
+	house   *house
 	asking  asking
 	profile *os.File // of the CPU, while one is written
 }
@@ -36,6 +37,31 @@ func (b *bench) handle(r *engine.Request) (engine.Reply, error) {
 		return b.ask(r)
 	case "profile":
 		return b.startProfile(r)
+	case "raw":
+		return raw(r)
+	case "publish":
+		return publish(r)
+	case "append":
+		return appendFacts(r)
+	case "collect":
+		return collect(r)
+	case "house":
+		return b.live(r)
+	}
+	if b.house == nil {
+		return engine.Reply{}, fmt.Errorf("there is no %q, or no house is open", r.Op)
+	}
+	switch r.Op {
+	case "fill":
+		return b.house.fill(r)
+	case "feed":
+		b.house.feed(r.File, r.Rate)
+		return engine.Reply{}, nil
+	case "fed":
+		rate, err := b.house.fed()
+		return engine.Reply{Figures: map[string]float64{"rate": rate}}, err
+	case "visible":
+		return b.house.visible(r)
 	}
 	return engine.Reply{}, fmt.Errorf("there is no %q", r.Op)
 }
@@ -54,11 +80,21 @@ func (b *bench) open(r *engine.Request) (engine.Reply, error) {
 	return engine.Reply{}, nil
 }
 
+// live opens a directory as a publisher, which takes events.
+func (b *bench) live(r *engine.Request) (_ engine.Reply, err error) {
+	b.house, err = openHouse(r.Dir)
+	b.asking = askingOf(r)
+	return engine.Reply{}, err
+}
+
 func (b *bench) ask(r *engine.Request) (engine.Reply, error) {
-	if b.store == nil {
-		return engine.Reply{}, errors.New("nothing is open")
+	switch {
+	case b.store != nil:
+		return b.asking.ask(b.store, r)
+	case b.house != nil:
+		return b.asking.ask(b.house, r)
 	}
-	return b.asking.ask(b.store, r)
+	return engine.Reply{}, errors.New("nothing is open")
 }
 
 func (b *bench) startProfile(r *engine.Request) (_ engine.Reply, err error) {
@@ -69,7 +105,7 @@ func (b *bench) startProfile(r *engine.Request) (_ engine.Reply, err error) {
 }
 
 func (b *bench) close() error {
-	err := b.store.close()
+	err := errors.Join(b.store.close(), b.house.close())
 	if b.profile != nil {
 		pprof.StopCPUProfile()
 		err = errors.Join(err, b.profile.Close())

@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"path/filepath"
 	"time"
 
+	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/appliance/people"
+	"github.com/cloisterhq/cloister/appliance/query"
 )
 
 const name = "acme"
@@ -76,4 +79,24 @@ func (s *store) close() error {
 		errs = append(errs, s.ring.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Ask answers a question about what is there now.
+func (s *store) Ask(ctx context.Context, body []byte) (*query.Answer, error) {
+	h, w := s.history.Snapshot(), s.people.Snapshot()
+	defer h.Release()
+	defer w.Release()
+	return query.Ask(ctx, body, query.Env{Data: query.Data{History: h, People: w}, Find: s.people.Find})
+}
+
+// Timeline gives what one person did, as a publisher does.
+func (s *store) Timeline(ctx context.Context, identity string, before int64, limit int, asc bool) ([]history.Row, error) {
+	h, w := s.history.Snapshot(), s.people.Snapshot()
+	defer h.Release()
+	defer w.Release()
+	n, ok := s.people.Find(identity)
+	if !ok {
+		return nil, people.ErrUnknown
+	}
+	return h.Timeline(ctx, append([]uint32{n}, w.Losers(event.PartitionOf(n))[n]...), before, limit, asc)
 }

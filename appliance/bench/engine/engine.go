@@ -23,8 +23,11 @@ type Request struct {
 	Words    map[string][]string `json:"words,omitempty"`
 	Question string              `json:"question,omitempty"` // "Q1"..
 	Lines    bool                `json:"lines,omitempty"`    // give the answer itself, normalised
-	Time     time.Duration       `json:"time,omitempty"`     // how long, in nanoseconds
-	Rate     float64             `json:"rate,omitempty"`     // events per second
+	Callers  int                 `json:"callers,omitempty"`
+	Batch    int                 `json:"batch,omitempty"` // events at a time
+	Bytes    int                 `json:"bytes,omitempty"` // of an event, or of a write
+	Time     time.Duration       `json:"time,omitempty"`  // how long, in nanoseconds
+	Rate     float64             `json:"rate,omitempty"`  // events per second
 }
 
 // Reply is what came of it.

@@ -84,10 +84,14 @@ func Read(path string, atOnce int, fn func([]Event) error) error {
 	}
 }
 
+// IDBytes is what `"id":"UUID",` takes in a line of JSON.
+const IDBytes = 44
+
 // User is a person's identity.
 func User(person uint32) string { return "user-" + strconv.Itoa(int(person)) }
 
-// AppendJSON appends an event as the smallest JSON that an import would take.
+// AppendJSON appends an event as the smallest line of JSON that says the same.
+// An app's event has an id beside that, in IDBytes.
 func (e *Event) AppendJSON(b []byte) []byte {
 	b = append(b, `{"user":"`...)
 	b = append(b, User(e.Person)...)
