@@ -116,7 +116,12 @@ func (e *onEngines) restart() error {
 
 // compact also takes the erased off the disk.
 func (e *onEngines) compact() error {
-	return e.step(func(ctx context.Context) error { return e.store.Forget(ctx) })
+	return e.step(func(ctx context.Context) error {
+		if err := e.store.Forget(ctx); err != nil {
+			return err
+		}
+		return e.store.Compact(ctx)
+	})
 }
 
 func (e *onEngines) data(loc *time.Location) (query.Data, func(string) (uint32, bool), func(), error) {

@@ -27,6 +27,7 @@ type life struct {
 	freeze  float64 // ... what is in memory becomes blocks
 	restart float64 // ... all is closed and opened again
 	forget  float64 // ... the erased go from the disk
+	compact float64 // ... blocks are put together
 	o       store.Options
 	workers int
 	busy    bool // more comes in, is frozen and goes while questions are asked
@@ -37,7 +38,7 @@ type life struct {
 func newLife(r *rand.Rand, s *script, loc *time.Location) life {
 	about := func(n ...float64) float64 { return pick(r, n...) / float64(len(s.deeds)) }
 	return life{
-		seed: r.Uint64(), shuffle: r.IntN(5) > 0, commit: about(3, 8, 16), freeze: about(0, 1, 3), restart: about(0, 0, 1, 2), forget: about(0, 1, 2),
+		seed: r.Uint64(), shuffle: r.IntN(5) > 0, commit: about(3, 8, 16), freeze: about(0, 1, 3), restart: about(0, 0, 1, 2), forget: about(0, 1, 2), compact: about(0, 1, 3),
 		o: store.Options{
 			History:    history.Options{Location: loc, FreezeRows: pick(r, 1, 1+r.IntN(60), 0), CacheBytes: pick(r, int64(-1), 0, 5000)},
 			ShelfBytes: pick(r, int64(1), 0, 0),
@@ -88,7 +89,7 @@ func (l *life) after(d *deed, fact int) (steps []string) {
 	for _, step := range []struct {
 		name  string
 		often float64
-	}{{"commit", l.commit}, {"freeze", l.freeze}, {"restart", l.restart}, {"forget", l.forget}} {
+	}{{"commit", l.commit}, {"freeze", l.freeze}, {"restart", l.restart}, {"forget", l.forget}, {"compact", l.compact}} {
 		if chosen(l.seed+uint64(fact), d.id, step.name) < step.often {
 			steps = append(steps, step.name)
 		}
@@ -106,6 +107,8 @@ func (l *life) take(step string, e *store.Store) error {
 		return e.Restart()
 	case "forget":
 		return e.Forget(ctx)
+	case "compact":
+		return e.Compact(ctx)
 	}
 	return nil
 }
@@ -161,7 +164,7 @@ func (l *life) goOn(e *store.Store, s *script) error {
 		if err := e.Apply(event.Fact{Kind: event.Track, User: fmt.Sprint("new", i), Name: "A", Time: int64(i)}); err != nil {
 			return err
 		}
-		for _, step := range []string{"freeze", "forget"} {
+		for _, step := range []string{"freeze", "forget", "compact"} {
 			if err := l.take(step, e); err != nil {
 				return err
 			}

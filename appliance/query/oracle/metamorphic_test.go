@@ -20,7 +20,7 @@ const lives = 3
 
 // TestMetamorphic carries the same facts into real engines in several ways: in
 // another order, in other transactions, frozen, closed and opened again,
-// erased and merged earlier or later, with other people to a partition, with
+// compacted, erased and merged earlier or later, with other people to a partition, with
 // more workers. The answers are the same, byte by byte; and those of the
 // plainest way are the naive evaluator's. A failure is made small.
 func TestMetamorphic(t *testing.T) {
@@ -133,7 +133,7 @@ func shrink(t *testing.T, s *script, w *world, l life, body []byte) {
 		return
 	}
 	for _, simpler := range []func(*life){
-		func(l *life) { l.busy = false }, func(l *life) { l.forget = 0 }, func(l *life) { l.restart = 0 }, func(l *life) { l.freeze = 0 },
+		func(l *life) { l.busy = false }, func(l *life) { l.forget = 0 }, func(l *life) { l.compact = 0 }, func(l *life) { l.restart = 0 }, func(l *life) { l.freeze = 0 },
 		func(l *life) { l.commit = 0 }, func(l *life) { l.workers = 1 }, func(l *life) { l.o.ShelfBytes = 0 }, func(l *life) { l.o.History.CacheBytes = 0 },
 		func(l *life) { l.o.History.FreezeRows = 0 }, func(l *life) { l.shuffle = false },
 	} {

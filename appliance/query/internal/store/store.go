@@ -145,6 +145,9 @@ func (s *Store) apply(facts []event.Fact) error {
 // Freeze turns what is in memory into blocks.
 func (s *Store) Freeze(ctx context.Context) error { return s.history.Freeze(ctx) }
 
+// Compact puts blocks together, until nothing is left to be put together.
+func (s *Store) Compact(ctx context.Context) error { return s.history.Compact(ctx) }
+
 // Forget removes from the disk the rows of those who were erased.
 func (s *Store) Forget(ctx context.Context) error {
 	if err := s.history.Erase(ctx, s.erased); err != nil {
