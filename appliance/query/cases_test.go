@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -90,12 +91,13 @@ type cases struct {
 	loc      *time.Location
 	now      time.Time
 	segments map[string]string
+	goals    map[string]query.Goal
 	question string
 	asked    int
 }
 
 func newCases(s stage) *cases {
-	return &cases{stage: s, loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}}
+	return &cases{stage: s, loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}, goals: map[string]query.Goal{}}
 }
 
 func (c *cases) runAll(t *testing.T, file, text string) {
@@ -118,6 +120,7 @@ func (c *cases) ask() (*query.Answer, error) {
 	return query.Ask(context.Background(), []byte(c.question), query.Env{
 		Data: d, Location: c.loc, Now: func() time.Time { return c.now }, Find: find,
 		Segment: func(name string) ([]byte, bool) { s, ok := c.segments[name]; return []byte(s), ok },
+		Goal:    func(campaign string) (query.Goal, bool) { g, ok := c.goals[campaign]; return g, ok },
 	})
 }
 
@@ -167,6 +170,13 @@ func (c *cases) run(b block) error {
 	case "segment":
 		name, people, _ := strings.Cut(rest, " ")
 		c.segments[name] = people
+	case "goal":
+		word := strings.Fields(rest)
+		within, err := time.ParseDuration(word[1])
+		if err != nil {
+			return err
+		}
+		c.goals[word[0]] = query.Goal{Event: []byte(strings.Join(word[3:], " ")), Within: within, Revenue: strings.TrimPrefix(word[2], "-")}
 	case "ask":
 		c.question = rest
 		c.asked++
@@ -187,7 +197,7 @@ func named(verb string, word []string) []string {
 		return word[:1]
 	case "login", "merge":
 		return word[:2]
-	case "zone", "now", "batch", "freeze", "restart", "compact", "segment", "ask", "expect", "refuse":
+	case "zone", "now", "batch", "freeze", "restart", "compact", "segment", "goal", "ask", "expect", "refuse":
 		return nil
 	}
 	return []string{verb}
@@ -252,7 +262,7 @@ func (c *cases) expect(text string) error {
 	return nil
 }
 
-// within says whether all that is wanted is there.
+// within says whether all that is wanted is there; numbers to 9 digits.
 func within(want, got any) bool {
 	switch want := want.(type) {
 	case map[string]any:
@@ -264,6 +274,9 @@ func within(want, got any) bool {
 	case []any:
 		g, ok := got.([]any)
 		return ok && slices.EqualFunc(want, g, within)
+	case float64:
+		g, ok := got.(float64)
+		return ok && math.Abs(want-g) <= 1e-9*max(1, math.Abs(want))
 	}
 	return reflect.DeepEqual(want, got)
 }
