@@ -132,7 +132,7 @@ func (c *parser) campaignGoal(q *campaignQuestion, f *fields) error {
 		saved, has = c.goal(q.id)
 	}
 	if has && saved.Within > 0 {
-		q.window = span{saved.Within.Seconds(), unitSecond}
+		q.window = spanOf(saved.Within)
 	}
 	conversion, window, revenue, start := f.take("conversion"), f.take("window"), f.take("revenue"), f.take("start")
 	switch {
@@ -172,6 +172,16 @@ func (c *parser) campaignGoal(q *campaignQuestion, f *fields) error {
 	i, err := start.oneOf(0, "first", "any")
 	q.every = i == 1
 	return err
+}
+
+// spanOf is a length of time in the largest unit that it is whole in, up to days.
+func spanOf(d time.Duration) span {
+	for u := unitDay; u > unitSecond; u-- {
+		if length := time.Duration(unitLengths[u]) * time.Microsecond; d%length == 0 {
+			return span{float64(d / length), u}
+		}
+	}
+	return span{d.Seconds(), unitSecond}
 }
 
 func (c *campaignQuestion) answer(q *run) (any, error) {

@@ -136,17 +136,8 @@ func (c *campaignQuestion) result(q *run, sent *messageReport, arms *arms) (any,
 	return out, nil
 }
 
-// goal tells the window in the largest unit of a fixed length that it is whole in.
 func (c *campaignQuestion) goal() *CampaignGoal {
 	out := &CampaignGoal{Event: c.conversion.title(), Window: CampaignWindow{c.window.n, unitNames[c.window.unit]}}
-	if c.window.unit == unitSecond && c.window.n > 0 {
-		for u := unitDay; u > unitSecond; u-- {
-			if n := c.window.n * float64(unitLengths[unitSecond]) / float64(unitLengths[u]); n == math.Trunc(n) {
-				out.Window = CampaignWindow{n, unitNames[u]}
-				break
-			}
-		}
-	}
 	if c.revenue != "" {
 		out.Revenue = &c.revenue
 	}

@@ -185,6 +185,9 @@ func (a *arm) sums() (total, squares float64) {
 		sum.add(f)
 	}
 	total = sum.value()
+	if n := len(a.amounts); int64(n) == a.people && n > 0 && a.amounts[0] == a.amounts[n-1] {
+		return total, 0 // a mean rounded would make some variance of none
+	}
 	m := total / float64(a.people)
 	var about exactSum
 	for _, f := range a.amounts {

@@ -192,7 +192,7 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 	n.top, _ = q["filter"].(object)
 	kind := q["kind"].(string)
 	want := plain(map[string]func(object) any{"retention": n.retention, "lifecycle": n.lifecycle, "stickiness": n.stickiness,
-		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm, "paths": n.paths}[kind](q))
+		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm, "paths": n.paths, "campaign": n.campaign}[kind](q))
 	answer, err := query.Ask(context.Background(), body, w.env())
 	var refused *query.Error
 	if errors.As(err, &refused) && refused.Code == query.CodeValue {
@@ -217,6 +217,8 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 		return kind, fmt.Sprintf("%s\nwant %s\ngot  %s\n%s", d, wantText, gotText, w)
 	}
 	switch {
+	case kind == "campaign" && !empty(got):
+		return kind + testedBy(got.(object)), ""
 	case empty(got):
 		return kind + " of nothing", ""
 	case answer.Rows == 0:
