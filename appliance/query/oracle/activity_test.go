@@ -289,6 +289,6 @@ func TestActivityOnHistory(t *testing.T) { manyHistories(t, 10, (*asking).activi
 // manyHistories is manyWorlds on the real history, a tenth as often.
 func manyHistories(t *testing.T, stream uint64, ask func(*asking) object) {
 	counts := map[string]int{}
-	onHistory(t, stream, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, ask) })
+	onHistory(t, stream, newWorld, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, ask) })
 	logCounts(t, counts)
 }

@@ -200,16 +200,6 @@ func TestCampaignTrials(t *testing.T) {
 // on real people.
 func TestCampaignOnHistory(t *testing.T) {
 	counts := map[string]int{}
-	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
-		r := rand.New(rand.NewPCG(s, 12))
-		w := newMailing(r)
-		e := openEngines(t)
-		if s%2 == 0 {
-			w.meet(t, r, e)
-			w.keepInstants()
-		}
-		w.keep(t, r, e)
-		w.askActivity(t, r, s, counts, (*asking).campaign)
-	}
+	onHistory(t, 14, newMailing, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, (*asking).campaign) })
 	logCounts(t, counts)
 }

@@ -101,7 +101,7 @@ func (w *world) differs(body []byte) (sort, diff string) {
 // anything makes a question of any kind. Where numbers differ from life to
 // life, lists are asked for whole.
 func (a *asking) anything(numbered bool) []byte {
-	q := pick(a.Rand, a.question, a.question, a.activity, a.activity, a.paths, a.rfm)()
+	q := pick(a.Rand, a.question, a.question, a.activity, a.activity, a.paths, a.rfm, a.campaign)()
 	if l, ok := q["list"].(object); ok && !numbered {
 		delete(l, "after")
 		l["limit"] = 10_000

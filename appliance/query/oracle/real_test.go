@@ -198,7 +198,7 @@ func plainProps(props []event.Prop) map[string]any {
 // TestOracleOnHistory is TestOracle on the real history, and every second time
 // on real people.
 func TestOracleOnHistory(t *testing.T) {
-	onHistory(t, 8, func(t *testing.T, w *world, r *rand.Rand, s uint64) {
+	onHistory(t, 8, newWorld, func(t *testing.T, w *world, r *rand.Rand, s uint64) {
 		a := &asking{Rand: r, w: w}
 		for range questions {
 			body, err := json.Marshal(a.question())
@@ -214,7 +214,7 @@ func TestOracleOnHistory(t *testing.T) {
 
 // onHistory asks about worlds on real engines, each in a test of its own, so
 // that its files go before the next one's come; up to the first that fails.
-func onHistory(t *testing.T, stream uint64, ask func(t *testing.T, w *world, r *rand.Rand, seed uint64)) {
+func onHistory(t *testing.T, stream uint64, newWorld func(*rand.Rand) *world, ask func(t *testing.T, w *world, r *rand.Rand, seed uint64)) {
 	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
 		ok := t.Run(fmt.Sprint(s), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(s, stream))

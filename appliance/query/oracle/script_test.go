@@ -150,7 +150,11 @@ func (s *script) happen(r *rand.Rand, base time.Time) (now time.Time) {
 	for range count {
 		i := r.IntN(len(s.groups))
 		g := &s.groups[i]
-		f := event.Fact{Kind: event.Track, Name: names[r.IntN(len(names))], Props: props(randomProps(r))}
+		name, about := names[r.IntN(len(names))], randomProps(r)
+		if r.IntN(3) == 0 {
+			name, about = mailNames[r.IntN(len(mailNames))], mailProps(r)
+		}
+		f := event.Fact{Kind: event.Track, Name: name, Props: props(about)}
 		f.Time = base.Add(time.Duration(r.IntN(instants)) * step).UnixMicro()
 		if r.IntN(10) == 0 {
 			f.Time += int64(r.IntN(3)) // microseconds apart
