@@ -169,7 +169,7 @@ func (b *bench) live(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	r.Dir = filepath.Join(dir, "data") // a copy: what comes in must not stay
-	if err := os.CopyFS(r.Dir, os.DirFS(loaded)); err != nil {
+	if err := copyTree(ctx, loaded, r.Dir); err != nil {
 		return err
 	}
 	return b.housed(r, func(proc *engine.Process) error { return b.underLoad(ctx, proc, r, peak) })

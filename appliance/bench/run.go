@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/cloisterhq/cloister/appliance/bench/engine"
 	"github.com/cloisterhq/cloister/appliance/bench/mix"
@@ -68,6 +67,7 @@ func (b *bench) parts() []part {
 		{"disk", "disk", b.disk},
 		{"import", "import", b.imports},
 		{"durable", "durable ingest", b.durable},
+		{"daemon", "the daemon, idle", b.daemon},
 		{"live", "questions during ingest", b.live},
 	}
 	return slices.DeleteFunc(all, func(p part) bool { return !b.wanted(p.name) })
@@ -110,5 +110,5 @@ func (b *bench) request(op string, p *peer, events int) (engine.Request, error) 
 
 // home is where an engine keeps the events of a size.
 func (b *bench) home(p *peer, events int) string {
-	return filepath.Join(b.dir, fmt.Sprintf("%s-%d-%d", strings.ReplaceAll(p.key, " ", "-"), events, b.seed))
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%d-seed%d", p.key, events, b.seed))
 }

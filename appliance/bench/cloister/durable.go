@@ -144,13 +144,11 @@ func openJournal(parent string) (j *ownJournal, err error) {
 	if j.dir, err = os.MkdirTemp(parent, "journal-"); err != nil {
 		return nil, err
 	}
-	if j.ring, err = keyring.Open(filepath.Join(j.dir, "keys"), master, keyring.Options{}); err != nil {
-		return nil, err
-	}
-	keys, err := j.ring.Publisher(name)
+	ring, keys, err := openKeys(j.dir)
 	if err != nil {
 		return nil, err
 	}
+	j.ring = ring
 	if j.server, err = journal.Open(journal.Options{Dir: filepath.Join(j.dir, "journal")}); err != nil {
 		return nil, err
 	}

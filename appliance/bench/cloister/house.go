@@ -50,13 +50,11 @@ func openHouse(dir string) (h *house, err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.ring, err = keyring.Open(filepath.Join(dir, "keys"), master, keyring.Options{}); err != nil {
-		return nil, err
-	}
-	keys, err := h.ring.Publisher(name)
+	ring, keys, err := openKeys(dir)
 	if err != nil {
 		return nil, err
 	}
+	h.ring = ring
 	if h.journal, err = journal.Open(journal.Options{Dir: filepath.Join(dir, "journal")}); err != nil {
 		return nil, err
 	}
@@ -65,7 +63,7 @@ func openHouse(dir string) (h *house, err error) {
 		return nil, err
 	}
 	h.Publisher, err = publisher.Open(publisher.Options{
-		Name: name, Title: name, Dir: filepath.Join(dir, name), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(16),
+		Name: name, Title: name, Dir: roomsOf(dir), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(16),
 		Sender: nobody{}, Forgetter: nobody{}, Links: addresses,
 	})
 	if err == nil {

@@ -24,11 +24,9 @@ func load(r *engine.Request) (reply engine.Reply, err error) {
 		return reply, err
 	}
 	// Sizes are those of closed directories: open ones have room made in advance.
-	for _, what := range []string{"shelves", "state", "keys"} {
-		dir := filepath.Join(r.Dir, name, what)
-		if what == "keys" {
-			dir = filepath.Join(r.Dir, what)
-		}
+	for what, dir := range map[string]string{
+		"shelves": filepath.Join(roomsOf(r.Dir), "shelves"), "state": filepath.Join(roomsOf(r.Dir), "state"), "keys": filepath.Join(r.Dir, "keyring"),
+	} {
 		bytes, err := sizeOf(dir)
 		if err != nil {
 			return reply, err

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -17,10 +17,32 @@ import (
 
 const name = "acme"
 
-var master = bytes.Repeat([]byte{7}, keyring.MasterBytes)
+// openKeys opens the keys of a directory that is laid out as a daemon's, so
+// that a publisher, or a daemon, can be opened over it.
+func openKeys(dir string) (*keyring.Keyring, *keyring.Publisher, error) {
+	file := filepath.Join(dir, "master.key")
+	master, err := keyring.LoadMaster(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		master, err = keyring.CreateMaster(file)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ring, err := keyring.Open(filepath.Join(dir, "keyring"), master, keyring.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := ring.Publisher(name)
+	if err != nil {
+		return nil, nil, errors.Join(err, ring.Close())
+	}
+	return ring, keys, nil
+}
 
-// store is history and people over their engines, laid out as a publisher has
-// them, so that a publisher can be opened over the same directory.
+// roomsOf is where the publisher's own lies.
+func roomsOf(dir string) string { return filepath.Join(dir, "publishers", name) }
+
+// store is history and people over their engines.
 type store struct {
 	db      *kv.DB
 	shelves *kv.Shelves
@@ -40,17 +62,15 @@ func openStore(dir string, o storeOptions) (_ *store, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.ring, err = keyring.Open(filepath.Join(dir, "keys"), master, keyring.Options{}); err != nil {
-		return nil, err
-	}
-	keys, err := s.ring.Publisher(name)
+	ring, keys, err := openKeys(dir)
 	if err != nil {
 		return nil, err
 	}
-	if s.db, err = kv.Open(filepath.Join(dir, name, "state"), kv.Options{}); err != nil {
+	s.ring = ring
+	if s.db, err = kv.Open(filepath.Join(roomsOf(dir), "state"), kv.Options{}); err != nil {
 		return nil, err
 	}
-	if s.shelves, err = kv.OpenShelves(filepath.Join(dir, name, "shelves"), kv.NewShelfCache(16), kv.ShelfOptions{}); err != nil {
+	if s.shelves, err = kv.OpenShelves(filepath.Join(roomsOf(dir), "shelves"), kv.NewShelfCache(16), kv.ShelfOptions{}); err != nil {
 		return nil, err
 	}
 	if s.people, err = people.Open(s.db, keys, people.Options{}); err != nil {
