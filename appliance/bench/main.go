@@ -17,6 +17,7 @@ import (
 // options are the flags.
 type options struct {
 	events    int
+	sizes     []int
 	runs      int
 	only      []string
 	skipPeers bool
@@ -30,6 +31,7 @@ type options struct {
 func flags(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
 	f.IntVar(&o.events, "events", 20_000_000, "events of the mix; 40 of them a person")
+	sizes := f.String("sizes", "1000000,10000000", "events at which Cloister's growth is looked at, beside those of -events")
 	f.IntVar(&o.runs, "runs", 5, "times that each question is asked, of which the median counts")
 	only := f.String("only", "", "what to measure, by commas: questions (Q5), or parts (see README.md); all if empty")
 	f.BoolVar(&o.skipPeers, "skip-peers", false, "measure Cloister alone")
@@ -46,6 +48,13 @@ func flags(args []string) (o options, err error) {
 	}
 	if o.events < 1000 || o.runs < 1 {
 		return o, fmt.Errorf("at least 1000 events and one run are needed")
+	}
+	for s := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1000 {
+			return o, fmt.Errorf("%q is no number of events from 1000 on", s)
+		}
+		o.sizes = append(o.sizes, n)
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")

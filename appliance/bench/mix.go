@@ -140,19 +140,21 @@ func lineOf(area, what string, ratio float64, against string, atLeast float64) l
 	return line{Area: area, What: what, Ratio: ratio, Against: against, Target: target{AtLeast: atLeast}}
 }
 
+// peak is the most memory that an engine took in the mix, in bytes.
+func (a *asked) peak(engine string) (most float64) {
+	for _, q := range mixQuestions {
+		if t := a.Times[q][engine]; t != nil {
+			most = max(most, t.Peak)
+		}
+	}
+	return most
+}
+
 // memory adds the line of the peak on the mix.
 func (a *asked) memory(r *report) {
-	peak := func(engine string) (most float64) {
-		for _, q := range mixQuestions {
-			if t := a.Times[q][engine]; t != nil {
-				most = max(most, t.Peak)
-			}
-		}
-		return most / 1e6
-	}
-	l := line{Area: "memory", What: "peak on the mix", Unit: "MB", Ours: peak(cloister)}
-	if best := min(peak(duckTime), peak(duckPerson)); best > 0 {
-		l.Peer, l.Against, l.Target = best, "DuckDB, its better layout", target{AtMost: .6}
+	l := line{Area: "memory", What: "peak on the mix", Unit: "MB", Ours: a.peak(cloister) / 1e6}
+	if best := min(a.peak(duckTime), a.peak(duckPerson)); best > 0 {
+		l.Peer, l.Against, l.Target = best/1e6, "DuckDB, its better layout", target{AtMost: .6}
 	}
 	r.add(l)
 }

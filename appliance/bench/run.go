@@ -69,6 +69,7 @@ func (b *bench) parts() []part {
 		{"durable", "durable ingest", b.durable},
 		{"daemon", "the daemon, idle", b.daemon},
 		{"live", "questions during ingest", b.live},
+		{"growth", "growth", b.growth},
 	}
 	return slices.DeleteFunc(all, func(p part) bool { return !b.wanted(p.name) })
 }
