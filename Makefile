@@ -8,7 +8,7 @@ BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 
-.PHONY: build connectors console run test race faults package check fuzz clean need-go need-test
+.PHONY: build connectors console run test race faults bench bench-100m bench-short package check fuzz clean need-go need-test
 
 build: need-go console connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -64,6 +64,21 @@ clean:
 faults: need-test build
 	$(GO) test -tags e2e -count=1 -timeout 30m -run TestKill -v ./appliance/e2e -rounds 30
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
+
+# The appliance beside its peers, target by target (appliance/bench/README.md).
+# Takes about an hour on a machine that does nothing else; BENCH passes flags.
+BENCH ?=
+bench: need-go
+	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
+	cd appliance/bench && $(GO) run . -json ../../bin/bench.json $(BENCH)
+
+# The same questions over 100 million events, for how things grow.
+bench-100m: need-go
+	cd appliance/bench && $(GO) run . -only growth -sizes 1000000,10000000,100000000 $(BENCH)
+
+# Everything that is measured of Cloister alone, small: that it works, no figures.
+bench-short: need-go
+	cd appliance/bench && $(GO) vet . ./mix ./engine ./cloister && $(GO) test ./mix . && $(GO) run . -events 200000 -runs 1 -skip-peers
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

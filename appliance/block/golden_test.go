@@ -93,6 +93,26 @@ func TestGoldenV1(t *testing.T) {
 	}
 }
 
+// TestGoldenInfo2 reads a description as version 2 wrote it.
+func TestGoldenInfo2(t *testing.T) {
+	info := &Info{
+		Generation: 7, Order: 300, Shelf: 2, Rows: 3, First: 1_728_000_000_000_000, Last: 1_728_000_060_000_000,
+		Slices: []Slice{{Partition: 1, Rows: 3, FirstDay: 20_000, LastDay: 20_000, First: 1_728_000_000_000_000, Last: 1_728_000_060_000_000}},
+		Names:  []Name{{Code: 3, Rows: 3, First: 1_728_000_000_000_000, Last: 1_728_000_060_000_000}}, Columns: []uint16{2, 9}, Bytes: 321,
+	}
+	const golden = "0207ac0202038080e0a2ebe69106808ece1c010103c0b8020000808ece1c01030300808ece1c02020700c102"
+	if got := hex.EncodeToString(info.Append(nil)); got != golden {
+		t.Errorf("wrote %s", got)
+	}
+	b, err := hex.DecodeString(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadInfo(b); err != nil || !reflect.DeepEqual(got, info) {
+		t.Errorf("reads back as %+v (%v)", got, err)
+	}
+}
+
 // values are a column's as texts, since NaN equals nothing.
 func values(c *Column, err error) ([]string, error) {
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 // vocabulary.
 type Info struct {
 	Generation  uint64
+	Order       uint64 // among blocks of one generation; 0 where version 1 wrote it
 	Shelf       uint32
 	Rows        int
 	First, Last int64 // times of its rows, microseconds
@@ -38,12 +39,13 @@ type Name struct {
 	First, Last int64 // times
 }
 
-const infoVersion = 1
+const infoVersion = 2
 
 // Append appends the encoding.
 func (in *Info) Append(dst []byte) []byte {
 	dst = append(dst, infoVersion)
 	dst = binary.AppendUvarint(dst, in.Generation)
+	dst = binary.AppendUvarint(dst, in.Order)
 	dst = binary.AppendUvarint(dst, uint64(in.Shelf))
 	dst = binary.AppendUvarint(dst, uint64(in.Rows))
 	dst = binary.AppendVarint(dst, in.First)
@@ -82,18 +84,20 @@ func (in *Info) Append(dst []byte) []byte {
 	return binary.AppendUvarint(dst, uint64(in.Bytes))
 }
 
-// ReadInfo reads what Append made.
+// ReadInfo reads what Append made, in this version or an earlier one.
 func ReadInfo(b []byte) (*Info, error) {
 	r := &reader{b: b}
-	if r.byte() != infoVersion {
+	version := r.byte()
+	if version != 1 && version != infoVersion {
 		r.fail("a description of an unknown version")
 	}
-	in := &Info{
-		Generation: r.uvarint(math.MaxUint64),
-		Shelf:      uint32(r.uvarint(math.MaxUint32)),
-		Rows:       int(r.uvarint(MaxRows)),
-		First:      r.varint(),
+	in := &Info{Generation: r.uvarint(math.MaxUint64)}
+	if version > 1 {
+		in.Order = r.uvarint(math.MaxUint64)
 	}
+	in.Shelf = uint32(r.uvarint(math.MaxUint32))
+	in.Rows = int(r.uvarint(MaxRows))
+	in.First = r.varint()
 	in.Last = in.First + int64(r.uvarint(math.MaxUint64))
 	span := func() (first, last int64) {
 		first = in.First + int64(r.uvarint(math.MaxUint64))

@@ -119,7 +119,7 @@ func (c *Campaigns) applyProgramme(t *kv.Txn, f *event.Fact) error {
 
 // sameRevision says whether two versions send the same to the same people.
 func sameRevision(a, b Campaign) bool {
-	a.State, a.Name, a.Revision = b.State, b.Name, b.Revision
+	a.State, a.Name, a.Revision, a.Goal = b.State, b.Name, b.Revision, b.Goal
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)

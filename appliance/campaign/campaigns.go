@@ -294,6 +294,15 @@ func (c *Campaigns) Get(id string) (Status, error) {
 	return Status{Campaign: one.Campaign, Progress: p}, err
 }
 
+// Goal gives a campaign's goal as it is now: nil if it has none, or there is no
+// such campaign.
+func (c *Campaigns) Goal(id string) *Goal {
+	if one := c.find(id); one != nil {
+		return one.Goal
+	}
+	return nil
+}
+
 // put keeps a campaign as it is now; nil takes it away.
 func (c *Campaigns) put(id string, one *compiled) {
 	c.mu.Lock()

@@ -163,6 +163,38 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// onEventWith is a campaign with more of its own fields.
+func onEventWith(more string) string {
+	return strings.Replace(onEvent("a", "running", ""), `"name":"n"`, `"name":"n",`+more, 1)
+}
+
+// TestGoal: what a campaign is for changes nothing of what is sent, but who
+// gets it does.
+func TestGoal(t *testing.T) {
+	h := newHouse(t)
+	revision := func(more string) int {
+		h.programme("a", onEventWith(more), 0)
+		s, err := h.c.Get("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Revision
+	}
+	first := revision(`"control":0`)
+	if n := revision(`"goal":{"event":{"event":"Charged"},"within":"3d"}`); n != first {
+		t.Errorf("a goal makes revision %d of %d", n, first)
+	}
+	if g := h.c.Goal("a"); g == nil || g.Within != Duration(72*time.Hour) || string(g.Event) != `{"event":"Charged"}` {
+		t.Errorf("%+v", g)
+	}
+	if g := h.c.Goal("none"); g != nil {
+		t.Errorf("%+v", g)
+	}
+	if n := revision(`"control":10`); n != first+1 {
+		t.Errorf("a control group makes revision %d of %d", n, first)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	h := newHouse(t)
 	c, err := h.c.Validate([]byte(strings.Replace(cart("a", "draft", ""), `"state":"draft",`, "", 1)))
@@ -170,6 +202,10 @@ func TestValidate(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if c, err := h.c.Validate([]byte(strings.Replace(cart("a", "draft", ""), `"name":"n"`, `"name":"n","people":null`, 1))); err != nil || c.People != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	c, err = h.c.Validate([]byte(onEventWith(`"control":10,"goal":{"event":{"event":"Charged"},"revenue":"Amount"}`)))
+	if err != nil || c.Control != 10 || c.Goal.Within != Duration(7*24*time.Hour) || c.Goal.Revenue != "Amount" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for body, paths := range map[string]string{
@@ -192,6 +228,9 @@ func TestValidate(t *testing.T) {
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"audience":"bad"`, 1):                                                            "trigger.audience",
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"event":{}`, 1):                                                                  "trigger.audience trigger.event",
 		strings.Replace(onEvent("a", "running", `,"delay":"366d"`), `"name":"n"`, `"name":"n","limit":{"per_person":0},"missed":"x","class":"y"`, 1): "class limit.per_person missed trigger.delay",
+		onEventWith(`"control":100,"goal":{"event":{"event":1},"within":"366d","income":"Amount"}`):                                                  "control goal.event goal.within goal.income",
+		onEventWith(`"control":-1,"goal":{"revenue":"` + strings.Repeat("x", 129) + `"}`):                                                            "control goal.event goal.revenue",
+		onEventWith(`"control":10,"class":"transactional"`):                                                                                          "control",
 		`{"id":"a","name":"` + strings.Repeat("x", MaxBody) + `"}`:                                                                                   "",
 	} {
 		_, err := h.c.Validate([]byte(body))

@@ -40,6 +40,8 @@ const (
 	MaxAge       = 24 * time.Hour       // of an event at receipt that may still trigger
 	MissedGrace  = 15 * time.Minute     // how late "drop" still sends
 	MaxHold      = 3                    // properties held constant
+	MaxControl   = 99                   // of 100 persons
+	GoalWithin   = 7 * 24 * time.Hour   // of a goal that says nothing of it
 	MaxInstances = 64                   // timers that one event may touch in a campaign
 )
 
@@ -58,7 +60,9 @@ type Campaign struct {
 	Missed   string          `json:"missed,omitempty"` // default MissedSend
 	Limit    *Limit          `json:"limit,omitempty"`
 	Expires  Duration        `json:"expires_after,omitempty"` // how late a message may be; default 24 h
-	Revision int             `json:"revision,omitempty"`      // counted by the appliance: 1, 2, ..
+	Control  int             `json:"control,omitempty"`       // of 100 persons, so many get nothing, to compare with
+	Goal     *Goal           `json:"goal,omitempty"`
+	Revision int             `json:"revision,omitempty"` // counted by the appliance: 1, 2, ..
 }
 
 // Content is what is sent: Liquid templates with Profile.*, Event.* and unsubscribe_url.
@@ -80,6 +84,14 @@ type Trigger struct {
 	Without  json.RawMessage `json:"without,omitempty"`  // inaction: event reference
 	Within   Duration        `json:"within,omitempty"`   // inaction
 	Hold     []string        `json:"hold,omitempty"`     // inaction: one timer for each value of these
+}
+
+// Goal is what the campaign is for: the event that it should make people do.
+// It changes nothing of what is sent; reports count by it.
+type Goal struct {
+	Event   json.RawMessage `json:"event"`             // event reference
+	Within  Duration        `json:"within,omitempty"`  // of a message; default 7 days
+	Revenue string          `json:"revenue,omitempty"` // the event's property with the amount
 }
 
 // Limit bounds how often one person gets this campaign.

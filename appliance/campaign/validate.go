@@ -43,10 +43,11 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // fields are the names that may stand in a campaign, by path.
 var fields = map[string][]string{
-	"":        {"id", "name", "state", "channel", "purpose", "class", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "revision"},
+	"":        {"id", "name", "state", "channel", "purpose", "class", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
 	"content": {"subject", "html", "text", "title", "link"},
 	"trigger": {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
 	"limit":   {"per_person", "every"},
+	"goal":    {"event", "within", "revenue"},
 }
 
 // Validate checks a campaign's JSON and gives it with the defaults filled in.
@@ -118,6 +119,9 @@ func (o *Campaign) defaults() {
 	if o.Expires == 0 {
 		o.Expires = Duration(MaxAge)
 	}
+	if o.Goal != nil && o.Goal.Within == 0 {
+		o.Goal.Within = Duration(GoalWithin)
+	}
 	for _, b := range []*json.RawMessage{&o.People, &o.Trigger.Audience, &o.Trigger.Event, &o.Trigger.Without} {
 		if !present(*b) {
 			*b = nil // null means left out
@@ -156,6 +160,13 @@ func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {
 			m.add("limit.every", "at most %s; left out means ever", Duration(MaxDelay))
 		}
 	}
+	switch {
+	case o.Control < 0 || o.Control > MaxControl:
+		m.add("control", "0 to %d of 100 persons", MaxControl)
+	case o.Control > 0 && o.Class == Transactional:
+		m.add("control", "everybody gets a transactional message")
+	}
+	c.checkGoal(o.Goal, m)
 	if present(o.People) {
 		if err := c.o.CheckPeople(o.People); err != nil {
 			m.add("people", "%v", err)
@@ -163,16 +174,31 @@ func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {
 	}
 }
 
+func (c *Campaigns) checkGoal(g *Goal, m *Mistakes) {
+	if g == nil {
+		return
+	}
+	c.checkRef("goal.event", g.Event, m)
+	if g.Within < 0 || g.Within > Duration(MaxDelay) {
+		m.add("goal.within", "at most %s", Duration(MaxDelay))
+	}
+	if len(g.Revenue) > 128 {
+		m.add("goal.revenue", "a property's name has at most 128 bytes")
+	}
+}
+
+func (c *Campaigns) checkRef(path string, b json.RawMessage, m *Mistakes) {
+	if !present(b) {
+		m.add(path, "an event reference is needed, as {\"event\": \"Charged\"}")
+	} else if _, err := c.o.Compile(b); err != nil {
+		m.add(path, "%v", err)
+	}
+}
+
 func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 	tr := &o.Trigger
 	oneOf(m, "trigger.type", tr.Type, TriggerOnce, TriggerEvent, TriggerInaction)
-	ref := func(path string, b json.RawMessage) {
-		if !present(b) {
-			m.add(path, "an event reference is needed, as {\"event\": \"Charged\"}")
-		} else if _, err := c.o.Compile(b); err != nil {
-			m.add(path, "%v", err)
-		}
-	}
+	ref := func(path string, b json.RawMessage) { c.checkRef(path, b, m) }
 	none := func(path string, set bool) {
 		if set {
 			m.add(path, "has no meaning with type %q", tr.Type)

@@ -94,6 +94,7 @@ type Content struct {
 	People                           []byte        // further condition: a people expression, nil = none
 	LimitMessages                    int           // messages of this campaign to one person, 0 = any number
 	LimitPer                         time.Duration // within this long, 0 = ever
+	Control                          int           // of 100 persons, so many get nothing; 0 = everybody gets it
 }
 
 // Programme knows the campaigns. It is called concurrently.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -24,6 +25,7 @@ const (
 	ReasonExpired     = "expired"
 	ReasonUnqualified = "no longer qualified"
 	ReasonDuplicate   = "duplicate"
+	ReasonControl     = "control" // of the campaign's control group: would have gone
 	ReasonAborted     = "aborted by template"
 	ReasonTemplate    = "template error"
 	ReasonUnknown     = "unknown" // of failed: the answer was lost
@@ -103,8 +105,9 @@ func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
 }
 
 // reserve takes the caps and the campaign's limit for a message that passed,
-// and makes sure that one campaign, cause and person, as merged now, get one
-// message. It runs in the transaction that records the attempt, so that two
+// makes sure that one campaign, cause and person, as merged now, get one
+// message, and last holds those of the control group: so they are people who
+// would have got it, and can be compared with those who do. It runs in the transaction that records the attempt, so that two
 // workers cannot both take the last place.
 func (d *Delivery) reserve(t *kv.Txn, e *entry, now time.Time) (verdict, error) {
 	r := e.rec
@@ -133,7 +136,16 @@ func (d *Delivery) reserve(t *kv.Txn, e *entry, now time.Time) (verdict, error) 
 			return hold(c.reason), nil
 		}
 	}
+	out := verdict{pass: true}
+	if d.withheld(r, e.content) {
+		out = verdict{reason: ReasonControl, detail: fmt.Sprintf("%d in 100 get nothing of this campaign, to compare the others with", e.content.Control)}
+	}
 	for _, c := range caps {
+		// Who gets nothing uses up nothing that messages of other campaigns
+		// would miss; but of this campaign their turns are counted as anybody's.
+		if !out.pass && c.reason != ReasonLimit {
+			continue
+		}
 		if err := d.takeCap(t, c, r, now); err != nil {
 			return verdict{}, err
 		}
@@ -141,7 +153,19 @@ func (d *Delivery) reserve(t *kv.Txn, e *entry, now time.Time) (verdict, error) 
 	if err := t.Set(kv.Delivery, unique, []byte(r.Message)); err != nil {
 		return verdict{}, err
 	}
-	return verdict{pass: true}, nil
+	return out, nil
+}
+
+// withheld says whether a message's recipient belongs to its campaign's control
+// group: by a keyed hash of campaign and person, so that it stays as it is,
+// takes no room and cannot be chosen from outside. A larger share holds all of
+// a smaller one. Transactional messages always go.
+func (d *Delivery) withheld(r *record, c Content) bool {
+	if c.Control <= 0 || r.Class != Marketing {
+		return false
+	}
+	h := d.o.Keys.Hash("delivery control", []byte(r.Campaign), number(r.Person))
+	return binary.BigEndian.Uint64(h[:8])%100 < uint64(c.Control)
 }
 
 func (d *Delivery) uniqueKey(r *record) []byte {

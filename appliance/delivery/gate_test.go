@@ -260,6 +260,67 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestControl: some would have got the message and do not, always the same;
+// they use up nothing that another campaign's messages need.
+func TestControl(t *testing.T) {
+	h := newHouse(t, nil)
+	h.set("news", func(c *Content) { c.Control, c.LimitMessages = 40, 2 })
+	h.d.Start()
+	var people []uint32
+	for i := range 60 {
+		people = append(people, h.person(fmt.Sprint("p", i)))
+	}
+	round := func(cause string, change ...func(*Intention)) map[uint32]Decision {
+		var ins []Intention
+		for _, p := range people {
+			ins = append(ins, h.want(p, cause, change...))
+		}
+		h.enqueue(ins...)
+		out := map[uint32]Decision{}
+		for _, in := range ins {
+			out[in.Person] = h.settles(in.Message)
+		}
+		return out
+	}
+	capped := func(in *Intention) { in.Purpose = "capped" } // 2 messages
+	first, second := round("a", capped), round("b", capped)
+	withheld := 0
+	for _, p := range people {
+		a, b := first[p], second[p]
+		if a.State != b.State || a.State != Sent && a.Reason != ReasonControl || a.Reason == ReasonControl && (a.State != Held || a.Detail == "") {
+			t.Errorf("%+v, then %+v", a, b)
+		}
+		if a.State == Held {
+			withheld++
+		}
+	}
+	if withheld < 10 || withheld > 40 {
+		t.Errorf("%d of 60 are the 40 %%", withheld)
+	}
+	if n := len(h.told(event.NotificationHeld)); n != 2*withheld {
+		t.Errorf("%d messages were told as held", n)
+	}
+	// The campaign's own limit is used up by both alike, the purpose's cap by
+	// those who got something. And what is transactional goes to everybody.
+	h.set("other", func(c *Content) { *c = Content{Text: "hello", Subject: "hello"} })
+	for p, d := range round("c") {
+		if d.Reason != ReasonLimit {
+			t.Errorf("%d: %+v", p, d)
+		}
+	}
+	for p, d := range round("d", func(in *Intention) { in.Purpose, in.Campaign = "capped", "other" }) {
+		if first[p].State == Held && d.State != Sent || first[p].State == Sent && d.Reason != ReasonCap {
+			t.Errorf("%d: %+v", p, d)
+		}
+	}
+	h.set("news", func(c *Content) { c.LimitMessages = 0 })
+	for p, d := range round("e", func(in *Intention) { in.Class = Transactional }) {
+		if d.State != Sent {
+			t.Errorf("%d: %+v", p, d)
+		}
+	}
+}
+
 // TestCapsUnderConcurrency: many workers, one place.
 func TestCapsUnderConcurrency(t *testing.T) {
 	h := newHouse(t, func(o *Options) { o.Workers, o.Batch = 8, 1 })

@@ -91,8 +91,10 @@ func (h *house) fill(rows []Row) {
 
 // freezeAll freezes also the newest head.
 func (h *house) freezeAll() {
-	h.turn()
-	h.settle()
+	h.t.Helper()
+	if err := h.Freeze(context.Background()); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // columnBytes adds up what lies on the shelves by kind of chunk.

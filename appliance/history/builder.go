@@ -37,7 +37,6 @@ type builder struct {
 	h   *History
 	gen uint64
 	all []string // the vocabulary's names
-	put func(chunks []kv.KV) (shelf uint32, err error)
 
 	runs    []block.Run
 	persons []uint32
@@ -48,8 +47,7 @@ type builder struct {
 	weight  int64
 	tied    bool
 
-	made  []*frozen
-	bytes map[uint32]int64 // by chunk, for those who ask
+	made []*frozen
 }
 
 // segment is a property of some rows of a block, from one on.
@@ -59,7 +57,7 @@ type segment struct {
 }
 
 func (h *History) newBuilder(gen uint64, names []string) *builder {
-	return &builder{h: h, gen: gen, all: names, put: h.putChunks, columns: make(map[uint16][]segment)}
+	return &builder{h: h, gen: gen, all: names, columns: make(map[uint16][]segment)}
 }
 
 // add takes one partition's rows.
@@ -165,56 +163,78 @@ func (b *builder) flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n := len(b.persons)
-	f := &frozen{id: b.h.newID(), info: &block.Info{Generation: b.gen, Rows: n}}
-	people := block.NewPeople(b.runs, b.persons)
-	events := b.describe(f)
-	var chunks []kv.KV
-	add := func(chunk uint32, plain []byte) error {
-		kv, err := b.h.sealChunk(chunkID{f.id, chunk}, plain)
-		if err != nil {
-			return err
-		}
-		chunks = append(chunks, kv)
-		f.info.Bytes += int64(len(kv.Key) + len(kv.Value))
-		if b.bytes != nil {
-			b.bytes[chunk] += int64(len(kv.Key) + len(kv.Value))
-		}
-		return nil
-	}
-	if err := add(chunkPeople, people.Append(nil)); err != nil {
+	d, err := b.draft()
+	if err != nil {
 		return err
-	}
-	if err := add(chunkTimes, block.AppendTimes(nil, people, b.times)); err != nil {
-		return err
-	}
-	if err := add(chunkEvents, block.AppendEvents(nil, events)); err != nil {
-		return err
-	}
-	if b.tied && slices.Max(b.ties) > 0 {
-		f.info.Ties = true
-		if err := add(chunkTies, block.AppendTies(nil, b.ties)); err != nil {
-			return err
-		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(b.columns)) {
-		c := join(n, b.columns[key])
-		if c == nil {
-			continue
-		}
-		f.info.Columns = append(f.info.Columns, key)
-		if err := add(chunkColumns+uint32(key), block.AppendColumn(nil, c)); err != nil {
+		if err := d.column(key, join(d.f.info.Rows, b.columns[key])); err != nil {
 			return err
 		}
 	}
-	var err error
-	if f.info.Shelf, err = b.put(chunks); err != nil {
-		return fmt.Errorf("putting block %d on a shelf: %w", f.id, err)
+	if d.f.info.Shelf, err = b.h.putChunks(d.chunks); err != nil {
+		return fmt.Errorf("putting block %d on a shelf: %w", d.f.id, err)
 	}
-	b.made = append(b.made, f)
-	*b = builder{h: b.h, gen: b.gen, all: b.all, put: b.put, made: b.made, bytes: b.bytes, columns: make(map[uint16][]segment),
-		runs: b.runs[:0], persons: b.persons[:0], times: b.times[:0], names: b.names[:0], ties: b.ties[:0]}
+	b.made = append(b.made, d.f)
+	b.reset()
 	return nil
+}
+
+// reset makes room for the next block's rows.
+func (b *builder) reset() {
+	*b = builder{h: b.h, gen: b.gen, all: b.all, made: b.made, columns: make(map[uint16][]segment),
+		runs: b.runs[:0], persons: b.persons[:0], times: b.times[:0], names: b.names[:0], ties: b.ties[:0]}
+}
+
+// draft is a block that is on no shelf yet.
+type draft struct {
+	h      *History
+	f      *frozen
+	chunks []kv.KV
+}
+
+func (d *draft) add(chunk uint32, plain []byte) error {
+	kv, err := d.h.sealChunk(chunkID{d.f.id, chunk}, plain)
+	if err != nil {
+		return err
+	}
+	d.chunks = append(d.chunks, kv)
+	d.f.info.Bytes += int64(len(kv.Key) + len(kv.Value))
+	return nil
+}
+
+// column adds a property, those with lower keys first; nil is none.
+func (d *draft) column(key uint16, c *block.Column) error {
+	if c == nil {
+		return nil
+	}
+	d.f.info.Columns = append(d.f.info.Columns, key)
+	return d.add(chunkColumns+uint32(key), block.AppendColumn(nil, c))
+}
+
+// draft makes a block of the builder's rows, yet without properties. It holds
+// on to the persons and runs only while it is made.
+func (b *builder) draft() (*draft, error) {
+	id := b.h.newID()
+	d := &draft{h: b.h, f: &frozen{id: id, info: &block.Info{Generation: b.gen, Order: id, Rows: len(b.persons)}}}
+	people := block.NewPeople(b.runs, b.persons)
+	events := b.describe(d.f)
+	if err := d.add(chunkPeople, people.Append(nil)); err != nil {
+		return nil, err
+	}
+	if err := d.add(chunkTimes, block.AppendTimes(nil, people, b.times)); err != nil {
+		return nil, err
+	}
+	if err := d.add(chunkEvents, block.AppendEvents(nil, events)); err != nil {
+		return nil, err
+	}
+	if b.tied && slices.Max(b.ties) > 0 {
+		d.f.info.Ties = true
+		if err := d.add(chunkTies, block.AppendTies(nil, b.ties)); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // describe fills in what the block's rows say of it, and gives its events.
@@ -296,23 +316,12 @@ func join(n int, segments []segment) *block.Column {
 		}
 		return out
 	}
-	codes := make(map[string]uint32)
-	var enc []byte
-	code := func(v event.Value) uint32 {
-		enc = event.AppendValue(enc[:0], v)
-		c, ok := codes[string(enc)]
-		if !ok {
-			out.Dict = append(out.Dict, v)
-			c = uint32(len(out.Dict))
-			codes[string(enc)] = c
-		}
-		return c
-	}
+	codes := newCoder(out)
 	for _, s := range segments {
 		if s.column.Nums != nil {
 			for i, v := range s.column.Nums {
 				if v == v {
-					out.Codes[s.from+i] = code(event.OfFloat(v))
+					out.Codes[s.from+i] = codes.code(event.OfFloat(v))
 				}
 			}
 			continue
@@ -323,7 +332,7 @@ func join(n int, segments []segment) *block.Column {
 				continue
 			}
 			if mine[c-1] == 0 {
-				mine[c-1] = code(s.column.Dict[c-1])
+				mine[c-1] = codes.code(s.column.Dict[c-1])
 			}
 			out.Codes[s.from+i] = mine[c-1]
 		}
@@ -332,6 +341,26 @@ func join(n int, segments []segment) *block.Column {
 		return nil
 	}
 	return narrowed(out)
+}
+
+// coder numbers the values of a column that is being made.
+type coder struct {
+	c     *block.Column
+	codes map[string]uint32 // by encoding
+	enc   []byte
+}
+
+func newCoder(c *block.Column) *coder { return &coder{c: c, codes: make(map[string]uint32)} }
+
+func (d *coder) code(v event.Value) uint32 {
+	d.enc = event.AppendValue(d.enc[:0], v)
+	c, ok := d.codes[string(d.enc)]
+	if !ok {
+		d.c.Dict = append(d.c.Dict, v)
+		c = uint32(len(d.c.Dict))
+		d.codes[string(d.enc)] = c
+	}
+	return c
 }
 
 // narrowed makes a column of plain numbers of one that holds nothing else, as
@@ -376,6 +405,9 @@ const putKeys = 512
 
 // putChunks puts the chunks of one block on one shelf.
 func (h *History) putChunks(chunks []kv.KV) (uint32, error) {
+	if err := h.noteIDs(); err != nil {
+		return 0, err
+	}
 	for try := 0; ; try++ {
 		shelf, split, err := h.tryPut(chunks)
 		if err != nil || !split {
@@ -385,7 +417,7 @@ func (h *History) putChunks(chunks []kv.KV) (uint32, error) {
 			return 0, fmt.Errorf("%w: a block does not fit one shelf", kv.ErrTooBig)
 		}
 		// A shelf was closed between two transactions. What lies on it is listed
-		// nowhere and goes with the sweep.
+		// nowhere and goes with it.
 	}
 }
 

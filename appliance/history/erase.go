@@ -3,7 +3,6 @@ package history
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,13 +32,8 @@ func (h *History) Erase(ctx context.Context, persons []uint32) error {
 	}
 	// Without the lock: snapshots may be held for long, and nothing is written
 	// to these shelves any more.
-	for _, shelf := range emptied {
-		if err := h.awaitUnused(ctx, shelf); err != nil {
-			return fmt.Errorf("erasing %d persons: waiting for questions that read shelf %d: %w", len(persons), shelf, err)
-		}
-		if err := h.shelves.Remove(shelf); err != nil && !errors.Is(err, kv.ErrNotFound) {
-			return fmt.Errorf("erasing %d persons: %w", len(persons), err)
-		}
+	if err := h.RemoveEmptied(ctx, emptied); err != nil {
+		return fmt.Errorf("erasing %d persons: %w", len(persons), err)
 	}
 	return nil
 }
@@ -50,7 +44,7 @@ func (h *History) eraseLocked(ctx context.Context, who *roaring.Bitmap) (emptied
 	h.busy.Lock()
 	defer h.busy.Unlock()
 	h.mu.Lock()
-	heads, list := slices.Clone(h.heads), h.view.list
+	heads := slices.Clone(h.heads)
 	h.mu.Unlock()
 	for _, hd := range heads {
 		hd.mu.Lock()
@@ -63,6 +57,7 @@ func (h *History) eraseLocked(ctx context.Context, who *roaring.Bitmap) (emptied
 	if err := h.erasePacked(ctx, who); err != nil {
 		return nil, err
 	}
+	list := h.listNow()
 	shelves := make(map[uint32]bool)
 	blocks, parts := make(map[uint64]bool), make(map[uint64]bool)
 	for _, b := range list.blocks {
@@ -84,14 +79,22 @@ func (h *History) eraseLocked(ctx context.Context, who *roaring.Bitmap) (emptied
 		}
 	}
 	for _, info := range h.shelves.List() {
-		if !shelves[info.ID] || info.Closed {
-			continue
+		if !shelves[info.ID] {
+			// Of what is not listed it is not known whose it is.
+			if shelves[info.ID], err = h.strays(info.ID, list); err != nil {
+				return nil, err
+			}
 		}
-		if err := h.shelves.Finish(info.ID); err != nil {
-			return nil, err
+		if shelves[info.ID] {
+			if err := h.shelves.Finish(info.ID); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, shelf := range slices.Sorted(maps.Keys(shelves)) {
+		if !shelves[shelf] {
+			continue
+		}
 		r := &rewrite{h: h, shelf: shelf, who: who, blocks: blocks, parts: parts}
 		if err := r.run(ctx, list); err != nil {
 			return nil, fmt.Errorf("writing shelf %d anew: %w", shelf, err)
@@ -219,24 +222,9 @@ func (h *History) eachSet(ctx context.Context, p *part, fn func(block.Set, *roar
 	return nil
 }
 
-// awaitUnused waits until no snapshot looks at a shelf.
+// awaitUnused waits until no snapshot looks at a shelf that is not listed.
 func (h *History) awaitUnused(ctx context.Context, shelf uint32) error {
-	stop := context.AfterFunc(ctx, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.changed.Broadcast()
+	return h.await(ctx, func() bool {
+		return !slices.ContainsFunc(h.old, func(l *blockList) bool { return l.uses(shelf) })
 	})
-	defer stop()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for slices.ContainsFunc(h.old, func(l *blockList) bool { return l.uses(shelf) }) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if h.closed {
-			return ErrClosed
-		}
-		h.changed.Wait()
-	}
-	return nil
 }

@@ -58,16 +58,10 @@ func compareErased(t fataler, h *house, m *model) {
 
 // onlyListed checks that the shelves hold nothing else than what is listed.
 func (h *house) onlyListed(t fataler) {
-	listed := h.listed()
+	list := h.listNow()
 	for _, info := range h.shelves.List() {
-		err := h.shelves.Keys(info.ID, func(key []byte) error {
-			if owner, _ := ownerOf(key); !listed[info.ID][owner] {
-				t.Fatalf("shelf %d holds a chunk of %d, which is not listed there", info.ID, owner)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatalf("%v", err)
+		if has, err := h.strays(info.ID, list); err != nil || has {
+			t.Fatalf("shelf %d holds chunks that are not listed there: %v, %v", info.ID, has, err)
 		}
 	}
 }

@@ -13,6 +13,28 @@ import (
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
+// Freeze turns what was committed so far into blocks, whatever its size, and
+// returns when it is done, or ctx is. Rows that were appended and are not
+// committed yet are waited for.
+func (h *History) Freeze(ctx context.Context) error {
+	h.own.Lock()
+	upTo := h.head.gen
+	switch {
+	case h.appended:
+		h.wanted = true
+	case h.head.rows > 0:
+		h.turn()
+	default:
+		upTo--
+	}
+	h.own.Unlock()
+	err := h.await(ctx, func() bool { return h.heads[0].gen > upTo })
+	if err != nil {
+		return fmt.Errorf("waiting for freezing: %w", err)
+	}
+	return nil
+}
+
 // freeze turns a head that takes no more rows into blocks: chunks on shelves
 // first, then one transaction that lists them and removes the packed rows.
 // After an error nothing has changed but chunks that no list names.
@@ -38,10 +60,8 @@ func (h *History) freeze(ctx context.Context, hd *head) error {
 	if err != nil {
 		return fmt.Errorf("listing the blocks of generation %d: %w", hd.gen, err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.heads = slices.DeleteFunc(h.heads, func(x *head) bool { return x == hd })
-	h.relist(slices.Concat(h.view.list.blocks, made), slices.Concat(h.view.list.parts, parts))
+	list := h.listNow()
+	h.relist(slices.Concat(list.blocks, made), slices.Concat(list.parts, parts), hd)
 	return nil
 }
 
@@ -77,7 +97,11 @@ func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, []*part,
 	if len(b.made) == 0 {
 		return nil, nil, nil
 	}
-	p, err := h.putPart(hd.gen, &sets, seen)
+	w, err := sets.write()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := h.putPart(hd.gen, w, seen)
 	if err != nil {
 		return nil, nil, fmt.Errorf("putting the people by day on a shelf: %w", err)
 	}
@@ -85,12 +109,9 @@ func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, []*part,
 }
 
 // putPart puts sets of people on a shelf.
-func (h *History) putPart(gen uint64, sets *setsBuilder, seen *roaring.Bitmap) (*part, error) {
-	chunks, dir, err := sets.chunks()
-	if err != nil {
-		return nil, err
-	}
-	p := &part{id: h.newID(), info: &block.Part{Generation: gen, Chunks: len(chunks), Sets: dir, Seen: seen}}
+func (h *History) putPart(gen uint64, sets *setsWriter, seen *roaring.Bitmap) (*part, error) {
+	chunks := sets.done()
+	p := &part{id: h.newID(), info: &block.Part{Generation: gen, Chunks: len(chunks), Sets: sets.dir, Seen: seen}}
 	whole, err := p.info.Append(nil)
 	if err != nil {
 		return nil, err

@@ -177,19 +177,35 @@ func TestDamageIsNoticedAndNamed(t *testing.T) {
 	}
 }
 
-// TestChunksWithoutListAreSwept at Open: a crash between writing and listing.
-func TestChunksWithoutListAreSwept(t *testing.T) {
-	h := open(t, Options{})
+// TestChunksWithoutListGo: a crash between writing and listing leaves them, and
+// they are not taken for those of later blocks.
+func TestChunksWithoutListGo(t *testing.T) {
+	h := &house{t: t, dir: t.TempDir(), maxShelf: 1}
+	h.start()
+	t.Cleanup(func() { h.stop() })
 	h.append(row(1, 1, "A", prop("k", 1)))
 	h.freezeAll()
 	h.append(row(2, 1, "B"))
-	if _, _, err := h.freezeRows(context.Background(), h.head); err != nil {
+	h.busy.Lock()
+	made, parts, err := h.freezeRows(context.Background(), h.head)
+	h.busy.Unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
+	left := max(made[0].id, parts[0].id)
 	h.restart()
+	if err := h.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	h.onlyListed(t)
 	if got := h.timeline(true, 1, 2); len(got) != 2 {
 		t.Errorf("got %q", got)
+	}
+	h.freezeAll()
+	for _, b := range h.listNow().blocks[1:] {
+		if b.id <= left {
+			t.Errorf("block %d has the number of one that was never listed", b.id)
+		}
 	}
 }
 
@@ -222,6 +238,39 @@ func TestCommittedWaitsForTheWorker(t *testing.T) {
 	h.settle()
 	if got := h.timeline(true, 1); len(got) != 2+maxWaiting {
 		t.Errorf("%d rows", len(got))
+	}
+}
+
+// TestFreeze leaves nothing in the head, and can be given up.
+func TestFreeze(t *testing.T) {
+	h := open(t, Options{})
+	h.append(row(1, 1, "A"), row(2, 2, "B"))
+	if err := h.Freeze(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.append(row(1, 3, "A"))
+	s := h.Snapshot()
+	if len(s.v.list.blocks) != 1 || s.Rows() != 3 || len(h.heads) != 1 {
+		t.Errorf("%d blocks, %d rows, %d heads", len(s.v.list.blocks), s.Rows(), len(h.heads))
+	}
+	s.Release()
+	h.busy.Lock()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.Freeze(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	h.busy.Unlock()
+	if err := h.Freeze(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Freeze(context.Background()); err != nil { // nothing to do
+		t.Fatal(err)
+	}
+	s = h.Snapshot()
+	defer s.Release()
+	if len(s.v.list.blocks) != 2 || s.Rows() != 3 {
+		t.Errorf("%d blocks, %d rows", len(s.v.list.blocks), s.Rows())
 	}
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -43,7 +44,7 @@ type place struct {
 // blockList is the blocks and parts there are. It never changes; snapshots hold it
 // by counting, since what it names must not be deleted under them.
 type blockList struct {
-	blocks []*frozen // in the order of their generations, then of their numbers
+	blocks []*frozen // in the order of their generations, then of Info.Order
 	parts  []*part
 	places [event.Partitions][]place
 	names  map[uint16]*NameInfo
@@ -58,16 +59,7 @@ type blockList struct {
 func newList(blocks []*frozen, parts []*part) *blockList {
 	l := &blockList{blocks: blocks, parts: parts, names: make(map[uint16]*NameInfo), first: math.MaxInt64, last: math.MinInt64}
 	slices.SortFunc(l.blocks, func(a, b *frozen) int {
-		if a.info.Generation != b.info.Generation {
-			if a.info.Generation < b.info.Generation {
-				return -1
-			}
-			return 1
-		}
-		if a.id < b.id {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(a.info.Generation, b.info.Generation), cmp.Compare(a.info.Order, b.info.Order))
 	})
 	for _, b := range l.blocks {
 		row := 0

@@ -69,6 +69,7 @@ type Options struct {
 	Logger      *slog.Logger           // nil discards
 	Board       Board                  // nil discards
 	Subject     string                 // of the problems on Board: the publisher's name
+	Copied      bool                   // copies of db are kept that name shelves: those emptied wait for RemoveEmptied
 	Refused     func(name, key string) // a row (key is "") or a property was refused, for the ceilings; called by Append
 }
 
@@ -123,23 +124,27 @@ type History struct {
 	maxPacks uint32 // packed values that one transaction can surely remove
 	lastID   atomic.Uint64
 
-	// The applier's own.
+	own sync.Mutex // held by who adds to the head or begins another
+	// Under own; all but the last two are the applier's.
 	words    vocabulary
 	cal      *calendar
-	head     *head
 	pack     packer
-	appended bool
+	head     *head
+	appended bool // rows are in the head that are not committed yet
+	wanted   bool // Freeze waits for them to be
 
-	busy   sync.Mutex // held by who writes shelves or changes the list
-	counts counts     // under busy
-	stop   context.CancelFunc
-	worker sync.WaitGroup
+	busy    sync.Mutex      // held by who writes shelves or changes the list; taken before own and mu
+	counts  counts          // under busy
+	spoiled map[uint64]bool // under busy: blocks and parts that are damaged, as far as is known
+	stop    context.CancelFunc
+	worker  sync.WaitGroup
 
 	mu      sync.Mutex
 	changed *sync.Cond   // heads, old or closed changed
 	heads   []*head      // all but the newest wait to be frozen, oldest first
 	view    *view        // what the next Snapshot sees
 	old     []*blockList // lists before view's that snapshots still hold
+	moves   uint64       // grows when there may be something new to clean up
 	closed  bool
 }
 
@@ -147,16 +152,13 @@ type History struct {
 // and must outlive it. Rows that were not frozen yet are brought back into
 // memory. Close it to wait for its worker.
 func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
-	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults()}
+	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults(), moves: 1, spoiled: make(map[uint64]bool)}
 	h.cal = newCalendar(h.o.Location)
 	h.cache = newCache(h.o.CacheBytes)
 	h.changed = sync.NewCond(&h.mu)
 	_, keysAtOnce := db.Limits()
 	h.maxPacks = uint32(keysAtOnce / 2)
 	if err := db.View(h.load); err != nil {
-		return nil, fmt.Errorf("opening history: %w", err)
-	}
-	if err := h.sweep(); err != nil {
 		return nil, fmt.Errorf("opening history: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -199,6 +201,8 @@ func (h *History) Append(t *kv.Txn, rows []Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	h.own.Lock()
+	defer h.own.Unlock()
 	batch, err := h.digest(t, rows)
 	if err != nil {
 		return fmt.Errorf("appending to history: %w", err)
@@ -214,13 +218,20 @@ func (h *History) Append(t *kv.Txn, rows []Row) error {
 // Committed makes visible, all at once, what was appended since the last time.
 // It waits for the worker when that is far behind.
 func (h *History) Committed() {
+	h.own.Lock()
 	if !h.appended {
+		h.own.Unlock()
 		return
 	}
 	h.appended = false
 	h.publish()
-	if h.due(h.head) {
+	turned := h.wanted || h.due(h.head)
+	if turned {
 		h.turn()
+	}
+	h.own.Unlock()
+	if turned {
+		h.keepUp()
 	}
 }
 
@@ -239,20 +250,49 @@ func (h *History) publish() {
 	h.view = &v
 }
 
-// turn begins a new head, so that the worker can freeze the one before, and
-// waits until not too many wait for that.
+// turn begins a new head, so that the worker can freeze the one before. The
+// caller holds own.
 func (h *History) turn() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.wanted = false
 	h.head = newHead(h.head.gen+1, h.o.Now())
 	h.heads = append(h.heads, h.head)
 	v := *h.view
 	v.heads = append(slices.Clone(v.heads), h.head.view())
 	h.view = &v
 	h.changed.Broadcast()
+}
+
+// keepUp waits until not too many heads wait to be frozen.
+func (h *History) keepUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for len(h.heads) > 1+maxWaiting && !h.closed {
 		h.changed.Wait()
 	}
+}
+
+// await waits until is, which is called under mu.
+func (h *History) await(ctx context.Context, is func() bool) error {
+	stop := context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.changed.Broadcast()
+	})
+	defer stop()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for !is() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if h.closed {
+			return ErrClosed
+		}
+		h.changed.Wait()
+	}
+	return nil
 }
 
 // namesNow is the vocabulary's names as of the last Committed.

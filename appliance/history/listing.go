@@ -61,22 +61,34 @@ func (h *History) setSealed(t *kv.Txn, key, plain []byte) error {
 	return t.Set(kv.History, key, sealed)
 }
 
-// counts are numbers that must not be given out again, or be looked at again.
+// counts are numbers that must not be given out again.
 type counts struct {
-	id     uint64 // the last of a block or part
+	id     uint64 // of blocks and parts: up to it they may have been given out
 	frozen uint64 // the last generation that was frozen
-	swept  uint32 // shelves below hold nothing that is not listed
 }
 
 // writeCounts notes numbers, of which none gets smaller.
 func (h *History) writeCounts(t *kv.Txn, c counts) error {
-	c.id = h.lastID.Load()
+	c.id = max(c.id, h.counts.id, h.lastID.Load())
 	c.frozen = max(c.frozen, h.counts.frozen)
-	c.swept = max(c.swept, h.counts.swept)
 	h.counts = c
 	b := binary.AppendUvarint([]byte{listVersion}, c.id)
 	b = binary.AppendUvarint(b, c.frozen)
-	return h.setSealed(t, []byte{keyCounts}, binary.AppendUvarint(b, uint64(c.swept)))
+	return h.setSealed(t, []byte{keyCounts}, binary.AppendUvarint(b, 0))
+}
+
+// idsAhead is how many numbers are noted as given out at a time.
+const idsAhead = 1 << 16
+
+// noteIDs sees to it that the numbers given out so far do not come again after
+// a crash. Chunks that no list names stay on a shelf until it goes, and must
+// not be taken for those of a later block. The caller holds busy.
+func (h *History) noteIDs() error {
+	last := h.lastID.Load()
+	if last <= h.counts.id {
+		return nil
+	}
+	return h.db.Update(func(t *kv.Txn) error { return h.writeCounts(t, counts{id: last + idsAhead}) })
 }
 
 func readCounts(b []byte) (c counts, err error) {
@@ -96,7 +108,7 @@ func readCounts(b []byte) (c counts, err error) {
 	if len(b) > 0 || vals[2] > math.MaxUint32 {
 		return c, bad
 	}
-	return counts{vals[0], vals[1], uint32(vals[2])}, nil
+	return counts{vals[0], vals[1]}, nil
 }
 
 // newID gives a number that no block or part has had.
@@ -175,6 +187,9 @@ func (h *History) readBlock(key, plain []byte) (*frozen, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: the description of block %d: %w", ErrDamaged, id, err)
 	}
+	if info.Order == 0 {
+		info.Order = id // version 1: nothing was ever merged
+	}
 	b := &frozen{id: id, info: info}
 	for _, n := range info.Names {
 		if int(n.Code) >= len(h.words.names.list) {
@@ -225,16 +240,27 @@ func (h *History) readPart(key, plain []byte) (*part, error) {
 	return p, nil
 }
 
-// relist puts another list into what the next snapshot sees. The caller holds
-// mu.
-func (h *History) relist(blocks []*frozen, parts []*part) {
+// relist puts another list into what the next snapshot sees, and takes away
+// the head that it came of. The caller holds busy.
+func (h *History) relist(blocks []*frozen, parts []*part, done *head) {
+	list := newList(blocks, parts) // before the lock: it takes a while where there are many
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heads = slices.DeleteFunc(h.heads, func(hd *head) bool { return hd == done })
 	v := *h.view
 	v.version++
-	v.list = newList(blocks, parts)
-	v.heads = slices.DeleteFunc(slices.Clone(v.heads), func(hv headView) bool { return !slices.Contains(h.heads, hv.head) })
+	v.list = list
+	v.heads = slices.DeleteFunc(slices.Clone(v.heads), func(hv headView) bool { return hv.head == done })
 	h.old = append(h.old, h.view.list)
 	h.view = &v
+	h.untidy()
 	h.retire()
+}
+
+// untidy has the worker look for something to clean up. The caller holds mu.
+func (h *History) untidy() {
+	h.moves++
+	h.changed.Broadcast()
 }
 
 // retire lets go of lists that nobody looks at any more. The caller holds mu.
@@ -242,6 +268,6 @@ func (h *History) retire() {
 	n := len(h.old)
 	h.old = slices.DeleteFunc(h.old, func(l *blockList) bool { return l.refs == 0 })
 	if len(h.old) < n {
-		h.changed.Broadcast()
+		h.untidy() // shelves may have become free
 	}
 }

@@ -50,7 +50,13 @@ func (h *house) settle() {
 	}
 }
 
-// values are of all kinds, few, so that columns mix them.
+func (h *house) compact(t fataler) {
+	if err := h.Compact(context.Background()); err != nil {
+		t.Fatalf("compacting: %v", err)
+	}
+}
+
+// anyValue makes values of all kinds, few, so that columns mix them.
 func anyValue() *rapid.Generator[event.Value] {
 	return rapid.OneOf(
 		rapid.Map(rapid.IntRange(-3, 1000), func(i int) event.Value { return event.OfInt(int64(i)) }),
@@ -93,20 +99,31 @@ func TestAnyOrderGivesTheSameRows(t *testing.T) {
 		h.start()
 		defer func() { h.stop() }()
 		m := &model{loc: loc}
-		for range rapid.IntRange(1, 6).Draw(rt, "batches") {
+		for range rapid.IntRange(1, 8).Draw(rt, "batches") {
 			rows := rapid.SliceOfN(anyRow(5), 1, 30).Draw(rt, "rows")
 			h.append(rows...)
 			m.rows = append(m.rows, rows...)
-			switch rapid.IntRange(0, 4).Draw(rt, "then") {
+			switch rapid.IntRange(0, 6).Draw(rt, "then") {
 			case 0:
 				h.restart()
 			case 1:
 				h.settle()
+			case 2:
+				h.freezeAll()
+			case 3:
+				h.compact(rt)
+				compare(rt, h, m)
 			}
 		}
 		compare(rt, h, m)
 		h.settle()
 		compare(rt, h, m)
+		h.freezeAll()
+		h.compact(rt)
+		compare(rt, h, m)
+		if n := len(h.listNow().parts); n != 1 {
+			rt.Fatalf("%d parts", n)
+		}
 		h.restart()
 		compare(rt, h, m)
 	})

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -84,46 +85,54 @@ func (b *setsBuilder) add(name uint16, day int32, person uint32) {
 	b.by[key] = append(list, person)
 }
 
-// put sets all persons of a name and day.
-func (b *setsBuilder) put(name uint16, day int32, persons []uint32) {
-	if b.by == nil {
-		b.by = make(map[uint64][]uint32)
-	}
-	b.by[pair(name, day)] = persons
-}
-
-// chunks makes the chunks, unsealed, and the directory.
-func (b *setsBuilder) chunks() (chunks [][]byte, sets []block.Set, err error) {
-	keys := make([]uint64, 0, len(b.by))
-	for k := range b.by {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b uint64) int {
+// write makes sets of them.
+func (b *setsBuilder) write() (*setsWriter, error) {
+	keys := slices.SortedFunc(maps.Keys(b.by), func(a, b uint64) int {
 		an, ad := unpair(a)
 		bn, bd := unpair(b)
 		return cmp.Or(cmp.Compare(an, bn), cmp.Compare(ad, bd))
 	})
-	var chunk []byte
+	w := &setsWriter{}
 	for _, k := range keys {
 		persons := b.by[k]
 		slices.Sort(persons)
 		set := roaring.New()
 		set.AddMany(persons)
-		set.RunOptimize()
-		if len(chunk) >= setBytes {
-			chunks = append(chunks, chunk)
-			chunk = nil
+		name, day := unpair(k)
+		if err := w.add(name, day, set); err != nil {
+			return nil, err
 		}
-		s := block.Set{Chunk: len(chunks), Offset: len(chunk), People: int(set.GetCardinality())}
-		s.Name, s.Day = unpair(k)
-		if chunk, err = block.AppendSet(chunk, set); err != nil {
-			return nil, nil, err
-		}
-		s.Length = len(chunk) - s.Offset
-		sets = append(sets, s)
 	}
-	if len(chunk) > 0 {
-		chunks = append(chunks, chunk)
+	return w, nil
+}
+
+// setsWriter makes the chunks of a part, unsealed, and the directory of its
+// sets.
+type setsWriter struct {
+	chunks [][]byte
+	chunk  []byte
+	dir    []block.Set
+}
+
+// add takes the next set, in the order of names and days.
+func (w *setsWriter) add(name uint16, day int32, set *roaring.Bitmap) (err error) {
+	if len(w.chunk) >= setBytes {
+		w.chunks, w.chunk = append(w.chunks, w.chunk), nil
 	}
-	return chunks, sets, nil
+	set.RunOptimize()
+	s := block.Set{Name: name, Day: day, Chunk: len(w.chunks), Offset: len(w.chunk), People: int(set.GetCardinality())}
+	if w.chunk, err = block.AppendSet(w.chunk, set); err != nil {
+		return err
+	}
+	s.Length = len(w.chunk) - s.Offset
+	w.dir = append(w.dir, s)
+	return nil
+}
+
+// done gives the chunks.
+func (w *setsWriter) done() [][]byte {
+	if len(w.chunk) > 0 {
+		w.chunks, w.chunk = append(w.chunks, w.chunk), nil
+	}
+	return w.chunks
 }

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -18,10 +17,12 @@ type rewrite struct {
 	who    *roaring.Bitmap
 	blocks map[uint64]bool // those that hold them
 	parts  map[uint64]bool
+	at     uint64 // which it works on
 
-	gone     [][]byte // keys of the list
-	made     []*frozen
-	newParts []*part
+	gone      []*frozen
+	made      []*frozen
+	goneParts []*part
+	newParts  []*part
 }
 
 // rewriteBlocks is how many blocks move in one transaction.
@@ -56,10 +57,18 @@ func (r *rewrite) run(ctx context.Context, l *blockList) error {
 }
 
 func (r *rewrite) block(ctx context.Context, b *frozen) error {
-	if err := ctx.Err(); err != nil {
+	if err := r.h.breathe(ctx); err != nil {
 		return err
 	}
-	if !r.blocks[b.id] {
+	r.at = b.id
+	var made []*frozen
+	if r.blocks[b.id] {
+		m := &merging{h: r.h, in: []*frozen{b}, keep: func(_ uint16, _ int32, person uint32) bool { return !r.who.Contains(person) }}
+		var err error
+		if made, err = m.run(ctx); err != nil {
+			return err
+		}
+	} else {
 		// As it is: its seal is bound to its number, not to its shelf.
 		shelf, err := r.copy(b.id, b.chunks())
 		if err != nil {
@@ -67,29 +76,9 @@ func (r *rewrite) block(ctx context.Context, b *frozen) error {
 		}
 		info := *b.info
 		info.Shelf = shelf
-		r.gone = append(r.gone, listKey(keyBlock, b.id))
-		r.made = append(r.made, &frozen{id: b.id, info: &info, names: b.names})
-		return nil
+		made = []*frozen{{id: b.id, info: &info, names: b.names}}
 	}
-	to := r.h.newBuilder(b.info.Generation, r.h.namesNow())
-	row := 0
-	for _, s := range b.info.Slices {
-		rows, err := r.h.readSorted(b, s.Partition, row, row+s.Rows, func(person uint32) bool { return !r.who.Contains(person) })
-		if err != nil {
-			return err
-		}
-		row += s.Rows
-		if len(rows.persons) > 0 {
-			if err := to.add(ctx, rows); err != nil {
-				return err
-			}
-		}
-	}
-	if err := to.flush(ctx); err != nil {
-		return err
-	}
-	r.gone = append(r.gone, listKey(keyBlock, b.id))
-	r.made = append(r.made, to.made...)
+	r.gone, r.made = append(r.gone, b), append(r.made, made...)
 	return nil
 }
 
@@ -125,7 +114,11 @@ func (r *rewrite) copy(owner uint64, chunks []uint32) (uint32, error) {
 
 func (r *rewrite) part(ctx context.Context, p *part) error {
 	h := r.h
-	r.gone = append(r.gone, listKey(keyDays, p.id))
+	if err := h.breathe(ctx); err != nil {
+		return err
+	}
+	r.at = p.id
+	r.goneParts = append(r.goneParts, p)
 	if !r.parts[p.id] {
 		chunks := make([]uint32, p.info.Chunks)
 		for i := range chunks {
@@ -141,15 +134,14 @@ func (r *rewrite) part(ctx context.Context, p *part) error {
 		r.newParts = append(r.newParts, &part{id: p.id, shelf: shelf, info: p.info, whole: p.whole})
 		return nil
 	}
-	var sets setsBuilder
+	var sets setsWriter
 	err := h.eachSet(ctx, p, func(s block.Set, set *roaring.Bitmap) error {
-		set.AndNot(r.who)
-		if !set.IsEmpty() {
-			sets.put(s.Name, s.Day, set.ToArray())
+		if set.AndNot(r.who); set.IsEmpty() {
+			return nil
 		}
-		return nil
+		return sets.add(s.Name, s.Day, set)
 	})
-	if err != nil || len(sets.by) == 0 {
+	if err != nil || len(sets.dir) == 0 {
 		return err
 	}
 	made, err := h.putPart(p.info.Generation, &sets, p.info.Seen)
@@ -161,93 +153,12 @@ func (r *rewrite) part(ctx context.Context, p *part) error {
 
 // commit lists what was moved in place of what was there.
 func (r *rewrite) commit() error {
-	if len(r.gone) == 0 {
+	if len(r.gone) == 0 && len(r.goneParts) == 0 {
 		return nil
 	}
-	h := r.h
-	err := h.db.Update(func(t *kv.Txn) error {
-		for _, key := range r.gone {
-			if err := t.Delete(kv.History, key); err != nil {
-				return err
-			}
-		}
-		if err := h.enlist(t, r.made, r.newParts); err != nil {
-			return err
-		}
-		return h.writeCounts(t, counts{})
-	})
-	if err != nil {
+	if err := r.h.replace(r.gone, r.made, r.goneParts, r.newParts); err != nil {
 		return err
 	}
-	gone := make(map[uint64]bool)
-	for _, key := range r.gone {
-		id, err := idOf(key)
-		if err != nil {
-			return err
-		}
-		gone[id] = true
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	old := h.view.list
-	blocks := slices.DeleteFunc(slices.Clone(old.blocks), func(b *frozen) bool { return gone[b.id] })
-	parts := slices.DeleteFunc(slices.Clone(old.parts), func(p *part) bool { return gone[p.id] })
-	h.relist(append(blocks, r.made...), append(parts, r.newParts...))
-	r.gone, r.made, r.newParts = nil, nil, nil
+	r.gone, r.made, r.goneParts, r.newParts = nil, nil, nil, nil
 	return nil
-}
-
-// readSorted reads rows from to to of a block, which are one partition's, and
-// keeps those of persons that keep says.
-func (h *History) readSorted(b *frozen, partition, from, to int, keep func(person uint32) bool) (*sorted, error) {
-	people, err := h.people(b)
-	if err != nil {
-		return nil, err
-	}
-	times, err := h.times(b, people)
-	if err != nil {
-		return nil, err
-	}
-	events, err := h.events(b)
-	if err != nil {
-		return nil, err
-	}
-	ties, err := h.ties(b)
-	if err != nil {
-		return nil, err
-	}
-	s := &sorted{partition: partition, columns: make(map[uint16]*block.Column)}
-	var kept []int
-	row := 0
-	for _, run := range people.Runs {
-		for end := row + run.Rows; row < end; row++ {
-			if row < from || row >= to || !keep(people.Person(row)) {
-				continue
-			}
-			kept = append(kept, row)
-			s.days = append(s.days, run.Day)
-			s.persons = append(s.persons, people.Person(row))
-			s.times = append(s.times, times.At(row))
-			s.names = append(s.names, b.info.Names[events[row]].Code)
-			if ties != nil {
-				s.ties = append(s.ties, ties[row])
-			}
-		}
-	}
-	for _, key := range b.info.Columns {
-		c, err := h.property(b, key)
-		if err != nil {
-			return nil, err
-		}
-		out := &block.Column{Dict: c.Dict}
-		for _, row := range kept {
-			if c.Numeric() {
-				out.Nums = append(out.Nums, c.Num(row))
-			} else {
-				out.Codes = append(out.Codes, c.Code(row))
-			}
-		}
-		s.columns[key] = out
-	}
-	return s, nil
 }

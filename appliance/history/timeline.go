@@ -13,15 +13,16 @@ import (
 
 // spot is where a row of a timeline lies, and its place in the order.
 type spot struct {
-	rows *Rows
-	row  int
-	time int64
-	gen  uint64
-	tie  uint32
+	rows  *Rows
+	row   int
+	time  int64
+	gen   uint64
+	tie   uint32
+	order uint64 // of the block in its generation
 }
 
 func (a *spot) compare(b *spot) int {
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie), cmp.Compare(a.row, b.row))
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.gen, b.gen), cmp.Compare(a.tie, b.tie), cmp.Compare(a.order, b.order), cmp.Compare(a.row, b.row))
 }
 
 // spots keeps the limit best rows, the worst of them on top.
@@ -158,6 +159,9 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 		}
 		if ties != nil {
 			sp.tie = ties[row]
+		}
+		if src.head == nil {
+			sp.order = src.place.block.info.Order
 		}
 		best.add(sp, limit)
 	})

@@ -15,6 +15,7 @@ const maxWaiting = 2
 // Codes of the problems on the Board.
 const (
 	problemFreeze  = "history.freeze"
+	problemCompact = "history.compact"
 	problemDamaged = "history.damaged"
 )
 
@@ -26,60 +27,92 @@ func (h *History) due(hd *head) bool {
 	return hd.rows >= blockRows && h.o.Now().Sub(hd.since) >= h.o.FreezeAge
 }
 
-// work freezes heads until the history is closed.
+// work freezes heads, and cleans up when there are none, until the history is
+// closed.
 func (h *History) work(ctx context.Context) {
 	pause := time.Second
+	tidied := uint64(0) // h.moves at which nothing was left to do
 	for {
-		hd := h.await()
-		if hd == nil {
+		hd, moves := h.next(tidied)
+		if moves == 0 {
 			return
 		}
-		h.busy.Lock()
-		err := h.freeze(ctx, hd)
-		h.busy.Unlock()
+		var err error
+		if hd != nil {
+			h.busy.Lock()
+			err = h.breathe(ctx) // which freezes it, unless somebody else did
+			h.busy.Unlock()
+		} else {
+			var did bool
+			if did, err = h.tidy(ctx, false); err != nil || !did {
+				tidied = moves
+			}
+		}
 		if err == nil {
 			pause = time.Second
 			h.o.Board.Clear(problemFreeze, h.o.Subject)
-			h.mu.Lock()
-			h.changed.Broadcast()
-			h.mu.Unlock()
+			if hd == nil {
+				h.o.Board.Clear(problemCompact, h.o.Subject)
+			}
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return
 		}
-		h.o.Logger.Error("freezing", "error", err)
-		p := health.Problem{
-			Code: problemFreeze, Subject: h.o.Subject, Severity: health.Degraded,
-			Summary: "Events cannot be moved from memory to disk: " + err.Error(),
-			Hint:    "Free disk space if it is full; otherwise restart the daemon and see its log.",
-		}
-		h.o.Board.Raise(p)
+		h.failed(hd != nil, err)
 		if errors.Is(err, kv.ErrStopped) || errors.Is(err, kv.ErrClosed) {
 			// Only opening it again helps. Committed waits, so that memory
 			// does not fill, until Close.
 			return
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
+		if hd == nil {
+			// Freezing must not wait for it.
+			time.AfterFunc(pause, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.untidy()
+			})
+		} else {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
 		}
 		pause = min(2*pause, time.Minute)
 	}
 }
 
-// await waits for a head to freeze; nil when the history is closed.
-func (h *History) await() *head {
+// failed tells of an error of the worker.
+func (h *History) failed(freezing bool, err error) {
+	p := health.Problem{
+		Code: problemFreeze, Subject: h.o.Subject, Severity: health.Degraded,
+		Summary: "Events cannot be moved from memory to disk: " + err.Error(),
+		Hint:    "Free disk space if it is full; otherwise restart the daemon and see its log.",
+	}
+	if !freezing {
+		p.Code, p.Severity = problemCompact, health.Warning
+		p.Summary = "Blocks cannot be merged, so questions get slower and the disk fuller: " + err.Error()
+	}
+	h.o.Logger.Error(p.Summary)
+	h.o.Board.Raise(p)
+}
+
+// next waits for something to do: a head to freeze, or something to clean up
+// since moves was tidied. moves is 0 when the history is closed.
+func (h *History) next(tidied uint64) (hd *head, moves uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for !h.closed {
 		if len(h.heads) > 1 {
-			return h.heads[0]
+			return h.heads[0], h.moves
+		}
+		if h.moves != tidied {
+			return nil, h.moves
 		}
 		h.changed.Wait()
 	}
-	return nil
+	return nil, 0
 }
 
 // noticed puts damage on the board.

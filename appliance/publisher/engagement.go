@@ -59,6 +59,15 @@ func (p *Publisher) checkPeople(expression []byte) error {
 	return query.CheckPeople(expression, query.Env{Location: p.o.Location, Now: p.o.Now, Segment: p.programme.segment, Find: p.people.Find})
 }
 
+// goal is a campaign's, for questions about it.
+func (p *Publisher) goal(campaign string) (query.Goal, bool) {
+	g := p.campaigns.Goal(campaign)
+	if g == nil {
+		return query.Goal{}, false
+	}
+	return query.Goal{Event: g.Event, Within: time.Duration(g.Within), Revenue: g.Revenue}, true
+}
+
 // audience answers who is meant, as of now.
 type audience struct{ p *Publisher }
 
@@ -113,7 +122,7 @@ func (c contents) Content(id string, revision int) (delivery.Content, error) {
 	}
 	out := delivery.Content{
 		Subject: one.Content.Subject, HTML: one.Content.HTML, Text: one.Content.Text, Title: one.Content.Title, Link: one.Content.Link,
-		Paused: one.State == campaign.Paused, People: one.People,
+		Paused: one.State == campaign.Paused, People: one.People, Control: one.Control,
 	}
 	if one.Limit != nil {
 		out.LimitMessages, out.LimitPer = one.Limit.PerPerson, time.Duration(one.Limit.Every)

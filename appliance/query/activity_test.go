@@ -30,6 +30,8 @@ var activity = []struct {
 	{`{"kind":"distribution","of":"time","event":"A","then":{"event":"B"}}`, false},
 	{`{"kind":"sessions","interval":"hour"}`, false},
 	{`{"kind":"sessions","session":"k"}`, false},
+	{`{"kind":"paths","by":"n","within":{"n":1,"unit":"hour"}}`, false},
+	{`{"kind":"paths","start":{"event":"A"}}`, false},
 }
 
 func TestActivityBudgets(t *testing.T) {

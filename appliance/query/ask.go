@@ -37,6 +37,8 @@ type Env struct {
 	Now      func() time.Time // nil = the clock
 	// Segment gives the people expression of a saved segment; nil = there are none.
 	Segment func(name string) (json []byte, ok bool)
+	// Goal gives what a campaign is for; nil = nobody says.
+	Goal func(campaign string) (goal Goal, ok bool)
 	// Find gives the number of the person with an identity or anonymous id, as of Data.
 	Find func(identity string) (person uint32, ok bool)
 	// Workers is how many partitions are read at the same time; 0 = 2.
@@ -230,10 +232,10 @@ var kinds = map[string]func(*parser, *fields) (question, error){
 	"stickiness":   (*parser).stickiness,
 	"distribution": (*parser).distribution,
 	"sessions":     (*parser).sessions,
+	"paths":        (*parser).paths,
+	"rfm":          (*parser).rfmQuestion,
+	"campaign":     (*parser).campaign,
 }
-
-// later are the kinds of the contract that cannot be asked yet.
-var later = map[string]bool{"paths": true, "rfm": true, "campaign": true}
 
 // askable names the kinds that can be asked, for whoever asks another.
 func askable() string { return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ") }
@@ -249,9 +251,6 @@ func (c *parser) question(b []byte, env *Env) (kind string, asked question, err 
 	}
 	if kind, err = n.text(); err != nil {
 		return "", nil, err
-	}
-	if later[kind] {
-		return "", nil, fail(CodeNotYet, "kind", "%s cannot be asked yet; these can: %s", kind, askable())
 	}
 	parse := kinds[kind]
 	if parse == nil {

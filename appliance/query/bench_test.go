@@ -61,6 +61,7 @@ func BenchmarkMix(b *testing.B) {
 		{"Q5 funnel", `{"kind":"funnel","from":"2026-01-01","to":"2026-03-31","window":{"n":7,"unit":"day"},"steps":[{"event":"E0"},{"event":"E1"},{"event":"E2"},{"event":"E3"}]}`},
 		{"Q7 trailing uniques", `{"kind":"trend","from":"2026-01-01","to":"2026-03-31","series":[{"measure":"unique"},{"measure":"unique","trailing":{"n":7,"unit":"day"}},
 			{"measure":"unique","trailing":{"n":30,"unit":"day"}}]}`},
+		{"Q8 paths", `{"kind":"paths","from":"2026-01-01","to":"2026-03-31","start":{"event":"E0"},"depth":4,"collapse":false,"limit":10}`},
 	} {
 		b.Run(q.name, func(b *testing.B) {
 			env := mixed()

@@ -67,6 +67,7 @@ func TestMemoryBudget(t *testing.T) {
 		`{"kind":"trend","series":[{"event":"A","measure":"median","property":"n"}],"breakdown":{"property":"n","limit":3},"interval":"hour"}`,
 		`{"kind":"trend","series":[{"measure":"distinct","property":"n"}],"interval":"all"}`,
 		`{"kind":"trend","series":[{"measure":"unique","trailing":{"n":3,"unit":"hour"}}],"interval":"minute"}`,
+		`{"kind":"rfm","amount":"n"}`,
 		`{"kind":"segment","people":{"did":{},"sum":{"property":"n","op":">","value":1}}}`,
 	} {
 		env.Memory = 20_000

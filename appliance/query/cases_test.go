@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,47 +17,30 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cloisterhq/cloister/appliance/event"
-	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/query"
-	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestCases runs testdata/cases/*.txt. A case file is lines; what is loaded
-// holds from there on:
-//
-//	# a remark
-//	zone Europe/Berlin                      the publisher's, before any event
-//	now 2011-12-01T00:00:00Z                the clock
-//	WHO 2011-11-01T10:00:00Z NAME {props}   an event; WHO becomes a person
-//	person WHO {profile}                    a person, with or without events
-//	reach WHO CHANNEL..                     consent WHO PURPOSE CHANNEL
-//	merge LOSER WINNER                      erase WHO
-//	batch                                   what follows arrives as a generation of its own
-//	segment NAME {people}
-//	ask {question}                          on one line or more
-//	expect {result}                         every field named must be so; lists are exact
-//	refuse CODE PATH                        instead of expect
+// TestCases runs testdata/cases/*.txt, whose language testdata/cases/README.md
+// explains: each on a history in memory, and on the real engines.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/cases/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := newCases()
-			for _, b := range blocksOf(string(text)) {
-				if err := c.run(b); err != nil {
-					t.Errorf("%s:%d: %v", file, b.line, err)
-				}
-			}
-			if c.asked == 0 {
-				t.Error("nothing is asked")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		t.Run(name, func(t *testing.T) { newCases(&inMemory{numbers: map[string]uint32{}}).runAll(t, file, string(text)) })
+		t.Run(name+" on the engines", func(t *testing.T) {
+			e := &onEngines{dir: t.TempDir(), known: map[string]bool{}}
+			newCases(e).runAll(t, file, string(text))
+			if err := e.close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -83,42 +67,72 @@ func blocksOf(text string) []block {
 	return out
 }
 
-// cases is the world of one file.
+// stage is where a case file's world lies. Who is not known yet is met by being
+// named; a name that begins with ~ is a device.
+type stage interface {
+	meet(who string) error
+	event(who string, at time.Time, name string, props []event.Prop) error
+	learn(who string, profile []event.Prop, channels []string, consents [][2]string) error
+	login(who, device string) error
+	merge(loser, winner string) error
+	unmerge(who string) error
+	erase(who string) error
+	batch() error
+	freeze() error
+	restart() error
+	compact() error
+	// data is what can be asked of, by days of loc.
+	data(loc *time.Location) (d query.Data, find func(string) (uint32, bool), release func(), err error)
+}
+
+// cases is the run of one file.
 type cases struct {
-	loc         *time.Location
-	now         time.Time
-	people      memory.People
-	generations []memory.Generation
-	segments    map[string]string
-	question    string
-	asked       int
+	stage
+	loc      *time.Location
+	now      time.Time
+	segments map[string]string
+	goals    map[string]query.Goal
+	question string
+	asked    int
 }
 
-func newCases() *cases {
-	return &cases{loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}}
+func newCases(s stage) *cases {
+	return &cases{stage: s, loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}, goals: map[string]query.Goal{}}
 }
 
-func (c *cases) env() query.Env {
-	return query.Env{
-		Data: query.Data{History: memory.New(c.loc, c.generations...), People: c.people}, Location: c.loc,
-		Now:     func() time.Time { return c.now },
+func (c *cases) runAll(t *testing.T, file, text string) {
+	for _, b := range blocksOf(text) {
+		if err := c.run(b); err != nil {
+			t.Errorf("%s:%d: %v", file, b.line, err)
+		}
+	}
+	if c.asked == 0 {
+		t.Error("nothing is asked")
+	}
+}
+
+func (c *cases) ask() (*query.Answer, error) {
+	d, find, release, err := c.data(c.loc)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return query.Ask(context.Background(), []byte(c.question), query.Env{
+		Data: d, Location: c.loc, Now: func() time.Time { return c.now }, Find: find,
 		Segment: func(name string) ([]byte, bool) { s, ok := c.segments[name]; return []byte(s), ok },
-		Find:    c.people.Find,
-	}
-}
-
-func (c *cases) number(who string) uint32 {
-	if n, ok := c.people.Find(who); ok {
-		return n
-	}
-	c.people = append(c.people, memory.Person{Identity: who, Profile: map[string]event.Value{}})
-	return uint32(len(c.people))
+		Goal:    func(campaign string) (query.Goal, bool) { g, ok := c.goals[campaign]; return g, ok },
+	})
 }
 
 func (c *cases) run(b block) error {
 	verb, rest, _ := strings.Cut(b.text, " ")
 	rest = strings.TrimSpace(rest)
-	word := strings.Fields(rest)
+	word := append(strings.Fields(rest), "", "", "")
+	for _, who := range named(verb, word) {
+		if err := c.meet(who); err != nil {
+			return err
+		}
+	}
 	var err error
 	switch verb {
 	case "zone":
@@ -126,24 +140,43 @@ func (c *cases) run(b block) error {
 	case "now":
 		c.now, err = time.Parse(time.RFC3339, rest)
 	case "person":
-		name, profile, _ := strings.Cut(rest, " ")
-		err = c.profile(name, profile)
+		var profile []event.Prop
+		if _, text, some := strings.Cut(rest, " "); some {
+			if profile, err = properties(text); err != nil {
+				return err
+			}
+		}
+		err = c.learn(word[0], profile, nil, nil)
 	case "reach":
-		p := &c.people[c.number(word[0])-1]
-		p.Reachable = append(p.Reachable, word[1:]...)
+		err = c.learn(word[0], nil, strings.Fields(rest)[1:], nil)
 	case "consent":
-		p := &c.people[c.number(word[0])-1]
-		p.Consent = append(p.Consent, [2]string{word[1], word[2]})
+		err = c.learn(word[0], nil, nil, [][2]string{{word[1], word[2]}})
+	case "login":
+		err = c.login(word[0], word[1])
 	case "merge":
-		loser := c.number(word[0])
-		c.people[loser-1].Winner = c.number(word[1])
+		err = c.merge(word[0], word[1])
+	case "unmerge":
+		err = c.unmerge(word[0])
 	case "erase":
-		c.people[c.number(word[0])-1].Erased = true
+		err = c.erase(word[0])
 	case "batch":
-		c.generations = append(c.generations, memory.Generation{Layout: memory.Layout(len(c.generations) % 3)})
+		err = c.batch()
+	case "freeze":
+		err = c.freeze()
+	case "restart":
+		err = c.restart()
+	case "compact":
+		err = c.compact()
 	case "segment":
 		name, people, _ := strings.Cut(rest, " ")
 		c.segments[name] = people
+	case "goal":
+		word := strings.Fields(rest)
+		within, err := time.ParseDuration(word[1])
+		if err != nil {
+			return err
+		}
+		c.goals[word[0]] = query.Goal{Event: []byte(strings.Join(word[3:], " ")), Within: within, Revenue: strings.TrimPrefix(word[2], "-")}
 	case "ask":
 		c.question = rest
 		c.asked++
@@ -152,46 +185,63 @@ func (c *cases) run(b block) error {
 	case "refuse":
 		err = c.refuse(rest)
 	default:
-		err = c.event(verb, rest)
+		err = c.tell(verb, rest)
 	}
 	return err
 }
 
-func (c *cases) profile(who, text string) error {
-	p := &c.people[c.number(who)-1]
-	if text == "" {
+// named are those whom a statement names, in its order.
+func named(verb string, word []string) []string {
+	switch verb {
+	case "person", "reach", "consent", "unmerge", "erase":
+		return word[:1]
+	case "login", "merge":
+		return word[:2]
+	case "zone", "now", "batch", "freeze", "restart", "compact", "segment", "goal", "ask", "expect", "refuse":
 		return nil
 	}
-	v, err := event.ParseJSON([]byte(text))
-	for _, a := range v.Object() {
-		p.Profile[a.Key] = a.Value
-	}
-	return err
+	return []string{verb}
 }
 
-func (c *cases) event(who, rest string) error {
+// tell is a statement that begins with a person: an event.
+func (c *cases) tell(who, rest string) error {
 	at, rest, _ := strings.Cut(rest, " ")
 	t, err := time.Parse(time.RFC3339, at)
 	if err != nil {
 		return fmt.Errorf("%q is no verb, and no event: %w", who, err)
 	}
-	name, props := rest, event.Value{}
+	name := rest
+	var props []event.Prop
 	if i := strings.IndexByte(rest, '{'); i >= 0 {
 		name = rest[:i]
-		if props, err = event.ParseJSON([]byte(rest[i:])); err != nil {
+		if props, err = properties(rest[i:]); err != nil {
 			return err
 		}
 	}
-	if len(c.generations) == 0 {
-		c.generations = append(c.generations, memory.Generation{})
+	return c.event(who, t, strings.TrimSpace(name), props)
+}
+
+// properties reads an object; a text that begins with @ is an instant.
+func properties(text string) ([]event.Prop, error) {
+	v, err := event.ParseJSON([]byte(text))
+	if err != nil {
+		return nil, err
 	}
-	g := &c.generations[len(c.generations)-1]
-	g.Rows = append(g.Rows, history.Row{Person: c.number(who), Time: t.UnixMicro(), Name: strings.TrimSpace(name), Props: props.Object()})
-	return nil
+	props := v.Object()
+	for i := range props {
+		if at, ok := strings.CutPrefix(props[i].Value.Text(), "@"); ok {
+			t, err := time.Parse(time.RFC3339, at)
+			if err != nil {
+				return nil, err
+			}
+			props[i].Value = event.OfTime(t)
+		}
+	}
+	return props, nil
 }
 
 func (c *cases) expect(text string) error {
-	answer, err := query.Ask(context.Background(), []byte(c.question), c.env())
+	answer, err := c.ask()
 	if err != nil {
 		return err
 	}
@@ -212,7 +262,7 @@ func (c *cases) expect(text string) error {
 	return nil
 }
 
-// within says whether all that is wanted is there.
+// within says whether all that is wanted is there; numbers to 9 digits.
 func within(want, got any) bool {
 	switch want := want.(type) {
 	case map[string]any:
@@ -224,13 +274,16 @@ func within(want, got any) bool {
 	case []any:
 		g, ok := got.([]any)
 		return ok && slices.EqualFunc(want, g, within)
+	case float64:
+		g, ok := got.(float64)
+		return ok && math.Abs(want-g) <= 1e-9*max(1, math.Abs(want))
 	}
 	return reflect.DeepEqual(want, got)
 }
 
 func (c *cases) refuse(text string) error {
 	code, path, _ := strings.Cut(text, " ")
-	_, err := query.Ask(context.Background(), []byte(c.question), c.env())
+	_, err := c.ask()
 	var e *query.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%s\nis not refused: %v", c.question, err)

@@ -49,6 +49,7 @@ const (
 	ofProfile
 	ofItem
 	ofPerson // breakdowns only
+	ofName   // the event's own name: paths only
 )
 
 var placeNames = []string{"event", "profile", "item", "person"}

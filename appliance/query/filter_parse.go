@@ -161,6 +161,10 @@ func (f *fields) property() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return n.propertyName()
+}
+
+func (n node) propertyName() (string, error) {
 	s, err := n.text()
 	if err == nil && s == "" {
 		return "", n.bad("a property has a name")

@@ -40,8 +40,13 @@ func FuzzAsk(f *testing.F) {
 	}
 	env := crowd(12)
 	env.Memory = 64 << 20
+	written := mailing(12)
 	env.Segment = func(name string) ([]byte, bool) { return []byte(name), name != "" }
 	f.Fuzz(func(t *testing.T, question string) {
+		env := env
+		if strings.Contains(question, "campaign") {
+			env.Data, env.Goal = written.Data, written.Goal
+		}
 		a, err := query.Ask(t.Context(), []byte(question), env)
 		var e *query.Error
 		if err != nil {
@@ -63,11 +68,13 @@ func FuzzCompileEvent(f *testing.F) {
 			People json.RawMessage
 			Series []json.RawMessage
 			Steps  []json.RawMessage
+
+			Conversion json.RawMessage
 		}
 		if json.Unmarshal([]byte(s), &q) != nil {
 			continue
 		}
-		for _, part := range append(append(q.Series, q.Steps...), q.People) {
+		for _, part := range append(append(q.Series, q.Steps...), q.People, q.Conversion) {
 			f.Add(string(part))
 		}
 	}

@@ -111,6 +111,14 @@ func (n node) bool() (bool, error) {
 	return n.v.Bool(), nil
 }
 
+// boolOr is the bool, or what stands for it where the field was left out.
+func (n node) boolOr(def bool) (bool, error) {
+	if n.absent() {
+		return def, nil
+	}
+	return n.bool()
+}
+
 func (n node) number() (float64, error) {
 	if !n.v.IsNumber() {
 		return 0, n.wrong("a number")

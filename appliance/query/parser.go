@@ -24,6 +24,7 @@ type parser struct {
 	nodes   int
 	leaves  int
 	segment func(name string) ([]byte, bool)
+	goal    func(campaign string) (Goal, bool)
 	open    []string // saved segments being read, to see a circle
 }
 
@@ -62,7 +63,7 @@ func (c *parser) count(n node) error {
 // shared reads the parts that every kind has: timezone, week_starts, now and
 // filter. from, to and people are left to the kind.
 func (c *parser) shared(f *fields, env *Env) error {
-	c.segment = env.Segment
+	c.segment, c.goal = env.Segment, env.Goal
 	c.cal = calendar{loc: env.Location, weekStart: time.Monday}
 	if z := f.take("timezone"); !z.absent() {
 		name, err := z.text()

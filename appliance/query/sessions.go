@@ -8,8 +8,7 @@ import (
 // sessions is a question of kind sessions.
 type sessions struct {
 	ref      *ref
-	gap      span
-	property string // "" = by gap
+	rule     sessionRule
 	interval unit
 	series   bool // interval was given
 	within   period
@@ -40,26 +39,13 @@ type SessionArrays struct {
 }
 
 func (c *parser) sessions(f *fields) (question, error) {
-	s := &sessions{gap: span{30, unitMinute}, interval: unitAll}
+	s := &sessions{interval: unitAll}
 	var err error
 	if s.ref, err = c.oneRef(f); err != nil {
 		return nil, err
 	}
-	gap, session := f.take("gap"), f.take("session")
-	switch {
-	case !gap.absent() && !session.absent():
-		return nil, gap.bad("sessions end by a gap or by a property, not by both")
-	case !gap.absent():
-		if s.gap, err = gap.span(); err != nil {
-			return nil, err
-		}
-	case !session.absent():
-		if s.property, err = session.text(); err != nil {
-			return nil, err
-		}
-		if s.property == "" {
-			return nil, session.bad("a property has a name")
-		}
+	if s.rule, err = c.sessionRule(f, "gap"); err != nil {
+		return nil, err
 	}
 	if s.series = !f.take("interval").absent(); s.series {
 		if s.interval, err = f.interval("interval", unitDay); err != nil {
@@ -78,7 +64,7 @@ func (s *sessions) answer(q *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pass{refs: []*ref{s.ref}, people: people, within: s.within}
+	p := &pass{refs: []*ref{s.ref}, people: people, within: s.within, dims: s.rule.dims()}
 	cut := &buckets{edges: []int64{s.within.from, s.within.to}, names: []string{"all"}}
 	if s.series {
 		if p.within, err = q.close(p.refs, s.within, people, s.interval); err != nil {
@@ -87,9 +73,6 @@ func (s *sessions) answer(q *run) (any, error) {
 		if cut, err = q.cal.cut(p.within.from, p.within.to, s.interval); err != nil {
 			return nil, err
 		}
-	}
-	if s.property != "" {
-		p.dims = []dimension{{key: s.property}}
 	}
 	took, err := q.read(p, func() consumer { return newSessionReport(q, s, cut) })
 	if err != nil {
@@ -125,94 +108,46 @@ func (c *sessionCell) merge(o *sessionCell) {
 	c.bounces += o.bounces
 }
 
-// session is a session of one person that may go on.
-type session struct{ first, last, events int64 }
-
 // sessionReport is the consumer of sessions.
 type sessionReport struct {
-	s       *sessions
-	cal     calendar
+	cut     *cutter
 	find    finder
 	cells   []sessionCell
 	lengths []sample // in seconds, of every session longer than an instant
-	open    []session
-	places  map[uint32]int // by value of the property, in open
 	hold    holding
 }
 
 func newSessionReport(q *run, s *sessions, cut *buckets) *sessionReport {
-	return &sessionReport{s: s, cal: q.cal, find: finder{cut: cut}, cells: make([]sessionCell, cut.len()), places: map[uint32]int{}, hold: holding{q: q}}
+	return &sessionReport{cut: newCutter(s.rule, q.cal, 0), find: finder{cut: cut}, cells: make([]sessionCell, cut.len()), hold: holding{q: q}}
 }
 
 func (r *sessionReport) take(hits []hit, s *store) error {
-	if r.s.property != "" {
-		r.byProperty(hits, s)
-	} else {
-		r.byGap(hits)
+	r.cut.begin(hits, s)
+	for places := r.cut.next(); places != nil; places = r.cut.next() {
+		r.add(hits[places[0]].time, hits[places[len(places)-1]].time, int64(len(places)))
 	}
 	return r.reserve()
 }
 
-func (r *sessionReport) byGap(hits []hit) {
-	now := session{first: hits[0].time}
-	for i := range hits {
-		t := hits[i].time
-		if i > 0 && t > r.cal.add(now.last, r.s.gap, 1) {
-			r.end(&now)
-			now = session{first: t}
-		}
-		now.last = t
-		now.events++
-	}
-	r.end(&now)
-}
-
-// byProperty puts events of one value together, also those with others between
-// them. An event without the property is in no session.
-func (r *sessionReport) byProperty(hits []hit, s *store) {
-	r.open = r.open[:0]
-	last, at := uint32(0), 0
-	for i := range hits {
-		id := s.idsOf(&hits[i])[0]
-		if id == 0 {
-			continue
-		}
-		if id != last {
-			last = id
-			known := false
-			if at, known = r.places[id]; !known {
-				at = len(r.open)
-				r.places[id] = at
-				r.open = append(r.open, session{first: hits[i].time})
-			}
-		}
-		r.open[at].last = hits[i].time
-		r.open[at].events++
-	}
-	for i := range r.open {
-		r.end(&r.open[i])
-	}
-	clear(r.places)
-}
-
-func (r *sessionReport) end(s *session) {
-	i := r.find.find(s.first)
+// add counts a session.
+func (r *sessionReport) add(first, last, events int64) {
+	i := r.find.find(first)
 	c := &r.cells[i]
 	c.sessions++
-	c.events += s.events
-	c.most = max(c.most, s.events)
-	if s.events == 1 {
+	c.events += events
+	c.most = max(c.most, events)
+	if events == 1 {
 		c.bounces++
 	}
-	if s.first == s.last {
+	if first == last {
 		c.instant++
 		return
 	}
-	r.lengths = append(r.lengths, sample{int32(i), seconds(s.last - s.first)})
+	r.lengths = append(r.lengths, sample{int32(i), seconds(last - first)})
 }
 
 func (r *sessionReport) reserve() error {
-	return r.hold.upTo(int64(cap(r.lengths))*sampleBytes + int64(cap(r.cells))*int64(unsafe.Sizeof(sessionCell{})))
+	return r.hold.upTo(int64(cap(r.lengths))*sampleBytes + int64(cap(r.cells))*int64(unsafe.Sizeof(sessionCell{})) + r.cut.bytes())
 }
 
 func (s *sessions) result(all *sessionReport, cut *buckets) *SessionsResult {

@@ -190,14 +190,19 @@ type reading struct {
 	gen    uint64
 	col    *block.Column
 	byCode codes[uint32] // 0 = not looked up yet
+	names  nameCodes
 }
 
 // values reads a dimension of some rows, into every nth place of out.
 func (s *stretch) values(r *reading, p *picked, out []uint32, n int) {
-	if r.dim.place == ofPerson {
+	switch r.dim.place {
+	case ofPerson:
 		for k := range p.rows {
 			out[k*n] = p.of(s.rows, k)
 		}
+		return
+	case ofName:
+		s.named(r, p, out, n)
 		return
 	}
 	s.turn(r)

@@ -11,13 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
 // activity makes a question of one of the kinds about people's activity.
 func (a *asking) activity() object {
-	q := pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions)()
+	return a.shared(pick(a.Rand, a.retention, a.retention, a.lifecycle, a.stickiness, a.distribution, a.sessions, a.rfm, a.rfm)())
+}
+
+// shared puts parts that every kind has into a question.
+func (a *asking) shared(q object) object {
 	a.maybePeople(q)
 	if a.chance(4) {
 		q["filter"] = a.filter(1)
@@ -189,7 +192,7 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 	n.top, _ = q["filter"].(object)
 	kind := q["kind"].(string)
 	want := plain(map[string]func(object) any{"retention": n.retention, "lifecycle": n.lifecycle, "stickiness": n.stickiness,
-		"distribution": n.distribution, "sessions": n.sessions}[kind](q))
+		"distribution": n.distribution, "sessions": n.sessions, "rfm": n.rfm, "paths": n.paths, "campaign": n.campaign}[kind](q))
 	answer, err := query.Ask(context.Background(), body, w.env())
 	var refused *query.Error
 	if errors.As(err, &refused) && refused.Code == query.CodeValue {
@@ -198,6 +201,9 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 			return kind + " refused", ""
 		}
 		if rows, ok := want.(object)["rows"].([]any); ok && refused.Path == "list.row" && float64(len(rows)) < l["row"].(float64) {
+			return kind + " refused", ""
+		}
+		if refused.Path == "compare.now" && n.momentOf(q["compare"].(object)) >= n.now {
 			return kind + " refused", ""
 		}
 	}
@@ -211,6 +217,8 @@ func (w *world) compareActivity(body []byte) (sort, diff string) {
 		return kind, fmt.Sprintf("%s\nwant %s\ngot  %s\n%s", d, wantText, gotText, w)
 	}
 	switch {
+	case kind == "campaign" && !empty(got):
+		return kind + testedBy(got.(object)), ""
 	case empty(got):
 		return kind + " of nothing", ""
 	case answer.Rows == 0:
@@ -237,10 +245,10 @@ func empty(v any) bool {
 }
 
 // askActivity compares random questions about one world, and counts them.
-func (w *world) askActivity(t *testing.T, r *rand.Rand, seed uint64, counts map[string]int) {
+func (w *world) askActivity(t *testing.T, r *rand.Rand, seed uint64, counts map[string]int, ask func(*asking) object) {
 	a := &asking{Rand: r, w: w}
 	for range questions {
-		body, err := json.Marshal(a.activity())
+		body, err := json.Marshal(ask(a))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,48 +266,29 @@ func logCounts(t *testing.T, counts map[string]int) {
 }
 
 // TestActivity is TestOracle with the kinds about activity.
-func TestActivity(t *testing.T) {
+func TestActivity(t *testing.T) { manyWorlds(t, 9, (*asking).activity) }
+
+// manyWorlds asks random questions about random worlds.
+func manyWorlds(t *testing.T, stream uint64, ask func(*asking) object) {
 	n := *worlds
 	if testing.Short() {
 		n = min(n, 60)
 	}
 	counts := map[string]int{}
 	for s := *seed; s < *seed+uint64(n); s++ {
-		r := rand.New(rand.NewPCG(s, 9))
-		newWorld(r).askActivity(t, r, s, counts)
+		r := rand.New(rand.NewPCG(s, stream))
+		newWorld(r).askActivity(t, r, s, counts, ask)
 	}
 	logCounts(t, counts)
 }
 
-// keepInstants gives the naive evaluator instants where the rows have them:
-// meet makes texts of them, and text compares with text where an instant does
-// not.
-func (w *world) keepInstants() {
-	for _, p := range w.people {
-		for _, o := range p.events {
-			for _, prop := range w.rows[o.seq].Props {
-				if prop.Value.Kind() == event.Time {
-					o.props[prop.Key] = time.UnixMicro(prop.Value.Micros()).UTC()
-				}
-			}
-		}
-	}
-}
-
 // TestActivityOnHistory is the same on the real history, and every second time
 // on real people.
-func TestActivityOnHistory(t *testing.T) {
+func TestActivityOnHistory(t *testing.T) { manyHistories(t, 10, (*asking).activity) }
+
+// manyHistories is manyWorlds on the real history, a tenth as often.
+func manyHistories(t *testing.T, stream uint64, ask func(*asking) object) {
 	counts := map[string]int{}
-	for s := *seed; s < *seed+uint64(*worlds/10); s++ {
-		r := rand.New(rand.NewPCG(s, 10))
-		w := newWorld(r)
-		e := openEngines(t)
-		if s%2 == 0 {
-			w.meet(t, r, e)
-			w.keepInstants()
-		}
-		w.keep(t, r, e)
-		w.askActivity(t, r, s, counts)
-	}
+	onHistory(t, stream, newWorld, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, ask) })
 	logCounts(t, counts)
 }

@@ -20,9 +20,9 @@ import (
 
 // retail is real order lines of a shop, as a test of its own counts them.
 type retail struct {
-	user, name, sku, country string
-	at                       time.Time
-	amount                   float64
+	user, name, sku, country, invoice string
+	at                                time.Time
+	amount                            float64
 }
 
 // loadRetail reads the data set beside the checkout.
@@ -49,8 +49,8 @@ func loadRetail(t *testing.T) ([]retail, []history.Row, query.Env) {
 			Props       json.RawMessage
 		}
 		var p struct {
-			SKU, Country string
-			Amount       float64
+			SKU, Country, Invoice string
+			Amount                float64
 		}
 		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func loadRetail(t *testing.T) ([]retail, []history.Row, query.Env) {
 			people = append(people, memory.Person{Identity: l.User})
 			numbers[l.User] = uint32(len(people))
 		}
-		lines = append(lines, retail{l.User, l.Event, p.SKU, p.Country, l.TS, p.Amount})
+		lines = append(lines, retail{l.User, l.Event, p.SKU, p.Country, p.Invoice, l.TS, p.Amount})
 		rows = append(rows, history.Row{Person: numbers[l.User], Time: l.TS.UnixMicro(), Name: l.Event, Props: props.Object()})
 	}
 	if len(lines) != 406_829 {
@@ -226,6 +226,7 @@ func TestRetail(t *testing.T) {
 			t.Errorf("%d, want %d", got.Count, want)
 		}
 	})
+	t.Run("recency, frequency and amount", func(t *testing.T) { retailRFM(t, lines, env) })
 	t.Run("the same from blocks", func(t *testing.T) { sameFromBlocks(t, rows, env) })
 }
 
@@ -263,6 +264,7 @@ func sameFromBlocks(t *testing.T, rows []history.Row, env query.Env) {
 		`{"kind":"funnel","order":"strict","steps":[{"filter":{"property":"quantity","op":">","value":50}},{"event":"Item Returned"},{}]}`,
 		`{"kind":"segment","list":{"limit":1000},"people":{"all":[{"did":{"event":"Item Purchased"},"count":{"op":">=","value":50},"days":{"op":">","value":3}},
 			{"did_not":{"event":"Item Returned"},"in":{"from":"2011-06-01T12:00:00Z"}}]}}`,
+		`{"kind":"rfm","event":"Item Purchased","amount":"amount","frequency":"invoice","now":"2011-12-10","compare":{"now":"2011-09-01"}}`,
 	} {
 		want, got := askRetail[any](t, env, q), askRetail[any](t, real, q)
 		if d := difference("", plain(want), plain(got)); d != "" {

@@ -39,6 +39,7 @@ type world struct {
 	now    time.Time
 	people []*someone // living, by number
 	saved  map[string]string
+	goals  map[string]query.Goal // of campaigns
 
 	rows    []history.Row // in order of arrival
 	history query.History
@@ -70,7 +71,10 @@ var seasons = []time.Time{
 var names = []string{"A", "B", "C", "D", event.NotificationSent, event.NotificationClicked}
 
 // newWorld makes a small world; everything about it follows from r.
-func newWorld(r *rand.Rand) *world {
+func newWorld(r *rand.Rand) *world { return newWorldOf(r, names, randomProps) }
+
+// newWorldOf is a world of events with these names and properties.
+func newWorldOf(r *rand.Rand, names []string, randomProps func(*rand.Rand) map[string]any) *world {
 	w := &world{loc: location(zones[r.IntN(len(zones))]), saved: map[string]string{}}
 	base := seasons[r.IntN(len(seasons))]
 	people := 1 + r.IntN(14)
@@ -127,6 +131,7 @@ func (w *world) env() query.Env {
 	return query.Env{
 		Data: query.Data{History: w.history, People: w.numbers}, Location: w.loc, Now: func() time.Time { return w.now },
 		Segment: func(name string) ([]byte, bool) { s, ok := w.saved[name]; return []byte(s), ok },
+		Goal:    func(campaign string) (query.Goal, bool) { g, ok := w.goals[campaign]; return g, ok },
 		Find:    w.find,
 	}
 }

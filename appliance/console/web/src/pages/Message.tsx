@@ -25,6 +25,7 @@ const meanings: { [reason: string]: string } = {
   "quiet hours": "Quiet hours would have ended after the message had lost its worth.",
   expired: "It would have come too late.",
   "no longer qualified": "At the moment of sending the person did not fit any more.",
+  control: "The person belongs to the campaign's control group: they would have got it, and get nothing, so that the others can be compared with them.",
   duplicate: "The same cause had already made a message for this person.",
   "aborted by template": "The template decided against it.",
   "template error": "The template failed for this person.",
@@ -142,7 +143,7 @@ function outcome(d: Decision): string {
 }
 
 type Verdict = "yes" | "no" | "open";
-const order = ["erased", "campaign gone", "expired", "no longer qualified", "unknown purpose", "no consent", "not reachable", "suppressed", "quiet hours", "duplicate", "cap", "campaign limit", "aborted by template", "template error"];
+const order = ["erased", "campaign gone", "expired", "no longer qualified", "unknown purpose", "no consent", "not reachable", "suppressed", "quiet hours", "duplicate", "cap", "campaign limit", "aborted by template", "template error", "control"];
 
 function Checks({ d }: { d: Decision }) {
   const stopped = d.reason ? order.indexOf(d.reason) : -1;
@@ -168,6 +169,7 @@ function Checks({ d }: { d: Decision }) {
     { name: "Within the publisher's cap", verdict: passed(["cap"]), note: counted(d.cap) },
     { name: "Within the campaign's limit", verdict: passed(["campaign limit"]), note: counted(d.limit) },
     { name: "Rendered", verdict: passed(["aborted by template", "template error"]), note: ["aborted by template", "template error"].includes(d.reason ?? "") ? (d.detail ?? "") : "" },
+    { name: "Outside the control group", verdict: passed(["control"]), note: d.reason === "control" ? (d.detail ?? "") : "" },
   ];
   return (
     <ol class="checks">
