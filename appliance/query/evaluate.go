@@ -3,6 +3,7 @@ package query
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -144,6 +145,9 @@ func (q *run) atLeast(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 
 func (q *run) profile(l *leaf, some *roaring.Bitmap) *roaring.Bitmap {
 	s := newStretch(q.env.Data.People, q.values, q.leaves)
+	if col := s.people.Profile(l.key); col != nil && !col.Numeric() && some.GetCardinality() > uint64(len(col.Dict)) && some.Maximum() < math.MaxInt32 {
+		return q.profileOfMany(s, l, col, some)
+	}
 	f := &filter{leaf: *l}
 	out := roaring.New()
 	found := make([]uint32, 0, 4096)
@@ -216,6 +220,9 @@ func (q *run) did(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 	p := &pass{refs: []*ref{e.ref}, within: e.when, single: len(e.conds) == 0}
 	if p.single {
 		return q.anyOccurrence(p, some)
+	}
+	if !slices.ContainsFunc(e.conds, func(c condition) bool { return c.measure != measureCount }) {
+		return q.didOften(p, e.conds, some)
 	}
 	for _, c := range e.conds {
 		if c.measure == measureDistinct {
