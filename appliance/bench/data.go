@@ -105,7 +105,7 @@ func (b *bench) imports(context.Context) error {
 // hold is for how long a rate has to be held.
 func (b *bench) hold() time.Duration {
 	if b.events < 5_000_000 {
-		return 5 * time.Second
+		return 2 * time.Second // to see that it works
 	}
 	return time.Minute
 }
