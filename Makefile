@@ -70,6 +70,7 @@ faults: need-test build
 BENCH ?=
 bench: need-go
 	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
+	@mkdir -p bin
 	cd appliance/bench && $(GO) run . -json ../../bin/bench.json $(BENCH)
 
 # The same questions over 100 million events, for how things grow.

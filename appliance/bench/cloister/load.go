@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,8 @@ import (
 const runFacts = 20_000
 
 // load brings a file of events into people and history, in their order and in
-// synced transactions, as the applier does, and waits until they are frozen.
+// synced transactions, as the applier does, and waits until they are frozen, and
+// nothing is left to merge.
 func load(r *engine.Request) (reply engine.Reply, err error) {
 	if reply, err = loadEvents(r); err != nil {
 		return reply, err
@@ -37,8 +39,7 @@ func load(r *engine.Request) (reply engine.Reply, err error) {
 }
 
 func loadEvents(r *engine.Request) (_ engine.Reply, err error) {
-	shift := time.Duration(0) // history's clock runs ahead when all is in, so that it freezes the rest
-	s, err := openStore(r.Dir, storeOptions{now: func() time.Time { return time.Now().Add(shift) }})
+	s, err := openStore(r.Dir)
 	if err != nil {
 		return engine.Reply{}, err
 	}
@@ -50,44 +51,21 @@ func loadEvents(r *engine.Request) (_ engine.Reply, err error) {
 	}
 	known := time.Since(began)
 	began = time.Now()
-	left := r.Events
-	err = mix.Read(r.File, runFacts/2, func(list []mix.Event) error {
-		if left -= len(list); left == 0 {
-			shift = 2 * history.DefaultFreezeAge
-		}
-		return l.events(list)
-	})
-	if err != nil {
+	if err := mix.Read(r.File, runFacts/2, l.events); err != nil {
 		return engine.Reply{}, err
 	}
 	appended := time.Since(began)
-	end, err := s.frozen()
-	if err != nil {
+	if err := s.history.Freeze(context.Background()); err != nil {
 		return engine.Reply{}, err
 	}
-	frozen := end.Sub(began)
-	return engine.Reply{Figures: map[string]float64{
-		"profiles_s": known.Seconds(), "appended_s": appended.Seconds(), "frozen_s": frozen.Seconds(),
-	}}, nil
-}
-
-// frozen waits until no rows are packed in the database but those of a head
-// too small for a block, and gives the moment when that was so.
-func (s *store) frozen() (time.Time, error) {
-	before, since := -1, time.Now()
-	for {
-		packs := 0
-		err := s.db.View(func(t *kv.Txn) error {
-			return t.Scan(kv.History, []byte{'r'}, nil, func(_, _ []byte) error { packs++; return nil })
-		})
-		if packs != before {
-			before, since = packs, time.Now()
-		}
-		if err != nil || packs == 0 || time.Since(since) > 10*time.Second {
-			return since, err
-		}
-		time.Sleep(50 * time.Millisecond)
+	frozen := time.Since(began)
+	if err := s.history.Compact(context.Background()); err != nil {
+		return engine.Reply{}, err
 	}
+	compacted := time.Since(began)
+	return engine.Reply{Figures: map[string]float64{
+		"profiles_s": known.Seconds(), "appended_s": appended.Seconds(), "frozen_s": frozen.Seconds(), "compacted_s": compacted.Seconds(),
+	}}, nil
 }
 
 type loader struct {

@@ -73,7 +73,7 @@ func (b *bench) open(r *engine.Request) (engine.Reply, error) {
 	if b.store = nil; err != nil {
 		return engine.Reply{}, err
 	}
-	if b.store, err = openStore(r.Dir, storeOptions{}); err != nil {
+	if b.store, err = openStore(r.Dir); err != nil {
 		return engine.Reply{}, err
 	}
 	b.asking = askingOf(r)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -51,11 +50,7 @@ type store struct {
 	history *history.History
 }
 
-type storeOptions struct {
-	now func() time.Time // history's clock
-}
-
-func openStore(dir string, o storeOptions) (_ *store, err error) {
+func openStore(dir string) (_ *store, err error) {
 	s := new(store)
 	defer func() {
 		if err != nil {
@@ -76,7 +71,7 @@ func openStore(dir string, o storeOptions) (_ *store, err error) {
 	if s.people, err = people.Open(s.db, keys, people.Options{}); err != nil {
 		return nil, err
 	}
-	s.history, err = history.Open(s.db, s.shelves, keys, history.Options{Now: o.now})
+	s.history, err = history.Open(s.db, s.shelves, keys, history.Options{})
 	return s, err
 }
 

@@ -21,13 +21,20 @@ func Write(path string, events int, seed uint64) (err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(events)*eventBytes {
 		return nil
 	}
+	// The profiles first: the events' file says that all is there.
+	var b []byte
+	for i, p := range Profiles(events, seed) {
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(i)), p.Country, p.Plan, p.Platform, p.Language)
+	}
+	if err := os.WriteFile(path+"-profiles", b, 0o600); err != nil {
+		return err
+	}
 	f, err := os.Create(path + ".part")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	var b []byte
 	err = Generate(events, seed, func(list []Event) error {
 		b = b[:0]
 		for i := range list {
@@ -42,13 +49,6 @@ func Write(path string, events int, seed uint64) (err error) {
 	})
 	if err := errors.Join(err, w.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("writing events to %s: %w", path, err)
-	}
-	b = b[:0]
-	for i, p := range Profiles(events, seed) {
-		b = append(binary.LittleEndian.AppendUint32(b, uint32(i)), p.Country, p.Plan, p.Platform, p.Language)
-	}
-	if err := os.WriteFile(path+"-profiles", b, 0o600); err != nil {
-		return err
 	}
 	return os.Rename(path+".part", path)
 }
