@@ -111,7 +111,7 @@ func (h *History) freezeRows(ctx context.Context, hd *head) ([]*frozen, []*part,
 // putPart puts sets of people on a shelf.
 func (h *History) putPart(gen uint64, sets *setsWriter, seen *roaring.Bitmap) (*part, error) {
 	chunks := sets.done()
-	p := &part{id: h.newID(), info: &block.Part{Generation: gen, Chunks: len(chunks), Sets: sets.dir, Seen: seen}}
+	p := newPart(h.newID(), &block.Part{Generation: gen, Chunks: len(chunks), Sets: sets.dir, Seen: seen})
 	whole, err := p.info.Append(nil)
 	if err != nil {
 		return nil, err

@@ -38,36 +38,40 @@ func (b *headBits) extend(v *headView, cal *calendar) {
 	b.rows = v.rows
 }
 
-// people gives a copy of the people with an event on a day, as of the view;
-// nil where there is nobody.
-func (v *headView) people(name uint16, day int32, cal *calendar) *roaring.Bitmap {
-	v.head.bitsMu.Lock()
-	defer v.head.bitsMu.Unlock()
-	b := &v.head.bits
-	if b.rows > v.rows {
-		// Somebody asked later rows in already; this view must not see them.
-		return v.fresh(name, day, cal)
-	}
-	b.extend(v, cal)
-	if set := b.sets[pair(name, day)]; set != nil {
-		return set.Clone()
-	}
-	return nil
+// daySets are a head's people by name and day, and those with any event of the
+// apps by day, as of a view. They do not change.
+type daySets struct {
+	by  map[uint64]*roaring.Bitmap // by pair of name and day
+	any map[int32]*roaring.Bitmap
 }
 
-// fresh reads the rows through.
-func (v *headView) fresh(name uint16, day int32, cal *calendar) *roaring.Bitmap {
-	var set *roaring.Bitmap
-	for part := range event.Partitions {
-		persons, times, events, _ := v.rowsOf(part)
-		for i, e := range events {
-			if e == name && cal.of(times[i]) == day {
-				if set == nil {
-					set = roaring.New()
-				}
-				set.Add(persons[i])
-			}
+// daySets makes them: of what other views asked for, unless somebody asked for
+// later rows already, which this view must not see.
+func (v *headView) daySets(cal *calendar, own func(name uint16) bool) *daySets {
+	out := &daySets{by: make(map[uint64]*roaring.Bitmap), any: make(map[int32]*roaring.Bitmap)}
+	v.head.bitsMu.Lock()
+	b := &v.head.bits
+	if b.rows > v.rows {
+		v.head.bitsMu.Unlock()
+		b = &headBits{}
+		b.extend(v, cal)
+		out.by = b.sets
+	} else {
+		b.extend(v, cal)
+		for key, set := range b.sets {
+			out.by[key] = set.Clone()
 		}
+		v.head.bitsMu.Unlock()
 	}
-	return set
+	for key, set := range out.by {
+		name, day := unpair(key)
+		if own(name) {
+			continue
+		}
+		if out.any[day] == nil {
+			out.any[day] = roaring.New()
+		}
+		out.any[day].Or(set)
+	}
+	return out
 }

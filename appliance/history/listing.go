@@ -215,17 +215,19 @@ func (h *History) readPart(key, plain []byte) (*part, error) {
 	if n <= 0 || shelf > math.MaxUint32 || len(plain) < n+2 {
 		return nil, bad(block.ErrDamaged)
 	}
-	p := &part{id: id, shelf: uint32(shelf)}
 	plain = plain[n+1:]
-	p.whole = plain[0] != 0
-	if plain = plain[1:]; p.whole {
-		if plain, err = h.openChunk(p.shelf, chunkID{id, chunkWhole}); err != nil {
+	whole := plain[0] != 0
+	if plain = plain[1:]; whole {
+		if plain, err = h.openChunk(uint32(shelf), chunkID{id, chunkWhole}); err != nil {
 			return nil, err
 		}
 	}
-	if p.info, err = block.ReadPart(plain); err != nil {
+	info, err := block.ReadPart(plain)
+	if err != nil {
 		return nil, bad(err)
 	}
+	p := newPart(id, info)
+	p.shelf, p.whole = uint32(shelf), whole
 	for _, s := range p.info.Sets {
 		if int(s.Name) >= len(h.words.names.list) {
 			return nil, bad(block.ErrDamaged)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -18,7 +19,9 @@ type part struct {
 	id    uint64
 	shelf uint32
 	info  *block.Part
-	whole bool // there is a chunkWhole
+	whole bool  // there is a chunkWhole
+	first int32 // day of its sets
+	last  int32
 }
 
 // setBytes is how much a chunk of sets holds before the next one begins: a
@@ -54,6 +57,48 @@ func (h *History) set(p *part, at int) (*roaring.Bitmap, error) {
 		return nil, err
 	}
 	return v.(*roaring.Bitmap), nil
+}
+
+// anyCached marks, in the cache, what anySet made.
+const anyCached = 1 << 30
+
+// anySet gives the people with any event of the apps on a day, nil where there
+// is nobody. It is shared. The names' sets are joined once.
+func (h *History) anySet(p *part, day int32, own func(name uint16) bool) (*roaring.Bitmap, error) {
+	if day < p.first || day > p.last {
+		return nil, nil
+	}
+	v, err := h.cache.get(cacheKey{chunkID: chunkID{p.id, anyCached | uint32(day-p.first)}}, func() (any, int64, error) {
+		var sets []*roaring.Bitmap
+		for at := 0; at < len(p.info.Sets); {
+			name := p.info.Sets[at].Name
+			if found, ok := p.find(name, day); ok && !own(name) {
+				set, err := h.set(p, found)
+				if err != nil {
+					return nil, 0, err
+				}
+				sets = append(sets, set)
+			}
+			at, _ = p.find(name+1, math.MinInt32) // names are fewer than uint16 can hold
+		}
+		if len(sets) == 0 {
+			return (*roaring.Bitmap)(nil), 0, nil
+		}
+		set := union(sets)
+		return set, int64(set.GetSizeInBytes()) + 64, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*roaring.Bitmap), nil
+}
+
+func newPart(id uint64, info *block.Part) *part {
+	p := &part{id: id, info: info, first: math.MaxInt32, last: math.MinInt32}
+	for i := range info.Sets {
+		p.first, p.last = min(p.first, info.Sets[i].Day), max(p.last, info.Sets[i].Day)
+	}
+	return p
 }
 
 // setIn decodes a set of a chunk.

@@ -131,7 +131,9 @@ func (r *rewrite) part(ctx context.Context, p *part) error {
 		if err != nil {
 			return err
 		}
-		r.newParts = append(r.newParts, &part{id: p.id, shelf: shelf, info: p.info, whole: p.whole})
+		moved := newPart(p.id, p.info)
+		moved.shelf, moved.whole = shelf, p.whole
+		r.newParts = append(r.newParts, moved)
 		return nil
 	}
 	var sets setsWriter

@@ -5,11 +5,13 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/cloisterhq/cloister/appliance/block"
+	"github.com/cloisterhq/cloister/appliance/event"
 )
 
 // Want says which rows a Scan is after. It only leaves out what cannot match:
@@ -32,6 +34,9 @@ type Snapshot struct {
 	h        *History
 	v        *view
 	released atomic.Bool
+
+	mu   sync.Mutex
+	sets []*daySets // by head, once asked for
 }
 
 // Release lets go of the snapshot and of all that was read through it.
@@ -148,19 +153,58 @@ func (s *Snapshot) People(name string, day int32) (*roaring.Bitmap, error) {
 		}
 		sets = append(sets, set)
 	}
-	cal := newCalendar(s.h.o.Location)
 	for i := range s.v.heads {
-		if set := s.v.heads[i].people(code, day, cal); set != nil {
+		if set := s.daySets(i).by[pair(code, day)]; set != nil {
 			sets = append(sets, set)
 		}
 	}
+	return union(sets), nil
+}
+
+// AnyPeople gives the numbers of the people with any event of the apps on that
+// day of the publisher's. The bitmap is shared: it must not be changed.
+func (s *Snapshot) AnyPeople(day int32) (*roaring.Bitmap, error) {
+	var sets []*roaring.Bitmap
+	for _, p := range s.v.list.parts {
+		set, err := s.h.anySet(p, day, s.own)
+		if err != nil {
+			return nil, err
+		}
+		if set != nil {
+			sets = append(sets, set)
+		}
+	}
+	for i := range s.v.heads {
+		if set := s.daySets(i).any[day]; set != nil {
+			sets = append(sets, set)
+		}
+	}
+	return union(sets), nil
+}
+
+func (s *Snapshot) own(name uint16) bool { return event.Own(s.v.names[name]) }
+
+// daySets are the people by day of one of the heads.
+func (s *Snapshot) daySets(head int) *daySets {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sets == nil {
+		s.sets = make([]*daySets, len(s.v.heads))
+	}
+	if s.sets[head] == nil {
+		s.sets[head] = s.v.heads[head].daySets(newCalendar(s.h.o.Location), s.own)
+	}
+	return s.sets[head]
+}
+
+func union(sets []*roaring.Bitmap) *roaring.Bitmap {
 	switch len(sets) {
 	case 0:
-		return roaring.New(), nil
+		return roaring.New()
 	case 1:
-		return sets[0], nil
+		return sets[0]
 	}
-	return roaring.FastOr(sets...), nil
+	return roaring.FastOr(sets...)
 }
 
 // Days lists the days that have such an event, in order.

@@ -17,7 +17,8 @@ type counted struct {
 	conds     []condition
 	counts    []uint32 // by person's number within the partition
 	partition int
-	out       []uint32
+	verdicts  [256]uint8 // of small counts, once looked at
+	enough    bitset     // the people found, of all partitions
 }
 
 // takeRows implements rowTaker.
@@ -35,13 +36,12 @@ func (c *counted) takeRows(_ *worker, r *history.Rows, p *picked, _ dayRange) er
 
 // endPartition implements rowTaker.
 func (c *counted) endPartition() error {
-	c.out = c.out[:0]
 	for local, n := range c.counts {
 		if n > 0 && c.often(int(n)) {
-			c.out = append(c.out, uint32(local*event.Partitions+c.partition))
+			who := local*event.Partitions + c.partition
+			c.enough[who>>6] |= 1 << (who & 63)
 		}
 	}
-	c.people.AddMany(c.out)
 	clear(c.counts)
 	return nil
 }
@@ -51,7 +51,7 @@ func (c *counted) endPartition() error {
 func (q *run) didOften(p *pass, conds []condition, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 	p.direct = true
 	took, err := q.read(p, func() consumer {
-		c := &counted{conds: conds, found: found{people: roaring.New()}}
+		c := &counted{conds: conds, enough: make(bitset, len(q.plain)), found: found{people: roaring.New()}}
 		c.keep = func(hits []hit, _ *store) bool { return c.often(len(hits)) }
 		return c
 	})
@@ -61,13 +61,21 @@ func (q *run) didOften(p *pass, conds []condition, some *roaring.Bitmap) (*roari
 	out := roaring.New()
 	for _, c := range took {
 		out.Or(c.(*counted).people)
+		out.Or(roaring.FromDense(c.(*counted).enough, false))
 	}
 	out.And(some)
 	return out, nil
 }
 
 func (c *counted) often(n int) bool {
-	return !slices.ContainsFunc(c.conds, func(cond condition) bool { return !cond.test.number(float64(n)) })
+	if n < len(c.verdicts) && c.verdicts[n] != unknown {
+		return c.verdicts[n] == yes
+	}
+	ok := !slices.ContainsFunc(c.conds, func(cond condition) bool { return !cond.test.number(float64(n)) })
+	if n < len(c.verdicts) {
+		c.verdicts[n] = verdict(ok)
+	}
+	return ok
 }
 
 // profileOfMany finds those of some people whose profile a leaf holds for: a

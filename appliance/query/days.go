@@ -1,7 +1,10 @@
 package query
 
 import (
+	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -14,16 +17,12 @@ import (
 // publisher's own zone. What is read here is never less than the rows say,
 // and never more.
 
-// maxJoined is how many names a reference may mean so that joining their
-// bitmaps, day by day, is not slower than reading the rows.
-const maxJoined = 100
-
 // byDays says whether bitmaps know all that the references ask.
 func (q *run) byDays(refs []*ref) bool {
 	if q.cal.loc.String() != q.env.Location.String() {
 		return false
 	}
-	return !slices.ContainsFunc(refs, func(r *ref) bool { return r.filter != nil || len(q.namesOf(r)) > maxJoined })
+	return !slices.ContainsFunc(refs, func(r *ref) bool { return r.filter != nil })
 }
 
 // aligned says whether a range begins and ends with a day; open ends do.
@@ -78,15 +77,10 @@ func (q *run) daysOf(r *ref) []civil {
 // peopleOn are the numbers, before merges, with such an event on a day. The
 // bitmap may be shared.
 func (q *run) peopleOn(r *ref, d civil) (*roaring.Bitmap, error) {
-	var all []*roaring.Bitmap
-	for _, name := range q.namesOf(r) {
-		b, err := q.env.Data.History.People(name, int32(d))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, b)
+	if r.name == "" {
+		return q.env.Data.History.AnyPeople(int32(d))
 	}
-	return union(all), nil
+	return q.env.Data.History.People(r.name, int32(d))
 }
 
 // union of bitmaps; of one, that one itself.
@@ -181,39 +175,75 @@ func (m *trendPass) fromBitmaps() bool {
 	return q.byDays(refs) && q.cal.regular(first, q.cal.day(m.within.to))
 }
 
-// bitmapLines are the lines of such a trend.
+// bitmapLines are the lines of such a trend; the workers share the series out.
 func (m *trendPass) bitmapLines() (lines, error) {
-	out := make(lines, len(m.t.series))
-	for k := range out {
-		r := m.t.series[k].ref
-		days := m.q.daysOf(r)
-		w, whole := &window{q: m.q, ref: r, days: days}, &window{q: m.q, ref: r, days: days}
-		l := &line{values: make([]float64, m.cut.len())}
-		for b := range l.values {
-			if err := m.q.ctx.Err(); err != nil {
-				return nil, err
+	out, errs := make(lines, len(m.t.series)), make([]error, len(m.t.series))
+	m.q.namesOf(&ref{}) // looked up once, before there are several who could
+	var (
+		next atomic.Int32
+		wait sync.WaitGroup
+	)
+	for range min(m.q.env.Workers, len(out)) {
+		wait.Go(func() {
+			for k := int(next.Add(1)) - 1; k < len(out); k = int(next.Add(1)) - 1 {
+				var l *line
+				if l, errs[k] = m.bitmapLine(&m.t.series[k]); errs[k] == nil {
+					out[k] = map[tuple]*line{{}: l}
+				}
 			}
-			from, to := m.cut.edges[b], m.cut.edges[b+1]
-			if span := m.t.series[k].trailing; span != nil {
-				from = m.q.cal.add(to, *span, -1)
-			}
-			raw, err := w.move(m.q.cal.day(from), m.q.cal.day(to))
-			if err != nil {
-				return nil, err
-			}
-			l.values[b] = float64(m.q.persons(raw, m.people).GetCardinality())
+		})
+	}
+	wait.Wait()
+	return out, errors.Join(errs...)
+}
+
+func (m *trendPass) bitmapLine(s *series) (*line, error) {
+	days := m.q.daysOf(s.ref)
+	w := &window{q: m.q, ref: s.ref, days: days}
+	l := &line{values: make([]float64, m.cut.len())}
+	for b := range l.values {
+		if err := m.q.ctx.Err(); err != nil {
+			return nil, err
 		}
-		raw, err := whole.move(m.q.cal.day(m.within.from), m.q.cal.day(m.within.to))
+		from, to := m.cut.edges[b], m.cut.edges[b+1]
+		var raw *roaring.Bitmap
+		var err error
+		if s.trailing != nil {
+			raw, err = w.move(m.q.cal.day(m.q.cal.add(to, *s.trailing, -1)), m.q.cal.day(to))
+		} else {
+			raw, err = m.q.peopleBetween(s.ref, days, m.q.cal.day(from), m.q.cal.day(to))
+		}
 		if err != nil {
 			return nil, err
 		}
-		l.total = float64(m.q.persons(raw, m.people).GetCardinality())
-		if err := m.q.reserve(-w.held - whole.held); err != nil {
+		l.values[b] = float64(m.q.persons(raw, m.people).GetCardinality())
+	}
+	raw, err := m.q.peopleBetween(s.ref, days, m.q.cal.day(m.within.from), m.q.cal.day(m.within.to))
+	if err != nil {
+		return nil, err
+	}
+	l.total = float64(m.q.persons(raw, m.people).GetCardinality())
+	return l, m.q.reserve(-w.held)
+}
+
+// peopleBetween are the numbers, before merges, with an event that a reference
+// means on the days in [from, to), of those that have any. The bitmap may be
+// shared.
+func (q *run) peopleBetween(r *ref, days []civil, from, to civil) (*roaring.Bitmap, error) {
+	first, _ := slices.BinarySearch(days, from)
+	end, _ := slices.BinarySearch(days, to)
+	all := make([]*roaring.Bitmap, 0, end-first)
+	for _, d := range days[first:end] {
+		b, err := q.peopleOn(r, d)
+		if err != nil {
 			return nil, err
 		}
-		out[k] = map[tuple]*line{{}: l}
+		all = append(all, b)
 	}
-	return out, nil
+	if len(all) < 16 {
+		return union(all), nil
+	}
+	return roaring.ParOr(q.env.Workers, all...), nil
 }
 
 // window is the union of the bitmaps of consecutive days, moving on: a queue

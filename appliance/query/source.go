@@ -13,6 +13,8 @@ import (
 type History interface {
 	Scan(ctx context.Context, partition int, w history.Want, fn func(*history.Rows) error) error
 	People(name string, day int32) (*roaring.Bitmap, error)
+	// AnyPeople are those with any event of the apps.
+	AnyPeople(day int32) (*roaring.Bitmap, error)
 	Days(name string) []int32
 	Names() []history.NameInfo
 }

@@ -294,6 +294,17 @@ func (h *History) People(name string, day int32) (*roaring.Bitmap, error) {
 	return roaring.New(), nil
 }
 
+// AnyPeople are those with any event of the apps on a day.
+func (h *History) AnyPeople(day int32) (*roaring.Bitmap, error) {
+	out := roaring.New()
+	for name, days := range h.days {
+		if b := days[day]; b != nil && !event.Own(name) {
+			out.Or(b)
+		}
+	}
+	return out, nil
+}
+
 // Days are the days with an event.
 func (h *History) Days(name string) []int32 {
 	var out []int32
