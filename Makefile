@@ -66,7 +66,7 @@ faults: need-test build
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
 
 # The appliance beside its peers, target by target (appliance/bench/README.md).
-# Takes about an hour on a machine that does nothing else; BENCH passes flags.
+# Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
 BENCH ?=
 bench: need-go
 	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
