@@ -8,7 +8,7 @@ BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 
-.PHONY: build connectors console run test race faults bench bench-100m bench-short package check fuzz clean need-go need-test
+.PHONY: build connectors console run test race faults bench bench-100m bench-short oracle package check fuzz clean need-go need-test
 
 build: need-go console connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -66,7 +66,7 @@ faults: need-test build
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
 
 # The appliance beside its peers, target by target (appliance/bench/README.md).
-# Takes about an hour on a machine that does nothing else; BENCH passes flags.
+# Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
 BENCH ?=
 bench: need-go
 	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
@@ -80,6 +80,12 @@ bench-100m: need-go
 # Everything that is measured of Cloister alone, small: that it works, no figures.
 bench-short: need-go
 	cd appliance/bench && $(GO) vet . ./mix ./engine ./cloister && $(GO) test ./mix . && $(GO) run . -events 200000 -runs 1 -skip-peers
+
+# The same questions as SQL on DuckDB, over generated events and the sets beside
+# the checkout; ORACLE="-sets 500 -seed 1000" asks about others.
+oracle: need-go
+	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
+	cd appliance/bench && CGO_ENABLED=1 $(GO) test -count=1 -timeout 60m ./oracle $(ORACLE)
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

@@ -172,13 +172,15 @@ const demoWelcome = `{"id":"welcome","name":"Welcome aboard","state":"running","
 "trigger":{"type":"event","event":{"event":"Signed Up"},"delay":"3s"},
 "content":{"subject":"Welcome to Harbour Goods, {{ Profile.Name | split: ' ' | first }}",
 "html":"<html><body><h1>Good to have you, {{ Profile.Name | split: ' ' | first }}</h1><p>You are on the {{ Event.plan }} plan. Three things that people like to see first are in our window.</p><p><a href=\"https://shop.example/window?from=welcome\">Look around</a></p><p><a href=\"{{ unsubscribe_url }}\">No more of these</a></p></body></html>"},
-"limit":{"per_person":1}}`
+"limit":{"per_person":1},"goal":{"event":{"event":"Charged"},"within":"3d","revenue":"Amount"}}`
 
 const demoLeftCart = `{"id":"left-cart","name":"A cart left behind","state":"running","channel":"email","purpose":"offers","class":"marketing",
 "trigger":{"type":"inaction","event":{"event":"Added To Cart"},"without":{"event":"Charged"},"within":"30s"},
 "content":{"subject":"{{ Event.product }} is still in your cart",
-"html":"<html><body><p>Hello {{ Profile.Name | split: ' ' | first | default: 'there' }},</p><p>{{ Event.quantity }} × {{ Event.product }} at {{ Event.price }} EUR waits for you.</p><p><a href=\"https://shop.example/cart?sku={{ Event.sku }}\">Back to the cart</a></p><p><a href=\"{{ unsubscribe_url }}\">No more of these</a></p></body></html>"}}`
+"html":"<html><body><p>Hello {{ Profile.Name | split: ' ' | first | default: 'there' }},</p><p>{{ Event.quantity }} × {{ Event.product }} at {{ Event.price }} EUR waits for you.</p><p><a href=\"https://shop.example/cart?sku={{ Event.sku }}\">Back to the cart</a></p><p><a href=\"{{ unsubscribe_url }}\">No more of these</a></p></body></html>"},
+"control":20,"goal":{"event":{"event":"Charged"},"within":"7d","revenue":"Amount"}}`
 
 const demoOffer = `{"id":"autumn-offer","name":"Autumn offer","state":"running","channel":"push","purpose":"offers","class":"marketing",
 "trigger":{"type":"once","audience":{"segment":"Just looking"},"at":%q},
-"content":{"title":"A tenth off, this week","text":"{{ Profile.Name | split: ' ' | first | default: 'Hello' }}, what you looked at is 10 %% off until Sunday.","link":"https://shop.example/offer"}}`
+"content":{"title":"A tenth off, this week","text":"{{ Profile.Name | split: ' ' | first | default: 'Hello' }}, what you looked at is 10 %% off until Sunday.","link":"https://shop.example/offer"},
+"control":10,"goal":{"event":{"event":"Charged"},"within":"7d","revenue":"Amount"}}`

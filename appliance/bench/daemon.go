@@ -87,7 +87,7 @@ func (b *bench) rest(ctx context.Context, publishers int, copied string) (m idle
 		return m, err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(b.bin, "daemon"), "server", "--config", file)
+	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, "daemon"), "server", "--config", file)
 	cmd.Stdout, cmd.Stderr = log, log
 	began := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -30,7 +30,7 @@ type options struct {
 
 func flags(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.IntVar(&o.events, "events", 20_000_000, "events of the mix; 40 of them a person")
+	f.IntVar(&o.events, "events", targetEvents, "events of the mix; 40 of them a person")
 	sizes := f.String("sizes", "1000000,10000000", "events at which Cloister's growth is looked at, beside those of -events")
 	f.IntVar(&o.runs, "runs", 5, "times that each question is asked, of which the median counts")
 	only := f.String("only", "", "what to measure, by commas: questions (Q5), or parts (see README.md); all if empty")

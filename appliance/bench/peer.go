@@ -29,7 +29,7 @@ const (
 )
 
 // build makes the programs of the engines. An engine that cannot be built is
-// left out, and its column says why.
+// left out, and its column says why. Engines end with ctx.
 func (b *bench) build(ctx context.Context) (err error) {
 	if b.bin, err = os.MkdirTemp(b.dir, "programs-"); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (b *bench) build(ctx context.Context) (err error) {
 	if why := b.goBuild(ctx, "cloister", "0"); why != nil {
 		return why
 	}
-	b.engines = []*peer{{key: cloister, title: "Cloister", command: b.program("cloister")}}
+	b.engines = []*peer{{key: cloister, title: "Cloister", command: b.program(ctx, "cloister")}}
 	if b.skipPeers {
 		return nil
 	}
@@ -48,11 +48,11 @@ func (b *bench) build(ctx context.Context) (err error) {
 		why = err.Error()
 	}
 	b.engines = append(b.engines,
-		&peer{key: duckTime, title: "DuckDB, time order", why: why, command: b.program("duckdb", "time")},
-		&peer{key: duckPerson, title: "DuckDB, person order", why: why, command: b.program("duckdb", "person")})
+		&peer{key: duckTime, title: "DuckDB, time order", why: why, command: b.program(ctx, "duckdb", "time")},
+		&peer{key: duckPerson, title: "DuckDB, person order", why: why, command: b.program(ctx, "duckdb", "person")})
 	why = b.install(ctx)
 	b.engines = append(b.engines, &peer{key: clickhouse, title: "ClickHouse", why: why, command: func() *exec.Cmd {
-		return exec.Command("node", filepath.Join("clickhouse", "engine.js"))
+		return exec.CommandContext(ctx, "node", filepath.Join("clickhouse", "engine.js"))
 	}})
 	return nil
 }
@@ -82,9 +82,9 @@ func (b *bench) goBuild(ctx context.Context, name, cgo string) error {
 	return nil
 }
 
-func (b *bench) program(name string, args ...string) func() *exec.Cmd {
+func (b *bench) program(ctx context.Context, name string, args ...string) func() *exec.Cmd {
 	return func() *exec.Cmd {
-		cmd := exec.Command(filepath.Join(b.bin, name), args...)
+		cmd := exec.CommandContext(ctx, filepath.Join(b.bin, name), args...)
 		cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
 		return cmd
 	}

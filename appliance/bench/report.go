@@ -21,6 +21,8 @@ type report struct {
 	Left      []string          `json:"left_out,omitempty"` // what was not measured, and why
 }
 
+const targetEvents = 20_000_000
+
 // line is one figure, with a peer's beside it where there is one, and a target
 // for their ratio.
 type line struct {
@@ -88,8 +90,16 @@ func (r *report) print(w io.Writer) {
 	m := r.Machine
 	fmt.Fprintf(w, "%s, %s cores, %s, Linux %s, %s\n", m["cpu"], m["cores"], m["memory"], m["kernel"], m["go"])
 	fmt.Fprintf(w, "%s events from seed %d, median of %d\n", grouped(float64(r.Events)), r.Seed, r.Runs)
+	if r.Events != targetEvents {
+		fmt.Fprintf(w, "Targets are for %s events on a machine that does nothing else: these figures say little about them.\n", grouped(targetEvents))
+	}
 	if r.Questions != nil {
 		fmt.Fprintln(w, "\nQuestions, ms; each engine with two threads, in turns. * answered from bitmaps made when events are frozen.")
+		for _, c := range r.Questions.Engines {
+			if c.Version != "" {
+				fmt.Fprintf(w, "%s: %s\n", c.Title, c.Version)
+			}
+		}
 		r.Questions.print(w)
 	}
 	if len(r.Growth) > 0 {

@@ -335,6 +335,8 @@ func (s *shop) Ask(_ context.Context, body []byte) (*query.Answer, error) {
 	switch q.Kind {
 	case "trend":
 		return &query.Answer{Kind: q.Kind, Result: json.RawMessage(`{"buckets":[],"series":[]}`)}, nil
+	case "campaign":
+		return &query.Answer{Kind: q.Kind, Result: json.RawMessage(`{}`)}, nil
 	case "segment":
 		return &query.Answer{Kind: q.Kind, Result: json.RawMessage(`{"count":1,"reachable":{"email":1},"people":["ann"]}`)}, nil
 	}

@@ -113,7 +113,7 @@ func TestReportsAreOrdinaryQuestions(t *testing.T) {
 	got = h.want(200, token, "GET", path, "")
 	want := `{"decided":7,"sent":3,"delivered":0,"opened":1,"clicked":1,"unsubscribed":1,"bounced":1,"failed":[{"reason":"refused","count":1}],` +
 		`"held":[{"reason":"no consent","count":2},{"reason":"cap","count":1}],"waiting":0,` +
-		`"by_day":{"buckets":["2026-01-01","2026-01-02"],"sent":[2,1],"opened":[1,1],"clicked":[0,1]}}`
+		`"by_day":{"buckets":["2026-01-01","2026-01-02"],"sent":[2,1],"opened":[1,1],"clicked":[0,1]},"goal":null,"converted":null,"revenue":null}`
 	if strings.TrimSpace(got.body) != want {
 		t.Errorf("%s, want %s", got.body, want)
 	}

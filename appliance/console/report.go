@@ -1,23 +1,29 @@
 package console
 
 import (
+	"encoding/json"
+
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
-// reportJSON is what became of a campaign's messages.
+// reportJSON is what became of a campaign's messages, and what they brought
+// about. The last three are as the question campaign answers them.
 type reportJSON struct {
-	Decided      int64        `json:"decided"`
-	Sent         int64        `json:"sent"`
-	Delivered    int64        `json:"delivered"`
-	Opened       int64        `json:"opened"`
-	Clicked      int64        `json:"clicked"`
-	Unsubscribed int64        `json:"unsubscribed"`
-	Bounced      int64        `json:"bounced"`
-	Failed       []reasonJSON `json:"failed"`
-	Held         []reasonJSON `json:"held"`
-	Waiting      int64        `json:"waiting"`
-	ByDay        byDayJSON    `json:"by_day"`
+	Decided      int64           `json:"decided"`
+	Sent         int64           `json:"sent"`
+	Delivered    int64           `json:"delivered"`
+	Opened       int64           `json:"opened"`
+	Clicked      int64           `json:"clicked"`
+	Unsubscribed int64           `json:"unsubscribed"`
+	Bounced      int64           `json:"bounced"`
+	Failed       []reasonJSON    `json:"failed"`
+	Held         []reasonJSON    `json:"held"`
+	Waiting      int64           `json:"waiting"`
+	ByDay        byDayJSON       `json:"by_day"`
+	Goal         json.RawMessage `json:"goal"`
+	Converted    json.RawMessage `json:"converted"`
+	Revenue      json.RawMessage `json:"revenue"`
 }
 
 type reasonJSON struct {
@@ -36,25 +42,53 @@ type byDayJSON struct {
 type trend struct {
 	Buckets []string `json:"buckets"`
 	Series  []struct {
-		Name      string    `json:"name"`
-		Breakdown []any     `json:"breakdown"`
-		Values    []float64 `json:"values"`
-		Total     float64   `json:"total"`
+		Name   string    `json:"name"`
+		Values []float64 `json:"values"`
 	} `json:"series"`
 }
 
-// series of a report: messages are counted, what people do is counted in
-// people, since an open is told as often as somebody looks.
-var reported = []struct{ name, event, measure string }{
-	{"sent", event.NotificationSent, "count"},
-	{"delivered", event.NotificationDelivered, "count"},
-	{"opened", event.NotificationViewed, "unique"},
-	{"clicked", event.NotificationClicked, "unique"},
-	{"unsubscribed", event.ChannelUnsubscribed, "unique"},
-	{"bounced", event.NotificationBounced, "count"},
+// told is a part of the answer to a campaign: events, and persons.
+type told struct {
+	Count  int64 `json:"count"`
+	People int64 `json:"people"`
 }
 
-// report asks two ordinary trends about the appliance's own events.
+// campaignAnswer is the answer to a campaign, as far as reports need it.
+type campaignAnswer struct {
+	Sent         told            `json:"sent"`
+	Delivered    told            `json:"delivered"`
+	Opened       told            `json:"opened"`
+	Clicked      told            `json:"clicked"`
+	Unsubscribed told            `json:"unsubscribed"`
+	Bounced      told            `json:"bounced"`
+	Failed       reasons         `json:"failed"`
+	Held         reasons         `json:"held"`
+	Goal         json.RawMessage `json:"goal"`
+	Converted    json.RawMessage `json:"converted"`
+	Revenue      json.RawMessage `json:"revenue"`
+}
+
+type reasons struct {
+	Reasons []struct {
+		Reason any   `json:"reason"`
+		Count  int64 `json:"count"`
+	} `json:"reasons"`
+}
+
+// list names the reasons.
+func (r reasons) list() []reasonJSON {
+	out := []reasonJSON{}
+	for _, x := range r.Reasons {
+		reason, _ := x.Reason.(string)
+		if reason == "" {
+			reason = "not said"
+		}
+		out = append(out, reasonJSON{reason, x.Count})
+	}
+	return out
+}
+
+// report asks two ordinary questions about the appliance's own events.
 func (c *Console) report(r *request) error {
 	if err := known(r, "from", "to"); err != nil {
 		return err
@@ -64,82 +98,60 @@ func (c *Console) report(r *request) error {
 		return err
 	}
 	q := r.URL.Query()
-	question := func(interval string) map[string]any {
-		out := map[string]any{
-			"kind": "trend", "interval": interval,
-			"filter": map[string]any{"property": event.PropCampaign, "op": "=", "value": s.ID},
-		}
+	ask := func(question map[string]any, answer any) error {
 		for _, end := range []string{"from", "to"} {
 			if v := q.Get(end); v != "" {
-				out[end] = v
+				question[end] = v
 			}
 		}
-		return out
+		return c.ask(r, question, answer)
 	}
-	byDay := question("day")
-	var series []map[string]any
-	for _, x := range reported {
-		series = append(series, map[string]any{"name": x.name, "event": x.event, "measure": x.measure})
+	var became campaignAnswer
+	if err := ask(map[string]any{"kind": "campaign", "campaign": s.ID}, &became); err != nil {
+		return err
 	}
-	byDay["series"] = series
 	var days trend
-	if err := c.ask(r, byDay, &days); err != nil {
+	err = ask(map[string]any{
+		"kind": "trend", "interval": "day",
+		"filter": map[string]any{"property": event.PropCampaign, "op": "=", "value": s.ID},
+		// Messages are counted, what people do is counted in people, since an
+		// open is told as often as somebody looks.
+		"series": []map[string]any{
+			{"name": "sent", "event": event.NotificationSent, "measure": "count"},
+			{"name": "opened", "event": event.NotificationViewed, "measure": "unique"},
+			{"name": "clicked", "event": event.NotificationClicked, "measure": "unique"},
+		},
+	}, &days)
+	if err != nil {
 		return err
 	}
-	byReason := question("all")
-	byReason["series"] = []map[string]any{
-		{"name": "failed", "event": event.NotificationFailed, "measure": "count"},
-		{"name": "held", "event": event.NotificationHeld, "measure": "count"},
-	}
-	byReason["breakdown"] = map[string]any{"property": event.PropReason, "limit": 100}
-	var reasons trend
-	if err := c.ask(r, byReason, &reasons); err != nil {
-		return err
-	}
-	return ok(r, makeReport(days, reasons, s.Progress))
+	return ok(r, makeReport(became, days, s.Progress))
 }
 
-func makeReport(days, reasons trend, run *campaign.Progress) reportJSON {
+func makeReport(became campaignAnswer, days trend, run *campaign.Progress) reportJSON {
 	out := reportJSON{
-		Failed: []reasonJSON{}, Held: []reasonJSON{},
+		Sent: became.Sent.Count, Delivered: became.Delivered.Count, Bounced: became.Bounced.Count,
+		Opened: became.Opened.People, Clicked: became.Clicked.People, Unsubscribed: became.Unsubscribed.People,
+		Failed: became.Failed.list(), Held: became.Held.list(),
+		Goal: became.Goal, Converted: became.Converted, Revenue: became.Revenue,
 		ByDay: byDayJSON{Buckets: list(days.Buckets), Sent: []int64{}, Opened: []int64{}, Clicked: []int64{}},
 	}
 	for _, s := range days.Series {
-		total := int64(s.Total)
 		switch s.Name {
 		case "sent":
-			out.Sent, out.ByDay.Sent = total, whole(s.Values)
-		case "delivered":
-			out.Delivered = total
+			out.ByDay.Sent = whole(s.Values)
 		case "opened":
-			out.Opened, out.ByDay.Opened = total, whole(s.Values)
+			out.ByDay.Opened = whole(s.Values)
 		case "clicked":
-			out.Clicked, out.ByDay.Clicked = total, whole(s.Values)
-		case "unsubscribed":
-			out.Unsubscribed = total
-		case "bounced":
-			out.Bounced = total
+			out.ByDay.Clicked = whole(s.Values)
 		}
 	}
 	out.Decided = out.Sent
-	for _, s := range reasons.Series {
-		if s.Total == 0 {
-			continue
-		}
-		reason := "not said"
-		if len(s.Breakdown) > 0 {
-			if text, is := s.Breakdown[0].(string); is && text != "" {
-				reason = text
-			}
-		}
-		line := reasonJSON{reason, int64(s.Total)}
-		switch s.Name {
-		case "failed":
-			out.Failed = append(out.Failed, line)
-		case "held":
-			out.Held = append(out.Held, line)
-		}
-		out.Decided += line.Count
+	for _, x := range out.Failed {
+		out.Decided += x.Count
+	}
+	for _, x := range out.Held {
+		out.Decided += x.Count
 	}
 	// Of a run it is known how many went into the outbox; what did not come out
 	// of it yet is waiting. With a range the events tell only part of it.

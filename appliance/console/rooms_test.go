@@ -242,36 +242,39 @@ func TestReport(t *testing.T) {
 	token := h.token("acme", access.Marketer)
 	h.want(201, token, "POST", "/v1/publishers/acme/campaigns", strings.Replace(cart, `{"name"`, `{"id":"cart","name"`, 1))
 	got := h.want(200, token, "GET", "/v1/publishers/acme/campaigns/cart/report", "")
-	want := `{"decided":0,"sent":0,"delivered":0,"opened":0,"clicked":0,"unsubscribed":0,"bounced":0,"failed":[],"held":[],"waiting":0,"by_day":{"buckets":[],"sent":[],"opened":[],"clicked":[]}}`
+	want := `{"decided":0,"sent":0,"delivered":0,"opened":0,"clicked":0,"unsubscribed":0,"bounced":0,"failed":[],"held":[],"waiting":0,` +
+		`"by_day":{"buckets":[],"sent":[],"opened":[],"clicked":[]},"goal":null,"converted":null,"revenue":null}`
 	if strings.TrimSpace(got.body) != want {
 		t.Errorf("of nothing: %s", got.body)
 	}
 	h.acme.mu.Lock()
 	h.acme.asked = nil
 	h.acme.ask = func(body []byte) (*query.Answer, error) {
-		if strings.Contains(string(body), `"breakdown"`) {
-			return &query.Answer{Result: json.RawMessage(`{"buckets":["all"],"series":[
-				{"name":"failed","breakdown":["refused"],"values":[1],"total":1},{"name":"failed","breakdown":["no consent"],"values":[0],"total":0},
-				{"name":"held","breakdown":["no consent"],"values":[2],"total":2},{"name":"held","breakdown":[null],"values":[1],"total":1}]}`)}, nil
+		if strings.Contains(string(body), `"kind":"campaign"`) {
+			return &query.Answer{Result: json.RawMessage(`{"sent":{"count":8,"people":5},"delivered":{"count":7,"people":5},"opened":{"count":9,"people":4},
+				"clicked":{"count":3,"people":2},"unsubscribed":{"count":2,"people":1},"bounced":{"count":0,"people":0},
+				"failed":{"count":1,"people":1,"reasons":[{"reason":"refused","count":1,"people":1}]},
+				"held":{"count":3,"people":3,"reasons":[{"reason":"control","count":2,"people":2},{"reason":null,"count":1,"people":1}]},
+				"goal":{"event":"Charged"},"converted":{"p":0.5},"revenue":null}`)}, nil
 		}
 		return &query.Answer{Result: json.RawMessage(`{"buckets":["2026-01-01","2026-01-02"],"series":[
-			{"name":"sent","values":[5,3],"total":8},{"name":"delivered","values":[4,3],"total":7},{"name":"opened","values":[3,2],"total":4},
-			{"name":"clicked","values":[1,1],"total":2},{"name":"unsubscribed","values":[0,1],"total":1},{"name":"bounced","values":[0,0],"total":0}]}`)}, nil
+			{"name":"sent","values":[5,3],"total":8},{"name":"opened","values":[3,2],"total":4},{"name":"clicked","values":[1,1],"total":2}]}`)}, nil
 	}
 	h.acme.mu.Unlock()
 	got = h.want(200, token, "GET", "/v1/publishers/acme/campaigns/cart/report?from=2026-01-01&to=2026-01-02", "")
 	want = `{"decided":12,"sent":8,"delivered":7,"opened":4,"clicked":2,"unsubscribed":1,"bounced":0,"failed":[{"reason":"refused","count":1}],` +
-		`"held":[{"reason":"no consent","count":2},{"reason":"not said","count":1}],"waiting":0,` +
-		`"by_day":{"buckets":["2026-01-01","2026-01-02"],"sent":[5,3],"opened":[3,2],"clicked":[1,1]}}`
+		`"held":[{"reason":"control","count":2},{"reason":"not said","count":1}],"waiting":0,` +
+		`"by_day":{"buckets":["2026-01-01","2026-01-02"],"sent":[5,3],"opened":[3,2],"clicked":[1,1]},` +
+		`"goal":{"event":"Charged"},"converted":{"p":0.5},"revenue":null}`
 	if strings.TrimSpace(got.body) != want {
 		t.Errorf("%s, want %s", got.body, want)
 	}
 	for _, q := range h.acme.asked {
-		if !strings.Contains(q, `"value":"cart"`) || !strings.Contains(q, `"from":"2026-01-01"`) {
+		if !strings.Contains(q, `"value":"cart"`) && !strings.Contains(q, `"campaign":"cart"`) || !strings.Contains(q, `"from":"2026-01-01"`) {
 			t.Errorf("asked %s", q)
 		}
 	}
-	if r := makeReport(trend{}, trend{}, &campaign.Progress{Enqueued: 5}); r.Waiting != 5 || r.Decided != 5 {
+	if r := makeReport(campaignAnswer{}, trend{}, &campaign.Progress{Enqueued: 5}); r.Waiting != 5 || r.Decided != 5 {
 		t.Errorf("of a run: %+v", r)
 	}
 	h.want(400, token, "GET", "/v1/publishers/acme/campaigns/cart/report?day=1", "")

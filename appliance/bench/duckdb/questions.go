@@ -13,6 +13,9 @@ func dayName(n float64) string { return mix.Start.AddDate(0, 0, int(n)).Format(t
 // day is the number of an event's day, which is faster to group by than a date.
 const day = `((epoch_ms(ts) - 1785715200000) // 86400000)`
 
+// date is the same number, by way of a date.
+const date = `(ts::date - date '2026-08-03')`
+
 // asof is the funnel as a chain of joins to the latest event before.
 const asof = `with s1 as (select user_id, ts from events where event = 'App Launched'),
 s2 as (select e.user_id, e.ts, s1.ts st from (select user_id, ts from events where event = 'Product Viewed') e
@@ -45,9 +48,17 @@ var questions = map[string][]string{
 	"Q1": {
 		`select ` + day + ` d, count(distinct user_id) from events where event = 'Product Viewed' group by 1 order by 1`,
 		`select d, count(*) from (select distinct ` + day + ` d, user_id from events where event = 'Product Viewed') group by 1 order by 1`,
+		`select ` + date + ` d, count(distinct user_id) from events where event = 'Product Viewed' group by 1 order by 1`,
+		`select d, count(*) from (select distinct ` + date + ` d, user_id from events where event = 'Product Viewed') group by 1 order by 1`,
 	},
-	"Q2": {`select ` + day + ` d, country::varchar, count(*) from events where event = 'Product Viewed' group by 1, country order by 1, country`},
-	"Q3": {`select ` + day + ` d, platform::varchar, round(sum(amount), 2) from events where event = 'Charged' group by 1, platform order by 1, platform`},
+	"Q2": {
+		`select ` + day + ` d, country::varchar, count(*) from events where event = 'Product Viewed' group by 1, country order by 1, country`,
+		`select ` + date + ` d, country::varchar, count(*) from events where event = 'Product Viewed' group by 1, country order by 1, country`,
+	},
+	"Q3": {
+		`select ` + day + ` d, platform::varchar, round(sum(amount), 2) from events where event = 'Charged' group by 1, platform order by 1, platform`,
+		`select ` + date + ` d, platform::varchar, round(sum(amount), 2) from events where event = 'Charged' group by 1, platform order by 1, platform`,
+	},
 	"Q4": {
 		`with a as (select user_id from events where event = 'Added to Cart' and ts >= '2026-10-02' group by 1 having count(*) >= 3),
 		b as (select user_id from events where event = 'Charged' and ts >= '2026-10-25')

@@ -22,6 +22,20 @@ func pause(b *browser) {
 	b.until("it runs again", `document.querySelector(".campaign-lead .badge").innerText === "Running"`)
 }
 
+// effect reads what a campaign with a goal and a control group brought about,
+// and finds both in its form.
+func effect(b *browser) {
+	at := b.publisher() + "/campaigns/left-cart"
+	b.visit(at)
+	b.until("it is said in words", `document.querySelector(".effect h3")?.innerText.length > 0`)
+	b.until("there are numbers of those written to", `[...document.querySelectorAll("tbody th")].some((x) => x.innerText === "Written to")`)
+	b.shoot("walk-effect")
+	b.visit(at + "/edit")
+	b.until("the goal is in its form", `document.querySelector('.campaign-form input[aria-label="What people should do"]').value === "Charged"`)
+	b.until("and the control group", `[...document.querySelectorAll(".campaign-form input[type=number]")].some((x) => x.value === "20")`)
+	b.shoot("walk-goal")
+}
+
 func check(b *browser) {
 	b.visit(b.publisher() + "/connectors")
 	b.press("Check now")

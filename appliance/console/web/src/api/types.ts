@@ -196,6 +196,8 @@ export interface Campaign {
   missed?: string;
   limit?: { per_person: number; every?: string } | null;
   expires_after?: string;
+  control?: number;
+  goal?: { event: Json; within?: string; revenue?: string } | null;
   revision?: number;
   progress?: { [key: string]: Json } | null;
 }
@@ -222,6 +224,49 @@ export interface Report {
   held: Counted[] | null;
   waiting: number;
   by_day: { buckets: string[]; sent: number[]; opened: number[]; clicked: number[] } | null;
+  goal: Goal | null;
+  converted: Converted | null;
+  revenue: Revenue | null;
+}
+
+// Goal is what a report counted as a conversion.
+export interface Goal {
+  event: string;
+  window: { n: number; unit: string };
+  revenue: string | null;
+}
+
+// Comparison of a target group with a control group; null is what cannot be said.
+export interface Comparison {
+  difference: number | null;
+  difference_interval: [number | null, number | null] | null;
+  lift: number | null;
+  lift_interval: [number | null, number | null] | null;
+  p: number | null;
+  test: string | null;
+}
+
+export interface Share {
+  people: number;
+  converted: number;
+  rate: number;
+  events: number;
+}
+
+export interface Amount {
+  people: number;
+  total: number;
+  per_person: number;
+}
+
+export interface Converted extends Comparison {
+  target: Share;
+  control: Share;
+}
+
+export interface Revenue extends Comparison {
+  target: Amount;
+  control: Amount;
 }
 
 export interface SavedSegment {

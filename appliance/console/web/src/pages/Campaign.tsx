@@ -11,7 +11,7 @@ import { JsonView } from "../parts/Json";
 import { Bars, Plot, type Line } from "../parts/Plot";
 import { Badge, Empty, Failure, Page, Panel, Show, Skeleton } from "../parts/Page";
 import { Table } from "../parts/Table";
-import { sayDuration, sayTrigger, sent, states } from "../question/campaign";
+import { eventOf, sayDuration, sayTrigger, sent, states } from "../question/campaign";
 import { say } from "../question/people";
 import { presets, rangeJson, type RangeState } from "../question/shared";
 import { useLoad } from "../state/load";
@@ -19,6 +19,7 @@ import { go } from "../state/router";
 import { api, can, link, publisher } from "../state/session";
 import { toast } from "../state/toast";
 import { Select } from "../parts/Field";
+import { EffectPanel } from "./CampaignEffect";
 import { ContentPreview } from "./CampaignPreview";
 
 export function CampaignPage({ id }: { id: string }) {
@@ -147,6 +148,7 @@ function ReportPanel({ id, draft }: { id: string; draft: boolean }) {
       >
         <Show of={loaded} what="The report">{(d) => <Steps r={d} />}</Show>
       </Panel>
+      {loaded.data && loaded.data.decided > 0 && <EffectPanel r={loaded.data} edit={link("campaigns/" + encodeURIComponent(id) + "/edit")} />}
       {loaded.data && <ByDay r={loaded.data} />}
       {loaded.data && <Reasons r={loaded.data} />}
     </>
@@ -169,7 +171,8 @@ function Steps({ r }: { r: Report }) {
   ];
   const top = Math.max(r.decided, r.sent, 1);
   const failed = sum(r.failed);
-  const held = sum(r.held);
+  const held = sum(heldBack(r));
+  const control = sum(r.held) - held;
   return (
     <>
       <ol class="report-steps">
@@ -177,7 +180,7 @@ function Steps({ r }: { r: Report }) {
           <span class="report-name">Decided</span>
           <span class="report-track" aria-hidden="true"><span class="neutral" style={{ width: `${(r.decided / top) * 100}%` }} /></span>
           <b>{num(r.decided)}</b>
-          <small>{[held && `${num(held)} held`, failed && `${num(failed)} failed`, r.waiting && `${num(r.waiting)} waiting`].filter(Boolean).join(", ")}</small>
+          <small>{[held && `${num(held)} held`, control && `${num(control)} in the control group`, failed && `${num(failed)} failed`, r.waiting && `${num(r.waiting)} waiting`].filter(Boolean).join(", ")}</small>
         </li>
         {rows.map((x) => (
           <li key={x.name}>
@@ -195,6 +198,9 @@ function Steps({ r }: { r: Report }) {
     </>
   );
 }
+
+// heldBack are those held for a reason of their own, not for the control group.
+const heldBack = (r: Report) => (r.held ?? []).filter((x) => x.reason !== "control");
 
 const sum = (list: Report["held"]) => (list ?? []).reduce((n, x) => n + x.count, 0);
 
@@ -237,7 +243,7 @@ function ByDay({ r }: { r: Report }) {
 }
 
 function Reasons({ r }: { r: Report }) {
-  const held = r.held ?? [];
+  const held = heldBack(r);
   const failed = r.failed ?? [];
   if (held.length + failed.length === 0) return null;
   return (
@@ -287,6 +293,8 @@ function Summary({ c }: { c: Campaign }) {
     ["Class", title(c.class)],
     ...(c.people ? ([["Also", say(c.people)]] as [string, string][]) : []),
     ["Limit", c.limit ? `${plural(c.limit.per_person, "message")} to one person${c.limit.every ? `, every ${sayDuration(c.limit.every)}` : ", ever"}` : "Only those of the publisher"],
+    ...(c.control ? ([["Control group", `${c.control} of 100 get nothing, to compare with`]] as [string, string][]) : []),
+    ...(c.goal ? ([["Goal", `${eventOf(c.goal.event)} within ${sayDuration(c.goal.within ?? "7d")}`]] as [string, string][]) : []),
     ["Worth sending for", sayDuration(c.expires_after ?? "24h")],
   ];
   return (

@@ -14,7 +14,7 @@ import { go, leaveOnlyIf, stayNoMore } from "../state/router";
 import { api, can, link, publisher } from "../state/session";
 import { toast } from "../state/toast";
 import { ContentPart } from "./CampaignContent";
-import { DeliveryPart, LimitsPart, TriggerPart } from "./CampaignParts";
+import { DeliveryPart, GoalPart, LimitsPart, TriggerPart } from "./CampaignParts";
 import { Reach } from "./CampaignReach";
 import { ContentPreview } from "./CampaignPreview";
 
@@ -148,6 +148,7 @@ function Form({ first, back, fresh }: { first: Campaign; back: { href: string; l
             <TriggerPart c={c} set={set} />
             <DeliveryPart c={c} set={set} />
             <ContentPart c={c} set={set} />
+            <GoalPart c={c} set={set} />
             <LimitsPart c={c} set={set} />
             <JsonView json={sent(named)} title="This campaign as JSON" note={`PUT it to ${api("campaigns/" + (named.id || "ID"))}.`} />
           </div>

@@ -1,13 +1,14 @@
 // The parts of a campaign's form that say when, to whom and within what limits.
 import type { Json } from "../api/types";
 import { useRef, useState } from "preact/hooks";
-import { RefEditor } from "../parts/Ask";
+import { keysKnown, RefEditor } from "../parts/Ask";
 import { Button } from "../parts/Button";
+import { Combo } from "../parts/Combo";
 import { Check, Choice, Field, FieldError, Input, Select, useMistake } from "../parts/Field";
 import { channel, title, zone } from "../parts/format";
 import { Panel } from "../parts/Page";
 import { PeopleEditor } from "../parts/PeopleEditor";
-import { durationUnits, splitDuration, triggerKinds } from "../question/campaign";
+import { durationUnits, eventOf, splitDuration, triggerKinds } from "../question/campaign";
 import { everyone, isEveryone } from "../question/people";
 import { readRef, refJson, type RefState } from "../question/shared";
 import { publisher } from "../state/session";
@@ -117,6 +118,43 @@ export function DeliveryPart({ c, set }: PartProps) {
           {(a) => <Select {...a} value={c.class} onValue={(x) => set({ class: x })} options={["marketing", "transactional"].map((value) => ({ value, label: title(value) }))} />}
         </Field>
       </div>
+    </Panel>
+  );
+}
+
+// GoalPart says what the campaign is for, and whether it is to be proved.
+export function GoalPart({ c, set }: PartProps) {
+  const g = c.goal;
+  const change = (x: Partial<NonNullable<typeof g>>) => set({ goal: { ...g!, ...x } });
+  const known = keysKnown(g ? eventOf(g.event) : "", "event");
+  return (
+    <Panel title="What it is for">
+      <Check checked={!!g} onChecked={(on) => set({ goal: on ? { event: {}, within: "7d" } : null })}>
+        It should make people do something
+      </Check>
+      {g && (
+        <>
+          <RefField label="What people should do" value={g.event} onValue={(event) => change({ event })} path="goal.event" />
+          <div class="row">
+            <DurationField label="Within" value={g.within ?? "7d"} onValue={(within) => change({ within: within || undefined })} path="goal.within" none="7" hint="Of the message. Later is not counted." />
+            <Field label="Its amount" path="goal.revenue" hint="The event's property with what was paid. May stay empty.">
+              {(a) => <Combo id={a.id} describedBy={a["aria-describedby"]} value={g.revenue ?? ""} onValue={(revenue) => change({ revenue: revenue || undefined })} known={known} placeholder="None" />}
+            </Field>
+          </div>
+        </>
+      )}
+      {c.class !== "transactional" && (
+        <>
+          <Check checked={!!c.control} onChecked={(on) => set({ control: on ? 10 : undefined })}>
+            Keep a control group
+          </Check>
+          {!!c.control && (
+            <Field label="Of 100 people" path="control" hint="So many, drawn by lot from those who would get the message, get nothing. What the others do more than they is what the campaign did.">
+              {(a) => <Input {...a} type="number" min="1" max="99" class="short" value={c.control!} onValue={(v) => set({ control: Math.round(Number(v)) || 1 })} />}
+            </Field>
+          )}
+        </>
+      )}
     </Panel>
   );
 }

@@ -28,6 +28,9 @@ test("what has no meaning for a trigger or channel is not sent", () => {
   const out = sent(c);
   assert.deepEqual(out.content, { text: "Hi" });
   assert.deepEqual(out.trigger, { type: "event", event: { event: "A" }, delay: "5m" });
+  assert.deepEqual(sent({ ...c, control: 10, goal: { event: { event: "A" }, within: "", revenue: "" } }).goal, { event: { event: "A" } });
+  assert.equal(sent({ ...c, control: 10 }).control, 10);
+  assert.ok(!("control" in sent({ ...c, control: 10, class: "transactional" })) && !("goal" in sent({ ...c, goal: null })));
   assert.ok(!("revision" in out) && !("progress" in out) && !("limit" in out));
 });
 

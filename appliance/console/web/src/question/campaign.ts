@@ -8,6 +8,7 @@ export const states: { [s: string]: string } = { draft: "Draft", running: "Runni
 export const labels: { [path: string]: string } = {
   id: "Id", name: "Name", channel: "Channel", purpose: "Purpose", class: "Class", people: "Also fit", missed: "While off", expires_after: "Worth sending for", limit: "Limit",
   "limit.per_person": "Messages to one person", "limit.every": "In every",
+  goal: "Goal", "goal.event": "What people should do", "goal.within": "Within", "goal.revenue": "Its amount", control: "Control group",
   "content.subject": "Subject", "content.html": "HTML", "content.text": "Text", "content.title": "Title", "content.link": "Opens",
   trigger: "When", "trigger.type": "When", "trigger.event": "Event", "trigger.without": "And then does not do", "trigger.within": "Within", "trigger.delay": "Wait",
   "trigger.hold": "Held constant", "trigger.audience": "To these people", "trigger.at": "At",
@@ -57,6 +58,9 @@ export function sent(c: Campaign): Campaign {
   if (out.people === undefined || out.people === null) delete out.people;
   if (!out.limit) delete out.limit;
   if (!out.variant) delete out.variant;
+  if (!out.control || out.class === "transactional") delete out.control;
+  if (out.goal) out.goal = { event: out.goal.event, ...(out.goal.within && { within: out.goal.within }), ...(out.goal.revenue && { revenue: out.goal.revenue }) };
+  else delete out.goal;
   return out;
 }
 
@@ -99,7 +103,7 @@ export function sayDuration(text: string | undefined): string {
   return `${n} ${n === 1 ? label.slice(0, -1) : label}`;
 }
 
-const eventOf = (v: Json | undefined) => (typeof v === "object" && v !== null && !Array.isArray(v) && typeof v["event"] === "string" ? v["event"] : "any event");
+export const eventOf = (v: Json | undefined) => (typeof v === "object" && v !== null && !Array.isArray(v) && typeof v["event"] === "string" ? v["event"] : "any event");
 
 // sayTrigger puts a trigger into a sentence.
 export function sayTrigger(c: Campaign): string {
