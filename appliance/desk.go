@@ -228,11 +228,70 @@ func (d desk) DeleteSegment(ctx context.Context, name string) error {
 	if d.rooms == nil {
 		return errRoomsAway
 	}
-	err := d.rooms.DeleteSegment(ctx, name)
-	if errors.Is(err, publisher.ErrUnknown) {
-		err = fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	return stopped(missing(d.rooms.DeleteSegment(ctx, name)))
+}
+
+func (d desk) RFMs() []console.RFM {
+	if d.rooms == nil {
+		return nil
 	}
-	return stopped(err)
+	var out []console.RFM
+	for _, r := range d.rooms.RFMs() {
+		out = append(out, console.RFM(r))
+	}
+	return out
+}
+
+func (d desk) SaveRFM(ctx context.Context, r console.RFM) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return stopped(d.rooms.SaveRFM(ctx, publisher.RFM(r)))
+}
+
+func (d desk) DeleteRFM(ctx context.Context, name string) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return stopped(missing(d.rooms.DeleteRFM(ctx, name)))
+}
+
+func (d desk) Lists() []people.ListInfo {
+	if d.rooms == nil {
+		return nil
+	}
+	return d.rooms.Lists()
+}
+
+func (d desk) UploadList(ctx context.Context, name string, in console.ListUpload) (people.ListInfo, console.Imported, error) {
+	if d.rooms == nil {
+		return people.ListInfo{}, console.Imported{}, errRoomsAway
+	}
+	ids, lines, refused := ingest.ListLines(in.Line, in.Body)
+	out := console.Imported{Taken: int64(len(ids))}
+	for _, r := range refused {
+		out.Refused = append(out.Refused, console.RefusedLine{Line: r.Line, Error: r.Message})
+	}
+	l, err := d.rooms.UploadList(ctx, name, people.ListPart{Source: in.Source, Line: in.Line, Lines: lines, Add: in.Add, Last: in.Last, People: ids})
+	if errors.Is(err, publisher.ErrUpload) {
+		err = fmt.Errorf("%w: %w", console.ErrOutOfOrder, err)
+	}
+	return l, out, stopped(err)
+}
+
+func (d desk) DeleteList(ctx context.Context, name string) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	return stopped(missing(d.rooms.DeleteList(ctx, name)))
+}
+
+// missing is publisher's ErrUnknown as the console knows it.
+func missing(err error) error {
+	if errors.Is(err, publisher.ErrUnknown) {
+		return fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	}
+	return err
 }
 
 func (d desk) Connectors() []console.Connector {

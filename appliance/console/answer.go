@@ -85,6 +85,8 @@ func problemOf(err error) *problem {
 		return &problem{status: http.StatusConflict, Code: "set_up", Message: "the appliance is set up already"}
 	case is(access.ErrTooMany):
 		return &problem{status: http.StatusConflict, Code: "too_many", Message: "there are as many as there can be"}
+	case is(ErrOutOfOrder):
+		return &problem{status: http.StatusConflict, Code: "state", Message: "this part does not follow the one before; begin again with line 1"}
 	case is(people.ErrErased):
 		return &problem{status: http.StatusGone, Code: "erased", Message: "this person was erased"}
 	case is(people.ErrUnknown), is(campaign.ErrUnknown), is(delivery.ErrUnknown), is(access.ErrNobody), is(ErrNotFound):

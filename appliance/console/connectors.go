@@ -88,6 +88,13 @@ func (c *Console) importProfiles(r *request) error { return c.importLines(r, "pr
 // maxSource bounds the name that an import gives its file.
 const maxSource = 64
 
+func checkSource(source string) error {
+	if len(source) > maxSource || strings.Trim(source, "0123456789abcdef") != "" {
+		return badValue("source", "at most 64 of 0-9 and a-f")
+	}
+	return nil
+}
+
 func (c *Console) importLines(r *request, kind string) error {
 	if err := known(r, "source", "line"); err != nil {
 		return err
@@ -97,8 +104,8 @@ func (c *Console) importLines(r *request, kind string) error {
 		return err
 	}
 	source := r.URL.Query().Get("source")
-	if len(source) > maxSource || strings.Trim(source, "0123456789abcdef") != "" {
-		return badValue("source", "at most 64 of 0-9 and a-f")
+	if err := checkSource(source); err != nil {
+		return err
 	}
 	leave, err := c.enter()
 	if err != nil {

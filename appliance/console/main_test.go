@@ -229,6 +229,9 @@ type shop struct {
 	persons    map[string]*people.Person
 	rows       map[string][]history.Row
 	segments   []Segment
+	rfms       []RFM
+	lists      []people.ListInfo
+	uploads    []ListUpload
 	decisions  map[string]delivery.Decision
 	mails      []Mail
 	live       []chan LiveEvent
@@ -448,6 +451,54 @@ func (s *shop) DeleteSegment(_ context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.segments = slices.DeleteFunc(s.segments, func(o Segment) bool { return o.Name == name })
+	return nil
+}
+
+func (s *shop) RFMs() []RFM {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rfms)
+}
+
+func (s *shop) SaveRFM(_ context.Context, r RFM) error {
+	if strings.Contains(string(r.Question), "wrong") {
+		return &query.Error{Code: query.CodeUnknown, Message: "no", Path: "wrong"}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rfms = append(slices.DeleteFunc(s.rfms, func(o RFM) bool { return o.Name == r.Name }), r)
+	return nil
+}
+
+func (s *shop) DeleteRFM(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rfms = slices.DeleteFunc(s.rfms, func(o RFM) bool { return o.Name == name })
+	return nil
+}
+
+func (s *shop) Lists() []people.ListInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lists)
+}
+
+func (s *shop) UploadList(_ context.Context, name string, in ListUpload) (people.ListInfo, Imported, error) {
+	if in.Line == 7 {
+		return people.ListInfo{}, Imported{}, ErrOutOfOrder
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uploads = append(s.uploads, in)
+	l := people.ListInfo{Name: name, People: 2, Unknown: 1, Changed: 5}
+	s.lists = append(slices.DeleteFunc(s.lists, func(o people.ListInfo) bool { return o.Name == name }), l)
+	return l, Imported{Taken: 3, Refused: []RefusedLine{{Line: in.Line, Error: "no"}}}, nil
+}
+
+func (s *shop) DeleteList(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists = slices.DeleteFunc(s.lists, func(o people.ListInfo) bool { return o.Name == name })
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 var (
 	ErrNotFound    = errors.New("console: there is no such thing")
 	ErrUnavailable = errors.New("console: not now")
+	ErrOutOfOrder  = errors.New("console: a part that does not follow the one before")
 )
 
 // Appliance is what the console needs of the daemon. Everything in it and in
@@ -111,6 +112,16 @@ type Publisher interface {
 	SaveSegment(ctx context.Context, s Segment) error
 	DeleteSegment(ctx context.Context, name string) error
 
+	RFMs() []RFM // by name
+	SaveRFM(ctx context.Context, r RFM) error
+	DeleteRFM(ctx context.Context, name string) error
+
+	Lists() []people.ListInfo // by name
+	// UploadList takes part of an upload, ErrOutOfOrder if another has to come
+	// first.
+	UploadList(ctx context.Context, name string, in ListUpload) (people.ListInfo, Imported, error)
+	DeleteList(ctx context.Context, name string) error
+
 	Connectors() []Connector
 	// CheckConnector asks a connector whether it reaches its provider; the
 	// error is its answer. ErrNotFound if there is none of this channel
@@ -175,6 +186,21 @@ type LiveEvent struct {
 type Segment struct {
 	Name   string
 	People json.RawMessage // people expression
+}
+
+// RFM is a saved question of kind rfm.
+type RFM struct {
+	Name     string
+	Question json.RawMessage
+}
+
+// ListUpload is a piece of a file of people.
+type ListUpload struct {
+	Source string // names the file; lower-case hexadecimal
+	Line   int64  // the number of the first line, from 1
+	Body   []byte
+	Add    bool // else it replaces the list
+	Last   bool // the upload ends with it
 }
 
 // Connector is a configured connector and how it is.

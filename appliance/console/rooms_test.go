@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -306,6 +307,84 @@ func TestSegments(t *testing.T) {
 	}
 	h.want(204, token, "DELETE", base+"/Gold%20%2F%20active", "")
 	h.want(404, token, "DELETE", base+"/Gold%20%2F%20active", "")
+}
+
+func TestRFMs(t *testing.T) {
+	h := open(t)
+	token := h.token("acme", access.Marketer)
+	const base = "/v1/publishers/acme/rfms"
+	h.acme.ask = func(body []byte) (*query.Answer, error) {
+		if !strings.Contains(string(body), `"kind":"rfm"`) {
+			t.Errorf("asked %s", body)
+		}
+		return &query.Answer{Kind: "rfm", Result: &query.RFMResult{Groups: []query.RFMGroup{{Name: "Champions", People: 4}}}}, nil
+	}
+	got := h.want(200, token, "PUT", base+"/value", `{"question":{"amount":"amount"}}`)
+	if !strings.Contains(got.body, `"name":"value","question":{"amount":"amount"},"groups":[{"name":"Champions","people":4,`) {
+		t.Error(got.body)
+	}
+	if again := h.want(200, token, "GET", base+"/value", ""); again.body != got.body {
+		t.Errorf("%s, and when it was made %s", again.body, got.body)
+	}
+	if got := h.want(400, token, "PUT", base+"/bad", `{"question":{"wrong":1}}`); !strings.Contains(got.body, `"path":"question.wrong"`) {
+		t.Error(got.body)
+	}
+	for _, body := range []string{`{}`, `{"question":null}`, `{"rfm":{}}`} {
+		h.want(400, token, "PUT", base+"/bad", body)
+	}
+	h.want(400, token, "PUT", base+"/"+strings.Repeat("n", 200), `{"question":{}}`)
+	h.want(404, token, "GET", base+"/none", "")
+	if got := h.want(200, h.token("acme", access.Auditor), "GET", base, ""); strings.TrimSpace(got.body) != `{"rfms":[{"name":"value","question":{"amount":"amount"}}]}` {
+		t.Error(got.body)
+	}
+	h.want(403, h.token("acme", access.Analyst), "PUT", base+"/value", `{"question":{}}`)
+	h.want(204, token, "DELETE", base+"/value", "")
+	h.want(404, token, "DELETE", base+"/value", "")
+	if !slices.ContainsFunc(h.entries(), func(e audit.Entry) bool { return e.Action == "rfm.delete" && e.Subject == "rfm value" }) {
+		t.Error("the audit does not say so")
+	}
+}
+
+func TestLists(t *testing.T) {
+	h := open(t)
+	token := h.token("acme", access.Marketer)
+	const base = "/v1/publishers/acme/lists"
+	got := h.want(200, token, "POST", base+"/vips%20%2F%20all?source=ab&line=3&mode=add", "ann\nbob\n")
+	want := `{"name":"vips / all","people":2,"unknown":1,"changed":"1970-01-01T00:00:00.000005Z","uploading":false,"taken":3,"refused":[{"line":3,"error":"no"}]}`
+	if strings.TrimSpace(got.body) != want {
+		t.Errorf("%s, want %s", got.body, want)
+	}
+	h.want(200, token, "POST", base+"/vips%20%2F%20all?source=ab&line=9&last=true", "")
+	h.want(200, token, "POST", base+"/once", "ann")
+	h.acme.mu.Lock()
+	up := h.acme.uploads
+	h.acme.mu.Unlock()
+	if len(up) != 3 || !up[0].Add || up[0].Last || string(up[0].Body) != "ann\nbob\n" || up[1].Add || !up[1].Last || up[1].Line != 9 || up[1].Source != "ab" {
+		t.Errorf("%+v", up)
+	}
+	if one := up[len(up)-1]; one.Line != 1 || !one.Last || one.Source == "" {
+		t.Errorf("all of it at once: %+v", one)
+	}
+	for _, bad := range []string{"?source=xyz", "?line=0", "?last=yes", "?mode=remove", "?part=1"} {
+		h.want(400, token, "POST", base+"/vips"+bad, "ann")
+	}
+	if got := h.want(409, token, "POST", base+"/vips?source=ab&line=7", "ann"); !strings.Contains(got.body, `"code":"state"`) {
+		t.Error(got.body)
+	}
+	h.want(413, token, "POST", base+"/vips", strings.Repeat("x", importBody+1))
+	h.want(403, h.token("acme", access.Analyst), "POST", base+"/vips", "ann")
+	if got := h.want(200, h.token("acme", access.Auditor), "GET", base, ""); !strings.Contains(got.body, `{"lists":[{"name":"vips / all","people":2,`) {
+		t.Error(got.body)
+	}
+	h.want(200, token, "GET", base+"/once", "")
+	h.want(404, token, "GET", base+"/none", "")
+	h.want(204, token, "DELETE", base+"/once", "")
+	h.want(404, token, "DELETE", base+"/once", "")
+	if !slices.ContainsFunc(h.entries(), func(e audit.Entry) bool {
+		return e.Action == "list.upload" && e.Subject == "list vips / all source ab line 3"
+	}) {
+		t.Error("the audit does not say so")
+	}
 }
 
 func TestOverview(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 	ask                   // questions
 	readPeople            // somebody's page
 	explain               // why a message was sent, or not
-	programme             // change campaigns and segments
+	programme             // change campaigns, segments, rfms and lists
 	operate               // erase, import, check, see mail
 	readAudit             // what was done
 	appliance             // operators: admin of the whole appliance
@@ -86,6 +86,15 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/segments/{name}", may: view, serve: (*Console).segment, time: askTime},
 	{pattern: "PUT /v1/publishers/{p}/segments/{name}", may: programme, serve: (*Console).putSegment, body: smallBody, time: askTime},
 	{pattern: "DELETE /v1/publishers/{p}/segments/{name}", may: programme, serve: (*Console).deleteSegment},
+
+	{pattern: "GET /v1/publishers/{p}/rfms", may: view, serve: (*Console).rfms},
+	{pattern: "GET /v1/publishers/{p}/rfms/{name}", may: view, serve: (*Console).rfm, time: askTime},
+	{pattern: "PUT /v1/publishers/{p}/rfms/{name}", may: programme, serve: (*Console).putRFM, body: smallBody, time: askTime},
+	{pattern: "DELETE /v1/publishers/{p}/rfms/{name}", may: programme, serve: (*Console).deleteRFM},
+	{pattern: "GET /v1/publishers/{p}/lists", may: view, serve: (*Console).lists},
+	{pattern: "GET /v1/publishers/{p}/lists/{name}", may: view, serve: (*Console).list},
+	{pattern: "POST /v1/publishers/{p}/lists/{name}", may: programme, serve: (*Console).uploadList, body: importBody, time: askTime},
+	{pattern: "DELETE /v1/publishers/{p}/lists/{name}", may: programme, serve: (*Console).deleteList},
 
 	{pattern: "GET /v1/publishers/{p}/connectors", may: view, serve: (*Console).connectors},
 	{pattern: "POST /v1/publishers/{p}/connectors/{name}/check", may: operate, serve: (*Console).checkConnector},

@@ -10,6 +10,15 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
+// savedName is the name in the path of something to be saved.
+func savedName(r *request, kind string) (string, error) {
+	name := r.PathValue("name")
+	if name == "" || len(name) > event.DefaultLimits().Name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", badValue("name", "a "+kind+"'s name has 1 to 128 bytes that can be printed")
+	}
+	return name, nil
+}
+
 type segmentJSON struct {
 	Name   string          `json:"name"`
 	People json.RawMessage `json:"people"`
@@ -64,9 +73,9 @@ func (c *Console) answerSegment(r *request, s Segment) error {
 }
 
 func (c *Console) putSegment(r *request) error {
-	name := r.PathValue("name")
-	if name == "" || len(name) > event.DefaultLimits().Name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return badValue("name", "a segment's name has 1 to 128 bytes that can be printed")
+	name, err := savedName(r, "segment")
+	if err != nil {
+		return err
 	}
 	var in struct {
 		People json.RawMessage `json:"people"`
@@ -81,7 +90,7 @@ func (c *Console) putSegment(r *request) error {
 	if _, err := c.count(r, s.People); err != nil {
 		return err
 	}
-	err := c.change(r, "segment.change", "segment "+name, func() error { return r.publisher.SaveSegment(r.Context(), s) })
+	err = c.change(r, "segment.change", "segment "+name, func() error { return r.publisher.SaveSegment(r.Context(), s) })
 	if err != nil {
 		return err
 	}

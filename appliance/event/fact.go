@@ -23,7 +23,7 @@ const (
 	// Erase: forget User (or Person); ID names the request.
 	Erase Kind = 4
 	// Programme: an object of the programme was made, changed or moved on:
-	// Name is its type (TypeCampaign, TypeSegment), Ref its id, Body its JSON.
+	// Name is its type (TypeCampaign, ..), Ref its id, Body its JSON.
 	// An empty Body deletes it.
 	Programme Kind = 5
 	// Due: timers whose time has come: Ref is the campaign, Person the person,
@@ -39,6 +39,8 @@ const (
 const (
 	TypeCampaign = "campaign"
 	TypeSegment  = "segment"
+	TypeRFM      = "rfm"
+	TypeList     = "list" // uploaded people, part by part: people.ListPart
 )
 
 // Op is how a Change alters an attribute of a profile.

@@ -42,7 +42,7 @@ type Journal interface {
 	End() journal.Cursor
 }
 
-// Programme is the stage of saved objects other than campaigns.
+// Programme is the stage of saved objects other than campaigns and lists.
 type Programme interface {
 	Apply(t *kv.Txn, f *event.Fact) error
 	Committed()

@@ -108,7 +108,7 @@ func (r *run) fact(f *event.Fact) error {
 			return nil
 		}
 	}
-	if f.Kind == event.Programme && f.Name != event.TypeCampaign {
+	if f.Kind == event.Programme && f.Name != event.TypeCampaign && f.Name != event.TypeList {
 		return s.Programme.Apply(r.t, f)
 	}
 	who, err := s.People.Apply(r.t, f)

@@ -42,6 +42,11 @@ func (a *applying) apply() error {
 				return err
 			}
 		}
+	case event.Programme:
+		if a.f.Name == event.TypeList {
+			return a.applyList()
+		}
+		return nil
 	default:
 		return nil // it concerns no person
 	}

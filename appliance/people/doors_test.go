@@ -60,6 +60,9 @@ func (h *house) doors() string {
 			fmt.Fprintf(&b, "%s by %q %v\n", p, c, s.Consented(p, c).ToArray())
 		}
 	}
+	for _, l := range s.ListInfos() {
+		fmt.Fprintf(&b, "list %+v %v\n", l, s.List(l.Name))
+	}
 	for i := range event.Partitions {
 		if l := s.Losers(i); len(l) > 0 {
 			fmt.Fprintf(&b, "losers %v\n", l)

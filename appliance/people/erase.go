@@ -53,6 +53,9 @@ func (p *People) eraseNumber(t *kv.Txn, n uint32, shown bool) error {
 			return err
 		}
 	}
+	if err := p.leaveLists(t, n); err != nil {
+		return err
+	}
 	delete(p.cache, n)
 	delete(p.lostHolds, n)
 	if err := t.Delete(kv.People, numberKey(keyRecord, n)); err != nil {
@@ -86,12 +89,15 @@ func (p *People) keepFromReturning(t *kv.Txn, h hash) error {
 const sweepRun = 5000
 
 // Sweep deletes, in a transaction of its own, what Erase left behind because
-// it may be too much for the applier's: the consent ledger and the personal
-// properties of events of the erased, both unreadable since their key went. It
-// says whether something is left for another call. It may run beside the
-// applier.
+// it may be too much for the applier's: the places of the erased in uploaded
+// lists, and their consent ledger and the personal properties of their events,
+// both unreadable since their key went. It says whether something is left for
+// another call. It may run beside the applier.
 func (p *People) Sweep() (left bool, err error) {
-	err = p.db.Update(func(t *kv.Txn) error {
+	err = p.db.Update(func(t *kv.Txn) (err error) {
+		if left, err = p.sweepLists(t); err != nil || left {
+			return err
+		}
 		room := sweepRun
 		return t.Scan(kv.People, []byte{keySweep}, nil, func(key, _ []byte) error {
 			n := binary.BigEndian.Uint32(key[1:])

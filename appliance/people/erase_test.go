@@ -149,10 +149,10 @@ func TestErasureReplayedOnAnOlderState(t *testing.T) {
 	for _, when := range []struct {
 		name string
 		at   int // facts in the older state
-	}{{"before everything", 0}, {"between", 2}, {"just before", 4}} {
+	}{{"before everything", 0}, {"between", 2}, {"just before", 5}} {
 		t.Run(when.name, func(t *testing.T) {
 			facts := func() []event.Fact {
-				return []event.Fact{track("bob", "tablet"), annFact(), track("", "watch"), identify("ann", "watch", attr("plan", "gold"))}
+				return []event.Fact{track("bob", "tablet"), annFact(), listed("l", ListPart{Line: 1, Last: true}, "ann", "bob", "nobody"), track("", "watch"), identify("ann", "watch", attr("plan", "gold"))}
 			}
 			h := open(t, Options{})
 			h.apply(facts()[:when.at]...)

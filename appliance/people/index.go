@@ -20,6 +20,10 @@ const (
 	keyLedger   = 'l' // number, sequence -> sealed decision
 	keySweep    = 'w' // number that Sweep has to visit
 	keyCounters = 'n' // highest number, highest sequence
+
+	keyList      = 'u' // hash of a list's name -> sealed list
+	keySet       = 'b' // set, piece -> sealed numbers
+	keyListSweep = 'v' // set, number that Sweep has to take out of it
 )
 
 // hash stands for an identity, a device or an address wherever it must be

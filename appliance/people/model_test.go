@@ -14,13 +14,20 @@ func drawFact(t *rapid.T) event.Fact {
 		return rapid.SampledFrom(append([]string{""}, from...)).Draw(t, name)
 	}
 	user, device := id("user", "ann", "bob", "carl"), id("device", "phone", "tablet", "watch")
-	switch rapid.SampledFrom([]string{"track", "identify", "identify", "identify", "alias", "demerge", "bounce"}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]string{"track", "identify", "identify", "identify", "alias", "demerge", "bounce", "list"}).Draw(t, "kind") {
 	case "track":
 		return track(user, device)
 	case "alias":
 		return alias(id("previous", someIDs...), user)
 	case "demerge":
 		return event.Fact{Kind: event.Demerge, User: user, Device: device}
+	case "list":
+		name := rapid.SampledFrom([]string{"l", "m"}).Draw(t, "list")
+		if rapid.IntRange(0, 5).Draw(t, "deleted") == 0 {
+			return event.Fact{Kind: event.Programme, Name: event.TypeList, Ref: name}
+		}
+		return listed(name, ListPart{Line: int64(rapid.IntRange(1, 3).Draw(t, "line")), Add: rapid.Bool().Draw(t, "add"), Last: rapid.Bool().Draw(t, "last"),
+			Source: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "source")}, rapid.SliceOfN(rapid.SampledFrom(someIDs), 0, 3).Draw(t, "ids")...)
 	case "bounce":
 		return bounce(uint32(rapid.IntRange(1, 6).Draw(t, "person")), "email", rapid.SampledFrom([]string{"hard", "soft", "complaint"}).Draw(t, "bounce"))
 	}

@@ -33,6 +33,7 @@ func Open(db *kv.DB, keys *keyring.Publisher, o Options) (*People, error) {
 		erased: newBits(), lost: newBits(), exists: newBits(), merged: newBits(),
 		members: make(map[uint32][]uint32), columns: make(map[string]*column),
 		reachable: make(map[string]*bits), consent: make(map[consentKey]*answers),
+		lists: make(map[string]*uploaded), listsChanged: true,
 		cache: make(map[uint32]*record), hashed: make([]hashedID, hashedSlots), lostHolds: make(map[uint32][]hash),
 	}
 	for _, k := range o.Personal {
@@ -72,6 +73,9 @@ func (p *People) load(t *kv.Txn) (err error) {
 		}
 	}
 	if err := p.joinMembers(); err != nil {
+		return err
+	}
+	if err := p.loadLists(t); err != nil {
 		return err
 	}
 	return p.loadRecords(t)

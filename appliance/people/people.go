@@ -86,6 +86,9 @@ type People struct {
 	columns       map[string]*column
 	reachable     map[string]*bits
 	consent       map[consentKey]*answers
+	lists         map[string]*uploaded
+	lastSet       uint32             // of the numbers of sets of lists
+	listsChanged  bool               // since the last view
 	cache         map[uint32]*record // as saved, of the transaction that runs
 	hashed        []hashedID         // ids met lately
 }

@@ -22,6 +22,7 @@ type view struct {
 	reachable map[string]*roaring.Bitmap
 	granted   map[consentKey]*roaring.Bitmap
 	denied    map[consentKey]*roaring.Bitmap
+	lists     map[string]*listView
 }
 
 // losers are the merged numbers by partition and winner, put together when the
@@ -56,6 +57,11 @@ func (p *People) Committed() {
 	}
 	for k, a := range p.consent {
 		v.granted[k], v.denied[k] = a.granted.view(), a.denied.view()
+	}
+	if old := p.view.Load(); old != nil && !p.listsChanged {
+		v.lists = old.lists
+	} else {
+		v.lists, p.listsChanged = p.viewLists(), false
 	}
 	p.mu.Lock()
 	p.index.publish()

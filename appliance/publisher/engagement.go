@@ -56,7 +56,18 @@ func (p *Publisher) openEngagement() (err error) {
 // checkPeople says whether a people expression is one; the error is a
 // *query.Error.
 func (p *Publisher) checkPeople(expression []byte) error {
-	return query.CheckPeople(expression, query.Env{Location: p.o.Location, Now: p.o.Now, Segment: p.programme.segment, Find: p.people.Find})
+	env, release := p.checkEnv()
+	defer release()
+	return query.CheckPeople(expression, env)
+}
+
+// checkEnv is what an expression is checked against, to be released.
+func (p *Publisher) checkEnv() (query.Env, func()) {
+	w := p.people.Snapshot()
+	return query.Env{
+		Data: query.Data{People: w}, Location: p.o.Location, Now: p.o.Now,
+		Segment: p.programme.segment, RFMs: p.programme.rfms, Find: p.people.Find,
+	}, w.Release
 }
 
 // goal is a campaign's, for questions about it.

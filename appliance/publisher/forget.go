@@ -19,7 +19,7 @@ func (p *Publisher) openErasure() (err error) {
 		// The checkpoint copies what the two before it have let go of, and only
 		// then does the journal go that mentions them.
 		Inside: []erasure.Holder{
-			holder{"people: consent ledger and personal properties of events", p.sweepPeople},
+			holder{"people: lists, consent ledger and personal properties of events", p.sweepPeople},
 			holder{"history: rows, blocks and shelves", p.eraseHistory},
 			holder{"journal and checkpoint", func(ctx context.Context, _ []erasure.Forgotten) error { return p.Checkpoint(ctx) }},
 		},

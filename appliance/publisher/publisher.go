@@ -337,7 +337,7 @@ func (p *Publisher) env() (query.Env, func()) {
 	p.moment.RUnlock()
 	env := query.Env{
 		Data: query.Data{History: h, People: w}, Location: p.o.Location, Now: p.o.Now,
-		Segment: p.programme.segment, Goal: p.goal, Find: p.people.Find, Deadline: time.Minute,
+		Segment: p.programme.segment, RFMs: p.programme.rfms, Goal: p.goal, Find: p.people.Find, Deadline: time.Minute,
 	}
 	return env, func() { w.Release(); h.Release() }
 }

@@ -39,6 +39,8 @@ type Env struct {
 	Segment func(name string) (json []byte, ok bool)
 	// Goal gives what a campaign is for; nil = nobody says.
 	Goal func(campaign string) (goal Goal, ok bool)
+	// RFMs gives the saved rfm questions by name; nil = there are none.
+	RFMs func() map[string][]byte
 	// Find gives the number of the person with an identity or anonymous id, as of Data.
 	Find func(identity string) (person uint32, ok bool)
 	// Workers is how many partitions are read at the same time; 0 = 2.
@@ -96,11 +98,12 @@ type run struct {
 	now      int64
 	leaves   int
 	values   *dictionary
-	appNames []string        // of the apps' events, once asked for
-	everyone *roaring.Bitmap // winners, the erased left out
-	alive    bitset          // the same
-	plain    bitset          // of these, all whose rows lie under one number
-	known    uint32          // the largest of everyone
+	scored   map[*rfm][]*roaring.Bitmap // saved rfms that were asked for: their groups
+	appNames []string                   // of the apps' events, once asked for
+	everyone *roaring.Bitmap            // winners, the erased left out
+	alive    bitset                     // the same
+	plain    bitset                     // of these, all whose rows lie under one number
+	known    uint32                     // the largest of everyone
 	odd      [event.Partitions][]uint32
 	started  time.Time
 	rows     atomic.Int64

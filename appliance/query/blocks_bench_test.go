@@ -44,6 +44,8 @@ func (throng) Hidden(uint32) bool                       { return false }
 func (c throng) Exists() *roaring.Bitmap                { return c.exists }
 func (throng) Reachable(string) *roaring.Bitmap         { return roaring.New() }
 func (throng) Consented(string, string) *roaring.Bitmap { return roaring.New() }
+func (throng) Lists() []string                          { return nil }
+func (throng) List(string) *roaring.Bitmap              { return nil }
 func (throng) Identity(person uint32) (string, error)   { return fmt.Sprint(person), people.ErrUnknown }
 func (c throng) Profile(key string) *columns.Column {
 	if key == "country" {

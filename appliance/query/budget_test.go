@@ -61,6 +61,7 @@ func TestRowBudget(t *testing.T) {
 
 func TestMemoryBudget(t *testing.T) {
 	env := crowd(2000)
+	env.RFMs = func() map[string][]byte { return map[string][]byte{"value": []byte(`{"amount":"n"}`)} }
 	for _, q := range []string{
 		`{"kind":"funnel","steps":[{"event":"A"},{"event":"B"}]}`,
 		`{"kind":"trend","series":[{}],"breakdown":{"property":"n"},"interval":"hour"}`,
@@ -68,6 +69,7 @@ func TestMemoryBudget(t *testing.T) {
 		`{"kind":"trend","series":[{"measure":"distinct","property":"n"}],"interval":"all"}`,
 		`{"kind":"trend","series":[{"measure":"unique","trailing":{"n":3,"unit":"hour"}}],"interval":"minute"}`,
 		`{"kind":"rfm","amount":"n"}`,
+		`{"kind":"segment","people":{"rfm":"Champions"}}`,
 		`{"kind":"segment","people":{"did":{},"sum":{"property":"n","op":">","value":1}}}`,
 	} {
 		env.Memory = 20_000

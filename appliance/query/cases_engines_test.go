@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
 	"github.com/cloisterhq/cloister/appliance/query/internal/store"
 )
@@ -81,6 +82,15 @@ func (e *onEngines) unmerge(who string) error {
 
 func (e *onEngines) erase(who string) error {
 	return e.add(whose(event.Fact{Kind: event.Erase, ID: "erase " + who}, who))
+}
+
+func (e *onEngines) list(name string, who []string) error {
+	part := people.ListPart{Source: name, Line: 1, Lines: int64(len(who)), Last: true, People: who}
+	body, err := part.Encode()
+	if err != nil {
+		return err
+	}
+	return e.add(event.Fact{Kind: event.Programme, Name: event.TypeList, Ref: name, Body: body})
 }
 
 // step carries in what waits, and does something then.

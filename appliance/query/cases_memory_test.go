@@ -90,6 +90,17 @@ func (m *inMemory) erase(who string) error {
 	return nil
 }
 
+func (m *inMemory) list(name string, who []string) error {
+	for i := range m.own {
+		p := &m.own[i]
+		p.Lists = slices.DeleteFunc(p.Lists, func(l string) bool { return l == name })
+		if slices.ContainsFunc(who, func(id string) bool { return m.numbers[id] == uint32(i+1) }) {
+			p.Lists = append(p.Lists, name)
+		}
+	}
+	return nil
+}
+
 func (m *inMemory) batch() error {
 	m.generations = append(m.generations, memory.Generation{Layout: memory.Layout(len(m.generations) % 3)})
 	return nil

@@ -77,6 +77,7 @@ type stage interface {
 	merge(loser, winner string) error
 	unmerge(who string) error
 	erase(who string) error
+	list(name string, who []string) error
 	batch() error
 	freeze() error
 	restart() error
@@ -91,13 +92,14 @@ type cases struct {
 	loc      *time.Location
 	now      time.Time
 	segments map[string]string
+	rfms     map[string][]byte
 	goals    map[string]query.Goal
 	question string
 	asked    int
 }
 
 func newCases(s stage) *cases {
-	return &cases{stage: s, loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}, goals: map[string]query.Goal{}}
+	return &cases{stage: s, loc: time.UTC, now: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC), segments: map[string]string{}, rfms: map[string][]byte{}, goals: map[string]query.Goal{}}
 }
 
 func (c *cases) runAll(t *testing.T, file, text string) {
@@ -120,6 +122,7 @@ func (c *cases) ask() (*query.Answer, error) {
 	return query.Ask(context.Background(), []byte(c.question), query.Env{
 		Data: d, Location: c.loc, Now: func() time.Time { return c.now }, Find: find,
 		Segment: func(name string) ([]byte, bool) { s, ok := c.segments[name]; return []byte(s), ok },
+		RFMs:    func() map[string][]byte { return c.rfms },
 		Goal:    func(campaign string) (query.Goal, bool) { g, ok := c.goals[campaign]; return g, ok },
 	})
 }
@@ -159,6 +162,8 @@ func (c *cases) run(b block) error {
 		err = c.unmerge(word[0])
 	case "erase":
 		err = c.erase(word[0])
+	case "list":
+		err = c.list(word[0], strings.Fields(rest)[1:])
 	case "batch":
 		err = c.batch()
 	case "freeze":
@@ -170,6 +175,9 @@ func (c *cases) run(b block) error {
 	case "segment":
 		name, people, _ := strings.Cut(rest, " ")
 		c.segments[name] = people
+	case "rfm":
+		name, question, _ := strings.Cut(rest, " ")
+		c.rfms[name] = []byte(question)
 	case "goal":
 		word := strings.Fields(rest)
 		within, err := time.ParseDuration(word[1])
@@ -197,7 +205,9 @@ func named(verb string, word []string) []string {
 		return word[:1]
 	case "login", "merge":
 		return word[:2]
-	case "zone", "now", "batch", "freeze", "restart", "compact", "segment", "goal", "ask", "expect", "refuse":
+	case "list":
+		return slices.DeleteFunc(slices.Clone(word[1:]), func(who string) bool { return who == "" })
+	case "zone", "now", "batch", "freeze", "restart", "compact", "segment", "rfm", "goal", "ask", "expect", "refuse":
 		return nil
 	}
 	return []string{verb}

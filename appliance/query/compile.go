@@ -66,7 +66,8 @@ func property(props []event.Prop, key string) event.Value {
 func (m *Matcher) Event() string { return m.ref.name }
 
 // CheckPeople says whether a people expression can be asked: nil, or an *Error.
-// Of env only Location, Now and Segment count.
+// Of env only Location, Now, Segment, RFMs and the lists of Data.People count;
+// without People there are no lists.
 func CheckPeople(people []byte, env Env) error {
 	env = env.withDefaults()
 	_, err := (&parser{}).expression(people, &env)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/query"
+	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
 
 func TestCompileEvent(t *testing.T) {
@@ -71,12 +72,34 @@ func TestCheckPeople(t *testing.T) {
 		`{"segment":"unknown"}`:                    query.CodeValue,
 		`{"all":[]}`:                               "",
 		`{"did":{"event":"A"},"count":{"op":"~"}}`: query.CodeValue,
-		`{"list":"vips"}`:                          query.CodeNotYet,
+		`{"list":"vips"}`:                          query.CodeValue,
 		`null`:                                     query.CodeType,
 		``:                                         query.CodeSyntax,
 	} {
 		if err := query.CheckPeople([]byte(people), env); code(err) != want {
 			t.Errorf("%s: %v", people, err)
+		}
+	}
+}
+
+func TestCheckRFM(t *testing.T) {
+	env := crowd(10)
+	env.Data.People.(memory.People)[3].Lists = []string{"vips"}
+	for question, want := range map[string]string{
+		`{"amount":"n"}`: "",
+		`{"kind":"rfm","event":"A","amount":"n","frequency":"k","bins":3,"people":{"list":"vips"},"filter":{"property":"n","op":"exists"}}`: "",
+		`{"amount":"n","people":{"list":"vip"}}`:            query.CodeValue,
+		`{"amount":"n","people":{"rfm":"Champions"}}`:       query.CodeValue,
+		`{"kind":"trend","amount":"n"}`:                     query.CodeValue,
+		`{"event":"A"}`:                                     query.CodeMissing,
+		`{"amount":"n","compare":{"now":"2011-01-01"}}`:     query.CodeUnknown,
+		`{"amount":"n","timezone":"UTC"}`:                   query.CodeUnknown,
+		`{"amount":"n","filter":{"property":"n","op":"~"}}`: query.CodeValue,
+		`[]`: query.CodeType,
+		`{`:  query.CodeSyntax,
+	} {
+		if err := query.CheckRFM([]byte(question), env); code(err) != want {
+			t.Errorf("%s: %v", question, err)
 		}
 	}
 }

@@ -62,6 +62,11 @@ func (q *run) among(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 		return out, nil
 	case exprReachable:
 		return meet(q.env.Data.People.Reachable(e.channel), some), nil
+	case exprList:
+		return meet(q.env.Data.People.List(e.list), some), nil
+	case exprRFM:
+		found, err := q.group(e.rfm, e.group)
+		return meet(found, some), err
 	}
 	return meet(q.env.Data.People.Consented(e.purpose, e.channel), some), nil
 }
@@ -105,7 +110,7 @@ func (q *run) all(e *expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
 // reads says whether an expression reads rows.
 func (e *expr) reads() bool {
 	switch e.kind {
-	case exprDid, exprFirst, exprLast, exprFunnel:
+	case exprDid, exprFirst, exprLast, exprFunnel, exprRFM:
 		return true
 	}
 	for _, s := range e.subs {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/query"
+	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
 
 // seeds are the questions of the case files.
@@ -41,6 +42,8 @@ func FuzzAsk(f *testing.F) {
 	env := crowd(12)
 	env.Memory = 64 << 20
 	written := mailing(12)
+	env.Data.People.(memory.People)[2].Lists = []string{"vips"}
+	env.RFMs = func() map[string][]byte { return map[string][]byte{"value": []byte(`{"event":"A","amount":"n"}`)} }
 	env.Segment = func(name string) ([]byte, bool) { return []byte(name), name != "" }
 	f.Fuzz(func(t *testing.T, question string) {
 		env := env
@@ -74,11 +77,17 @@ func FuzzCompileEvent(f *testing.F) {
 		if json.Unmarshal([]byte(s), &q) != nil {
 			continue
 		}
+		if strings.HasPrefix(s, `{"kind": "rfm"`) {
+			f.Add(s)
+		}
 		for _, part := range append(append(q.Series, q.Steps...), q.People, q.Conversion) {
 			f.Add(string(part))
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if err := query.CheckRFM([]byte(text), query.Env{}); err != nil && code(err) == "" {
+			t.Fatal(err)
+		}
 		if m, err := query.CompileEvent([]byte(text), time.UTC); err == nil {
 			m.Match("A", nil, nil)
 		} else if code(err) == "" {

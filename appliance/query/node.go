@@ -265,3 +265,14 @@ func parseDate(s string) (t time.Time, isDate, ok bool) {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	return t, false, err == nil && t.Year() > 0
 }
+
+// someOf names what there is, for whoever asked for something else.
+func someOf(names []string) string {
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > 20:
+		return strings.Join(names[:20], ", ") + fmt.Sprintf(" and %d more", len(names)-20)
+	}
+	return strings.Join(names, ", ")
+}

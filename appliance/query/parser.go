@@ -3,6 +3,7 @@ package query
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 	_ "time/tzdata" // an answer does not depend on the zones that a machine has
 
@@ -13,7 +14,7 @@ import (
 const (
 	maxBody   = 1 << 20 // bytes
 	maxNodes  = 2_000   // conditions, people expressions and event references in all
-	maxNested = 16      // saved segments that name saved segments
+	maxNested = 16      // what is saved and names what is saved
 )
 
 // parser turns a question into typed structs. One parser reads one question.
@@ -25,8 +26,25 @@ type parser struct {
 	leaves  int
 	segment func(name string) ([]byte, bool)
 	goal    func(campaign string) (Goal, bool)
-	open    []string // saved segments being read, to see a circle
+	rfms    func() map[string][]byte
+	scored  map[string]*rfm // of the saved ones, those that were read
+	lists   []string
+	open    []saved // what is being read, to see a circle
 }
+
+// saved is what is saved under a name.
+type saved struct{ kind, name string }
+
+// enter begins to read something saved, in place of its name.
+func (c *parser) enter(n node, s saved) error {
+	if slices.Contains(c.open, s) || len(c.open) >= maxNested {
+		return n.bad("the %s %q leads back to itself", s.kind, clip(s.name))
+	}
+	c.open = append(c.open, s)
+	return nil
+}
+
+func (c *parser) leave() { c.open = c.open[:len(c.open)-1] }
 
 // body reads a question's text as fields.
 func body(b []byte) (*fields, error) {
@@ -63,7 +81,10 @@ func (c *parser) count(n node) error {
 // shared reads the parts that every kind has: timezone, week_starts, now and
 // filter. from, to and people are left to the kind.
 func (c *parser) shared(f *fields, env *Env) error {
-	c.segment, c.goal = env.Segment, env.Goal
+	c.segment, c.goal, c.rfms = env.Segment, env.Goal, env.RFMs
+	if env.Data.People != nil {
+		c.lists = env.Data.People.Lists()
+	}
 	c.cal = calendar{loc: env.Location, weekStart: time.Monday}
 	if z := f.take("timezone"); !z.absent() {
 		name, err := z.text()

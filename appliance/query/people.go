@@ -21,6 +21,8 @@ const (
 	exprIdentity
 	exprReachable
 	exprConsent
+	exprList
+	exprRFM
 )
 
 // expr is a people expression.
@@ -42,6 +44,9 @@ type expr struct {
 	identities []string // identity
 	purpose    string   // consent
 	channel    string   // consent, reachable
+	list       string
+	rfm        *rfm
+	group      int // of rfm
 }
 
 // condition is one of the conditions of a did: a measure of the person's
@@ -160,8 +165,17 @@ func (c *parser) exprOf(key string, v node, f *fields) (*expr, error) {
 		}
 		e.channel = event.Channels[i]
 		return e, g.done()
-	case "list", "rfm":
-		return nil, fail(CodeNotYet, v.path, "people by %s cannot be asked for yet", key)
+	case "list":
+		name, err := v.text()
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(c.lists, name) {
+			return nil, v.bad("there is no list %q; these are: %s", clip(name), someOf(c.lists))
+		}
+		return &expr{kind: exprList, list: name}, nil
+	case "rfm":
+		return c.rfmGroup(v, f)
 	}
 	return c.joined(key, v, f)
 }
@@ -313,9 +327,10 @@ func (c *parser) saved(n node) (*expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(c.open, name) || len(c.open) >= maxNested {
-		return nil, n.bad("the segment %q leads back to itself", clip(name))
+	if err := c.enter(n, saved{"segment", name}); err != nil {
+		return nil, err
 	}
+	defer c.leave()
 	var text []byte
 	ok := false
 	if c.segment != nil {
@@ -337,8 +352,7 @@ func (c *parser) saved(n node) (*expr, error) {
 	// The question's filter is joined to the references in the question, and
 	// those of a saved segment are not in it.
 	top := c.top
-	c.top, c.open = nil, append(c.open, name)
-	e, err := c.expr(inner)
-	c.top, c.open = top, c.open[:len(c.open)-1]
-	return e, err
+	defer func() { c.top = top }()
+	c.top = nil
+	return c.expr(inner)
 }

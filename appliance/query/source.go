@@ -28,6 +28,10 @@ type People interface {
 	Profile(key string) *block.Column
 	Reachable(channel string) *roaring.Bitmap
 	Consented(purpose, channel string) *roaring.Bitmap
+	// Lists are the names of the uploaded lists, in order; List is who is on
+	// one, winners alone, nil if there is no such list.
+	Lists() []string
+	List(name string) *roaring.Bitmap
 	// Identity looks a person up as of now: people.ErrErased if they were
 	// erased since.
 	Identity(person uint32) (string, error)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/spf13/cobra"
 )
@@ -18,14 +19,46 @@ its own.`, 4),
  "consent": [{"purpose": "offers", "channel": "email", "granted": true}],
  "channels": {"email": "ann@example.com"}}
 of which "user" is needed; "ts" says when it became known. Lines are taken in
-their order: the last word about a person holds.`, 1))
+their order: the last word about a person holds.`, 1),
+		newImportList())
+}
+
+// newImportList makes the verb that uploads a list: one part after the other,
+// and in force with the last.
+func newImportList() *cobra.Command {
+	var name string
+	var add bool
+	cmd := importCommand("list --name NAME FILE", "Import a list of people", `A line is a person's identity, as it is or as {"user": "ann"}. The list takes
+the place of one of the same name when all of it is in; with --add people are
+added to it as they come. Who is not known yet is counted and not kept.`, func(base string) importer {
+		to := base + "/lists/" + url.PathEscape(name)
+		if add {
+			to += "?mode=add"
+		}
+		return importer{url: to, inFlight: 1, list: true}
+	})
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.Flags().StringVar(&name, "name", "", "the list's name")
+	cmd.Flags().BoolVar(&add, "add", false, "add to the list instead of replacing it")
+	if err := cmd.MarkFlagRequired("name"); err != nil {
+		panic(err) // the flag is there
+	}
+	return cmd
 }
 
 // newImportVerb makes a verb. Of profiles one part is sent after the other,
 // since the last word about a person holds.
 func newImportVerb(kind, short, form string, inFlight int) *cobra.Command {
+	return importCommand(kind+" FILE..", short, form, func(base string) importer {
+		return importer{url: base + "/import/" + kind, inFlight: inFlight}
+	})
+}
+
+// importCommand makes a verb that imports files; to says where what lies below a
+// publisher's part of the API goes.
+func importCommand(use, short, form string, to func(base string) importer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   kind + " FILE..",
+		Use:   use,
 		Short: short,
 		Long: short + ` from NDJSON files, also compressed by gzip or zstd; - is standard input.
 
@@ -50,10 +83,9 @@ is given again; how far it came stands in FILE.progress. Both lie in --dir.`,
 			return err
 		}
 		for _, path := range args {
-			i := &importer{
-				client: c, url: base + "/import/" + kind, inFlight: inFlight, dir: *dir,
-				in: cmd.InOrStdin(), screen: cmd.ErrOrStderr(), patience: importPatience,
-			}
+			i := to(base)
+			i.client, i.dir, i.patience = c, *dir, importPatience
+			i.in, i.screen = cmd.InOrStdin(), cmd.ErrOrStderr()
 			result, err := i.run(ctx, path)
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)

@@ -316,3 +316,65 @@ func TestBar(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// takesLists is a daemon that takes parts of a list only in their order.
+type takesLists struct {
+	takes
+	next  int64
+	ended bool
+}
+
+func (d *takesLists) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	line, _ := strconv.ParseInt(q.Get("line"), 10, 64)
+	body, _ := io.ReadAll(r.Body)
+	d.posts++
+	if d.fails != nil && d.fails(d.posts) != 0 {
+		w.WriteHeader(d.fails(d.posts))
+		return
+	}
+	if q.Get("mode") != "add" || line != 1 && line != d.next {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"error":{"code":"state","message":"begin again"}}`)
+		return
+	}
+	d.next = line + int64(bytes.Count(body, []byte("\n")))
+	d.ended = q.Get("last") == "true"
+	_ = json.NewEncoder(w).Encode(importAnswer{Taken: int64(len(bytes.Fields(body))), People: 5, Unknown: 2})
+}
+
+// A list is sent in order, blank stretches with it, and ended by a call of its
+// own; where somebody else came between, the next run begins again.
+func TestImportOfAList(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ids")
+	text := strings.Repeat("ann\n", partLines) + strings.Repeat("\n", partLines+5) + "bob"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &takesLists{}
+	d.fails = func(post int) int { return map[int]int{2: 503}[post] }
+	c := serve(t, d)
+	begin := func() (importResult, error) {
+		i := newImporter(c, dir)
+		i.url, i.inFlight, i.list = "/v1/publishers/acme/lists/vips?mode=add", 1, true
+		return i.run(t.Context(), path)
+	}
+	got, err := begin()
+	if err != nil || !d.ended || d.next != 2*partLines+7 || d.posts != 5 || got.Taken != partLines+1 {
+		t.Errorf("%+v, %v, %d calls to line %d", got, err, d.posts, d.next)
+	}
+	if !strings.HasSuffix(got.String(), "; 5 people are on the list, 2 identities are nobody's") {
+		t.Error(got)
+	}
+	d.posts, d.fails = 0, func(post int) int { return map[int]int{2: 409}[post] }
+	if _, err := begin(); !errors.Is(err, errOutOfOrder) {
+		t.Errorf("somebody came between: %v", err)
+	}
+	if _, err := os.Stat(path + ".progress"); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the next run would not begin again")
+	}
+	if _, err := begin(); err != nil || d.next != 2*partLines+7 {
+		t.Errorf("begun again: %v, line %d", err, d.next)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type importer struct {
 	client   *client
 	url      string
 	inFlight int
+	list     bool // of people: parts follow each other without a gap, and a last call ends them
 	dir      string
 	in       io.Reader // of "-"
 	screen   io.Writer // where the progress bar is drawn
@@ -69,6 +71,8 @@ type importResult struct {
 	Taken   int64   `json:"taken"`
 	Refused int64   `json:"refused"`
 	Rejects string  `json:"rejects,omitempty"`
+	People  *int64  `json:"people,omitempty"`  // on the list
+	Unknown *int64  `json:"unknown,omitempty"` // identities that nobody has
 	Seconds float64 `json:"seconds"`
 }
 
@@ -76,6 +80,9 @@ func (r importResult) String() string {
 	s := fmt.Sprintf("%s: %s taken in %s", r.File, thousands(r.Taken), time.Duration(r.Seconds*float64(time.Second)).Round(100*time.Millisecond))
 	if r.Refused > 0 {
 		s += fmt.Sprintf(", %s refused: see %s", thousands(r.Refused), r.Rejects)
+	}
+	if r.People != nil {
+		s += fmt.Sprintf("; %s people are on the list, %s identities are nobody's", thousands(*r.People), thousands(*r.Unknown))
 	}
 	return s
 }
@@ -104,14 +111,24 @@ func (i *importer) run(ctx context.Context, path string) (result importResult, e
 		i.bar.note(fmt.Sprintf("%s: going on at line %s", src.name, thousands(i.mark.Line)))
 	}
 	err = i.send(ctx, src)
+	var list importAnswer
+	if err == nil && i.list {
+		err = i.try(ctx, &part{line: i.mark.Line, last: true}, &list)
+	}
 	i.bar.stop()
 	if err = errors.Join(err, i.closeRejects()); err != nil {
+		if errors.Is(err, errOutOfOrder) {
+			return result, errors.Join(err, os.Remove(i.progressPath(src.name)))
+		}
 		if serr := i.save(); serr == nil && i.mark.Line > 1 && path != "-" {
 			err = fmt.Errorf("%w\n%s lines are in; the same command goes on there", err, thousands(i.mark.Line-1))
 		}
 		return result, err
 	}
 	result = importResult{File: path, Taken: i.mark.Taken, Refused: i.mark.Refused, Seconds: time.Since(begun).Seconds()}
+	if i.list {
+		result.People, result.Unknown = &list.People, &list.Unknown
+	}
 	if i.mark.Refused > 0 {
 		result.Rejects = i.rejectsPath(src.name)
 	}
@@ -225,11 +242,16 @@ type refusal struct {
 type importAnswer struct {
 	Taken   int64     `json:"taken"`
 	Refused []refusal `json:"refused"`
+	People  int64     `json:"people"` // of a list
+	Unknown int64     `json:"unknown"`
 }
 
 // deliver sends one part until it is taken.
 func (i *importer) deliver(ctx context.Context, p *part) error {
 	var out importAnswer
+	if i.list && len(p.body) == 0 { // empty lines count too
+		p.body = bytes.Repeat([]byte("\n"), int(p.next-p.line))
+	}
 	if len(p.body) > 0 {
 		if err := i.try(ctx, p, &out); err != nil {
 			return err
@@ -240,7 +262,14 @@ func (i *importer) deliver(ctx context.Context, p *part) error {
 }
 
 func (i *importer) try(ctx context.Context, p *part, out *importAnswer) error {
-	path := i.url + "?source=" + i.mark.Source + "&line=" + strconv.FormatInt(p.line, 10)
+	path := i.url + "?"
+	if strings.Contains(i.url, "?") {
+		path = i.url + "&"
+	}
+	path += "source=" + i.mark.Source + "&line=" + strconv.FormatInt(p.line, 10)
+	if p.last {
+		path += "&last=true"
+	}
 	begun, wait := time.Now(), 250*time.Millisecond
 	for {
 		b, err := i.client.roundTrip(ctx, http.MethodPost, path, bytes.NewReader(p.body))
@@ -281,9 +310,15 @@ func retry(err error, wait time.Duration) (time.Duration, bool) {
 	return 0, false
 }
 
+// errOutOfOrder: somebody else uploads the same list, or it was deleted.
+var errOutOfOrder = errors.New("the list was changed by somebody else meanwhile; the same command begins again")
+
 func (i *importer) final(err error) error {
 	var ae *apiError
 	if errors.As(err, &ae) {
+		if i.list && ae.Status == http.StatusConflict {
+			return errOutOfOrder
+		}
 		return ae.exit()
 	}
 	return i.client.unreachable(err)

@@ -120,6 +120,7 @@ type part struct {
 	line, next int64     // its first line, and the next part's
 	body       []byte    // empty if there is nothing to be sent
 	refused    []refusal // what cannot even be sent
+	last       bool      // of a list: it ends the upload
 	at         int64     // bytes of the file that were read when it was whole
 }
 

@@ -142,7 +142,7 @@ func TestCampaign(t *testing.T) {
 // newTrial is a world of one campaign that wrote to some and not to others, who
 // buy more or less often, and for whom some of it is known.
 func newTrial(r *rand.Rand) *world {
-	w := &world{loc: time.UTC, now: seasons[0], saved: map[string]string{}, count: 2 + r.IntN(pick(r, 20, 100, 600))}
+	w := &world{loc: time.UTC, now: seasons[0], saved: map[string]string{}, rfms: map[string][]byte{}, count: 2 + r.IntN(pick(r, 20, 100, 600))}
 	numbers := make(memory.People, w.count)
 	w.numbers, w.find = numbers, numbers.Find
 	share, bought := r.Float64(), [2]float64{r.Float64(), r.Float64()}
@@ -200,6 +200,8 @@ func TestCampaignTrials(t *testing.T) {
 // on real people.
 func TestCampaignOnHistory(t *testing.T) {
 	counts := map[string]int{}
-	onHistory(t, 14, newMailing, func(t *testing.T, w *world, r *rand.Rand, s uint64) { w.askActivity(t, r, s, counts, (*asking).campaign) })
+	onHistory(t, 14, newMailing, func(t *testing.T, w *world, r *rand.Rand, s uint64) {
+		w.askActivity(t, r, s, counts, (*asking).campaign)
+	})
 	logCounts(t, counts)
 }

@@ -199,7 +199,7 @@ func (a *asking) people(depth int) object {
 			object{"at_least": a.IntN(3), "of": list})
 	}
 	o := object{}
-	switch a.IntN(9) {
+	switch a.IntN(11) {
 	case 0, 1:
 		o["did"] = a.event()
 		if a.chance(2) {
@@ -247,6 +247,13 @@ func (a *asking) people(depth int) object {
 		name := fmt.Sprintf("s%d", len(a.w.saved))
 		a.w.saved[name] = string(b)
 		return object{"segment": name}
+	case 9:
+		if len(a.w.lists) > 0 {
+			return object{"list": pick(a.Rand, a.w.lists...)}
+		}
+		return object{"not": object{"all": []any{}}}
+	case 10:
+		return a.group(depth)
 	case 7:
 		return object{"reachable": pick(a.Rand, "email", "sms", "push")}
 	case 8:

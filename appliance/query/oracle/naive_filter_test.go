@@ -22,6 +22,7 @@ type naive struct {
 	top object // the filter beside kind, or nil
 	// sunday says that weeks start then.
 	sunday bool
+	groups map[string]map[*someone]string // of saved rfms, once asked for
 }
 
 // textOf is a scalar as text; ok is false for lists, objects and nothing.

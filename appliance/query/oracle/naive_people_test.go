@@ -88,6 +88,10 @@ func (n *naive) has(p *someone, e any) bool {
 		inner := *n
 		inner.top = nil
 		return inner.has(p, saved)
+	case o["list"] != nil:
+		return slices.Contains(p.lists, o["list"].(string))
+	case o["rfm"] != nil:
+		return n.groupsOf(o)[p] == o["rfm"]
 	case o["reachable"] != nil:
 		return slices.Contains(p.reach, o["reachable"].(string))
 	case o["consent"] != nil:

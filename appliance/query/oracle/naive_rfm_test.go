@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"encoding/json"
 	"math"
 	"math/big"
 	"slices"
@@ -91,6 +92,35 @@ func (n *naive) rfmOf(q object, now int64) (all []*scored, thresholds [3][]float
 		s.group = groupOf(q, s.scores, bins)
 	}
 	return all, thresholds
+}
+
+// groupsOf are the groups of a saved rfm: the one named, or the only one.
+func (n *naive) groupsOf(o object) map[*someone]string {
+	name, named := o["of"].(string)
+	for only := range n.w.rfms {
+		if !named {
+			name = only
+		}
+	}
+	if groups, ok := n.groups[name]; ok {
+		return groups
+	}
+	var q object
+	if err := json.Unmarshal(n.w.rfms[name], &q); err != nil {
+		panic(err)
+	}
+	inner := *n
+	inner.top, _ = q["filter"].(object)
+	groups := map[*someone]string{}
+	all, _ := inner.rfmOf(q, n.now)
+	for _, s := range all {
+		groups[s.who] = s.group
+	}
+	if n.groups == nil {
+		n.groups = map[string]map[*someone]string{}
+	}
+	n.groups[name] = groups
+	return groups
 }
 
 // groupOf is the first group whose scores these are.

@@ -3,6 +3,7 @@ package oracle
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -101,7 +102,21 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 	var events []occurrence
 	user := func() string { return fmt.Sprintf("p%d", 1+r.IntN(8)) }
 	device := func() string { return fmt.Sprintf("d%d", 1+r.IntN(8)) }
+	lists := map[string]map[uint32]bool{}
 	for i, row := range old {
+		if r.IntN(5) == 0 {
+			name, add := pick(r, "vips", "staff"), r.IntN(2) == 0
+			part := people.ListPart{Source: fmt.Sprint(i), Line: 1, Last: true, Add: add, People: []string{user(), device(), user(), "nobody"}}
+			w.upload(t, e, p, name, part)
+			if lists[name] == nil || !add {
+				lists[name] = map[uint32]bool{}
+			}
+			for _, id := range part.People {
+				if n, ok := p.Find(id); ok {
+					lists[name][n] = true
+				}
+			}
+		}
 		f := event.Fact{Kind: event.Track, Name: row.Name, Time: row.Time, Received: row.Time, Props: row.Props}
 		switch r.IntN(12) {
 		case 0, 1:
@@ -154,7 +169,7 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 	s := p.Snapshot()
 	t.Cleanup(s.Release)
 	w.numbers, w.find = s, p.Find
-	w.count = int(s.Max())
+	w.count, w.lists = int(s.Max()), s.Lists()
 	by := map[uint32]*someone{}
 	for it := s.Exists().Iterator(); it.HasNext(); {
 		n := it.Next()
@@ -171,6 +186,13 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 			by[s.Winner(n)].others = append(by[s.Winner(n)].others, name)
 		}
 	}
+	for name, numbers := range lists {
+		for n := range numbers {
+			if one := by[s.Winner(n)]; one != nil && !s.Hidden(n) {
+				one.lists = append(one.lists, name)
+			}
+		}
+	}
 	for _, o := range events {
 		if one := by[s.Winner(o.number)]; one != nil && !s.Hidden(o.number) {
 			one.events = append(one.events, o)
@@ -179,6 +201,27 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 	for _, one := range w.people {
 		slices.SortStableFunc(one.events, func(a, b occurrence) int { return int(a.time - b.time) })
 	}
+}
+
+// upload puts people on a list.
+func (w *world) upload(t *testing.T, e *engines, p *people.People, name string, part people.ListPart) {
+	part.Lines = int64(len(part.People))
+	body, err := part.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := event.Fact{Kind: event.Programme, Name: event.TypeList, Ref: name, Body: body}
+	err = e.db.Update(func(t *kv.Txn) error {
+		who, err := p.Apply(t, &f)
+		if err == nil && who.Refused != "" {
+			err = errors.New(who.Refused)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Committed()
 }
 
 // plainProps are properties as JSON has them, but for instants, which compare

@@ -1,7 +1,10 @@
 package oracle
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -51,4 +54,36 @@ func (a *asking) scoring() object {
 		q["groups"] = append(groups, object{"name": "the rest"})
 	}
 	return q
+}
+
+// group is people by a group of a saved rfm.
+func (a *asking) group(depth int) object {
+	if len(a.w.rfms) == 0 || len(a.w.rfms) < 5 && a.chance(2) {
+		q := a.scoring()
+		if a.chance(3) {
+			q["filter"] = a.filter(1)
+		}
+		if a.chance(3) {
+			q["people"] = a.people(max(depth-1, 0))
+		}
+		b, err := json.Marshal(q)
+		if err != nil {
+			panic(err)
+		}
+		a.w.rfms[fmt.Sprint("rfm ", len(a.w.rfms))] = b
+	}
+	names := slices.Sorted(maps.Keys(a.w.rfms))
+	name := names[a.IntN(len(names))]
+	var saved struct{ Groups []struct{ Name string } }
+	if err := json.Unmarshal(a.w.rfms[name], &saved); err != nil {
+		panic(err)
+	}
+	groups := gridNames
+	if len(saved.Groups) > 0 {
+		groups = nil
+		for _, g := range saved.Groups {
+			groups = append(groups, g.Name)
+		}
+	}
+	return object{"rfm": groups[a.IntN(len(groups))], "of": name}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/people"
 )
 
 // deedKind is what a deed is.
@@ -19,6 +20,7 @@ const (
 	tracking                 // an event; of a user and a device together it joins them too
 	joining                  // a user logs in on a device
 	learning                 // profile, addresses, consent
+	listing                  // a user is put on a list
 	merging                  // a further user of a person turns out to be them
 	erring                   // two persons are merged, and parted again
 	erasing
@@ -53,7 +55,7 @@ type script struct {
 // in yet, and the world's people have no numbers and no profiles.
 func newScript(r *rand.Rand) (*script, *world) {
 	s := &script{numbered: r.IntN(2) == 0}
-	w := &world{loc: location(zones[r.IntN(len(zones))]), saved: map[string]string{}}
+	w := &world{loc: location(zones[r.IntN(len(zones))]), saved: map[string]string{}, rfms: map[string][]byte{}}
 	base := seasons[r.IntN(len(seasons))]
 	at := func(d time.Duration) int64 { return base.Add(d).UnixMicro() }
 
@@ -83,6 +85,9 @@ func newScript(r *rand.Rand) (*script, *world) {
 		for n, u := range g.users {
 			if r.IntN(3) > 0 {
 				s.add(learning, profileOf(r, u, at(time.Duration(n)*time.Minute)), i)
+			}
+			if r.IntN(3) == 0 {
+				s.add(listing, listingOf(pick(r, "vips", "staff"), u, len(s.deeds)), i)
 			}
 			if n > 0 {
 				s.add(merging, event.Fact{Kind: event.Alias, Previous: u, User: g.users[r.IntN(n)], Time: at(2 * time.Hour)}, i)
@@ -186,6 +191,15 @@ func profileOf(r *rand.Rand, user string, at int64) event.Fact {
 	return f
 }
 
+func listingOf(name, user string, upload int) event.Fact {
+	part := people.ListPart{Source: fmt.Sprint(upload), Line: 1, Lines: 1, Add: true, Last: true, People: []string{user}}
+	body, err := part.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return event.Fact{Kind: event.Programme, Name: event.TypeList, Ref: name, Body: body}
+}
+
 // tell gives a world the people and events of a script, as they are when all
 // is carried in, in whatever order.
 func (s *script) tell(w *world) {
@@ -210,6 +224,14 @@ func (s *script) tell(w *world) {
 	}
 	for _, d := range s.deeds {
 		one := by[d.groups[0]]
+		if name := d.facts[0].Ref; d.kind == listing {
+			if !slices.Contains(w.lists, name) {
+				w.lists = append(w.lists, name)
+			}
+			if one != nil {
+				one.lists = append(one.lists, name)
+			}
+		}
 		if f := &d.facts[0]; d.kind == tracking && one != nil {
 			one.events = append(one.events, occurrence{seq: d.id, time: f.Time, name: f.Name, props: plainProps(f.Props)})
 		}
@@ -233,8 +255,8 @@ func (s *script) mustPrecede(a, b *deed) bool {
 	}
 	earlier := a.id < b.id
 	switch a.kind {
-	case meeting: // the user known longest, and whom a merge joins
-		return b.kind >= merging || b.kind != meeting && slices.ContainsFunc(a.groups, func(g int) bool { return len(s.groups[g].users) > 1 })
+	case meeting: // the user known longest, whom a merge joins, and whom a list knows
+		return b.kind >= listing || b.kind != meeting && slices.ContainsFunc(a.groups, func(g int) bool { return len(s.groups[g].users) > 1 })
 	case erring: // a demerge parts what was joined before
 		return b.joins() || b.kind == merging || b.kind == erasing || b.kind == erring && earlier
 	case learning: // of two values the later counts; what the winner says once merged is their own

@@ -30,6 +30,7 @@ type someone struct {
 	profile  map[string]any
 	reach    []string
 	consent  [][2]string
+	lists    []string
 	events   []occurrence // by time, then arrival
 }
 
@@ -40,6 +41,8 @@ type world struct {
 	people []*someone // living, by number
 	saved  map[string]string
 	goals  map[string]query.Goal // of campaigns
+	rfms   map[string][]byte
+	lists  []string // their names
 
 	rows    []history.Row // in order of arrival
 	history query.History
@@ -75,24 +78,25 @@ func newWorld(r *rand.Rand) *world { return newWorldOf(r, names, randomProps) }
 
 // newWorldOf is a world of events with these names and properties.
 func newWorldOf(r *rand.Rand, names []string, randomProps func(*rand.Rand) map[string]any) *world {
-	w := &world{loc: location(zones[r.IntN(len(zones))]), saved: map[string]string{}}
+	w := &world{loc: location(zones[r.IntN(len(zones))]), saved: map[string]string{}, rfms: map[string][]byte{}}
 	base := seasons[r.IntN(len(seasons))]
 	people := 1 + r.IntN(14)
 	if r.IntN(8) == 0 {
 		people = 150 // several to a partition
 	}
 	numbers := randomPeople(r, people)
-	w.numbers, w.find, w.count = numbers, numbers.Find, people
+	w.numbers, w.find, w.count, w.lists = numbers, numbers.Find, people, numbers.Lists()
 	living := map[uint32]*someone{}
 	for i, p := range numbers {
 		if n := uint32(i + 1); p.Winner == 0 && !p.Erased {
-			living[n] = &someone{number: n, identity: p.Identity, profile: plainProfile(p.Profile), reach: p.Reachable, consent: p.Consent}
+			living[n] = &someone{number: n, identity: p.Identity, profile: plainProfile(p.Profile), reach: p.Reachable, consent: p.Consent, lists: slices.Clone(p.Lists)}
 			w.people = append(w.people, living[n])
 		}
 	}
 	for i, p := range numbers {
 		if to := living[p.Winner]; to != nil && numbers.Winner(uint32(i+1)) != uint32(i+1) {
 			to.others = append(to.others, p.Identity)
+			to.lists = append(to.lists, p.Lists...)
 		}
 	}
 	// Few instants, so that many events share one.
@@ -132,6 +136,7 @@ func (w *world) env() query.Env {
 		Data: query.Data{History: w.history, People: w.numbers}, Location: w.loc, Now: func() time.Time { return w.now },
 		Segment: func(name string) ([]byte, bool) { s, ok := w.saved[name]; return []byte(s), ok },
 		Goal:    func(campaign string) (query.Goal, bool) { g, ok := w.goals[campaign]; return g, ok },
+		RFMs:    func() map[string][]byte { return w.rfms },
 		Find:    w.find,
 	}
 }
@@ -153,6 +158,11 @@ func randomPeople(r *rand.Rand, n int) memory.People {
 			}
 			if r.IntN(2) == 0 {
 				p.Consent = append(p.Consent, [2]string{"offers", channel})
+			}
+		}
+		for _, list := range []string{"vips", "staff"} {
+			if r.IntN(3) == 0 {
+				p.Lists = append(p.Lists, list)
 			}
 		}
 		p.Codes = r.IntN(4) == 0

@@ -16,7 +16,8 @@ type Person struct {
 	Profile   map[string]event.Value
 	Reachable []string
 	Consent   [][2]string // purpose and channel
-	Winner    uint32      // 0 = itself
+	Lists     []string
+	Winner    uint32 // 0 = itself
 	Erased    bool
 	Codes     bool // of Profile: numbers in dictionaries too
 }
@@ -83,6 +84,27 @@ func (p People) Reachable(channel string) *roaring.Bitmap {
 // Consented are those who agreed to a purpose on a channel.
 func (p People) Consented(purpose, channel string) *roaring.Bitmap {
 	return p.set(func(one *Person) bool { return slices.Contains(one.Consent, [2]string{purpose, channel}) })
+}
+
+// Lists are the lists that somebody is on, erased or merged too.
+func (p People) Lists() []string {
+	var out []string
+	for _, one := range p {
+		out = append(out, one.Lists...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// List is who is on a list; a merged number stands for its winner.
+func (p People) List(name string) *roaring.Bitmap {
+	out := roaring.New()
+	for i := range p {
+		if slices.Contains(p[i].Lists, name) && !p[i].Erased {
+			out.Add(p.Winner(uint32(i + 1)))
+		}
+	}
+	return out
 }
 
 // Identity is how a person is listed.
