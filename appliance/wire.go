@@ -2,9 +2,11 @@ package appliance
 
 import (
 	"slices"
+	"time"
 
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/config"
@@ -18,6 +20,7 @@ func roomsOf(p *config.Publisher) publisher.Options {
 		Name: p.Name, Title: p.Title, Location: p.Location, Merge: p.Identity.Merge,
 		Personal: p.Profile.Personal, MaxJournal: p.Limits.Journal,
 	}
+	o.Retention = history.Retention{Events: p.Retention.Events, Names: keptOf(p)}
 	if q := p.QuietHours; q != nil {
 		o.Quiet = delivery.QuietHours{From: q.From, To: q.To}
 	}
@@ -37,7 +40,7 @@ func roomsOf(p *config.Publisher) publisher.Options {
 func rulesOf(p *config.Publisher) *ingest.Rules {
 	r := &ingest.Rules{
 		Events: map[string]ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
-		Retention: p.Retention.Events, Limits: event.DefaultLimits(),
+		Retention: p.Retention.Events, Kept: keptOf(p), Limits: event.DefaultLimits(),
 	}
 	for _, e := range p.Properties {
 		r.Events[e.Event] = ingest.PropertyRules{Allow: e.Allow, Deny: e.Deny, Personal: e.Personal}
@@ -46,6 +49,18 @@ func rulesOf(p *config.Publisher) *ingest.Rules {
 		r.Purposes[u.Name] = slices.Clone(u.Channels)
 	}
 	return r
+}
+
+// keptOf says how long the events of a name are kept, where not all as long.
+func keptOf(p *config.Publisher) map[string]time.Duration {
+	var out map[string]time.Duration
+	for _, e := range p.Retention.Names {
+		if out == nil {
+			out = make(map[string]time.Duration)
+		}
+		out[e.Event] = e.Keep
+	}
+	return out
 }
 
 // publicURL is where apps and links in messages find the appliance: what the

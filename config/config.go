@@ -147,7 +147,16 @@ type Purpose struct {
 // Retention says how long something is kept; 0 = until erased.
 type Retention struct {
 	Events time.Duration
+	Names  []EventRetention
 	Range  Range
+}
+
+// EventRetention says how long the events of one name are kept, where that is
+// shorter than Retention.Events.
+type EventRetention struct {
+	Event string
+	Keep  time.Duration
+	Range Range
 }
 
 // How far persons may be joined.

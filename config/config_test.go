@@ -405,6 +405,20 @@ func TestExampleOfTheManual(t *testing.T) {
 	}
 }
 
+func TestRetentionOfAnEvent(t *testing.T) {
+	c := mustLoad(t, `publisher "p" {
+  key "app" { id = "A" }
+  retention {
+    event "Page Viewed" { keep = "30d" }
+    event "Charged" { keep = "60d" }
+  }
+}`)
+	got := c.Publishers[0].Retention
+	if got.Events != 0 || len(got.Names) != 2 || got.Names[0].Event != "Page Viewed" || got.Names[0].Keep != 30*day {
+		t.Errorf("%+v", got)
+	}
+}
+
 // The file that is installed shows everything that may be written: each name
 // that a complaint lists as allowed stands in it.
 func TestInstalledFileShowsEverything(t *testing.T) {
@@ -424,7 +438,10 @@ publisher "p" {
   zzz = 1
   key "k" { zzz = 1 }
   purpose "p" { zzz = 1 }
-  retention { zzz = 1 }
+  retention {
+    zzz = 1
+    event "e" { zzz = 1 }
+  }
   identity { zzz = 1 }
   quiet_hours { zzz = 1 }
   cap "p" { zzz = 1 }
@@ -448,7 +465,7 @@ publisher "p" {
 			}
 		}
 	}
-	if lists != 16 {
+	if lists != 17 {
 		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }

@@ -55,8 +55,7 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		p.Purposes = append(p.Purposes, l.purpose(b))
 	}
 	if b := r.one("retention"); b != nil {
-		p.Retention = Retention{Range: b.n.at(), Events: b.duration("events", false, 0, minRetention, maxRetention)}
-		b.end()
+		p.Retention = l.retention(b)
 	}
 	p.Identity = Identity{Merge: MergeAnonymous}
 	if b := r.one("identity"); b != nil {
@@ -88,6 +87,22 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 			`Add one: key "app" { id = "ACME-APP" }`)
 	}
 	return p
+}
+
+func (l *loader) retention(r *reader) Retention {
+	out := Retention{Range: r.n.at(), Events: r.duration("events", false, 0, minRetention, maxRetention)}
+	for _, b := range r.many("event", "name") {
+		e := EventRetention{Range: b.n.at()}
+		e.Event, _ = b.name(0, textRule{max: 128, form: "It is the name of an event, of at most 128 bytes."})
+		e.Keep = b.duration("keep", true, 0, minRetention, maxRetention)
+		b.end()
+		if out.Events > 0 && e.Keep > out.Events {
+			l.bad(codeTogether, b.n, b.at("keep"), fmt.Sprintf("%q would be kept longer than all events are", e.Event), "Raise events, and give the other events a shorter time.")
+		}
+		out.Names = append(out.Names, e)
+	}
+	r.end()
+	return out
 }
 
 // timezone reads a zone; the machine's own ("Local") is not one, since it may

@@ -196,7 +196,7 @@ func (h *History) mergeBlocks(ctx context.Context, in []*frozen) error {
 	m := &merging{h: h, in: in}
 	made, err := m.run(ctx)
 	if err == nil {
-		err = h.replace(in, made, nil, nil)
+		err = h.apply(change{gone: in, made: made})
 	}
 	if err != nil {
 		return fmt.Errorf("merging generations %d to %d: %w", in[0].info.Generation, in[len(in)-1].info.Generation, err)
@@ -256,7 +256,7 @@ func (h *History) mergeParts(ctx context.Context, in []*part) error {
 	}
 	made, err := h.putPart(generation, &sets, seen)
 	if err == nil {
-		err = h.replace(nil, nil, in, []*part{made})
+		err = h.apply(change{goneParts: in, parts: []*part{made}})
 	}
 	if err != nil {
 		return fmt.Errorf("merging people by day: %w", err)
@@ -292,38 +292,71 @@ func (r *setReader) read() (*roaring.Bitmap, error) {
 	return r.p.setIn(r.chunk, s)
 }
 
-// replace lists blocks and parts in the place of others, in one transaction,
-// and shows them to the next snapshot. The caller holds busy.
-func (h *History) replace(goneBlocks, made []*frozen, goneParts, parts []*part) error {
-	err := h.db.Update(func(t *kv.Txn) error {
-		for _, b := range goneBlocks {
+// change is what takes the place of what on the list, all of it or nothing.
+type change struct {
+	gone      []*frozen
+	made      []*frozen
+	goneParts []*part
+	parts     []*part
+}
+
+// changesAtOnce bounds the descriptions that one transaction writes; a merge
+// is one change, and below it by what a run may weigh.
+const changesAtOnce = 64
+
+// apply carries changes out and shows them to the next snapshot, all together.
+// They are one transaction where they are as few as changesAtOnce. After an
+// error those that are on disk are shown. The caller holds busy.
+func (h *History) apply(changes ...change) error {
+	var done []change
+	var err error
+	for from := 0; from < len(changes) && err == nil; {
+		to, writes := from, 0
+		for to < len(changes) && (to == from || writes < changesAtOnce && to-from < 8*changesAtOnce) {
+			writes += len(changes[to].made) + len(changes[to].parts)
+			to++
+		}
+		if err = h.db.Update(func(t *kv.Txn) error { return h.writeChanges(t, changes[from:to]) }); err == nil {
+			done = changes[:to]
+		}
+		from = to
+	}
+	if len(done) == 0 {
+		return err
+	}
+	gone := make(map[any]bool)
+	list := h.listNow()
+	blocks, parts := slices.Clone(list.blocks), slices.Clone(list.parts)
+	for _, c := range done {
+		for _, b := range c.gone {
+			gone[b] = true
+		}
+		for _, p := range c.goneParts {
+			gone[p] = true
+		}
+		blocks, parts = append(blocks, c.made...), append(parts, c.parts...)
+	}
+	blocks = slices.DeleteFunc(blocks, func(b *frozen) bool { return gone[b] })
+	parts = slices.DeleteFunc(parts, func(p *part) bool { return gone[p] })
+	h.relist(blocks, parts, nil)
+	return err
+}
+
+func (h *History) writeChanges(t *kv.Txn, changes []change) error {
+	for _, c := range changes {
+		for _, b := range c.gone {
 			if err := t.Delete(kv.History, listKey(keyBlock, b.id)); err != nil {
 				return err
 			}
 		}
-		for _, p := range goneParts {
+		for _, p := range c.goneParts {
 			if err := t.Delete(kv.History, listKey(keyDays, p.id)); err != nil {
 				return err
 			}
 		}
-		if err := h.enlist(t, made, parts); err != nil {
+		if err := h.enlist(t, c.made, c.parts); err != nil {
 			return err
 		}
-		return h.writeCounts(t, counts{})
-	})
-	if err != nil {
-		return err
 	}
-	gone := make(map[any]bool)
-	for _, b := range goneBlocks {
-		gone[b] = true
-	}
-	for _, p := range goneParts {
-		gone[p] = true
-	}
-	old := h.listNow()
-	blocks := slices.DeleteFunc(slices.Clone(old.blocks), func(b *frozen) bool { return gone[b] })
-	all := slices.DeleteFunc(slices.Clone(old.parts), func(p *part) bool { return gone[p] })
-	h.relist(append(blocks, made...), append(all, parts...), nil)
-	return nil
+	return h.writeCounts(t, counts{})
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -22,8 +23,15 @@ func TestErasedRowsAreNowhere(t *testing.T) {
 			rows := rapid.SliceOfN(anyRow(5), 1, 30).Draw(rt, "rows")
 			h.append(rows...)
 			m.rows = append(m.rows, rows...)
-			if rapid.Bool().Draw(rt, "settle") {
+			switch rapid.IntRange(0, 3).Draw(rt, "then") {
+			case 0:
 				h.settle()
+			case 1:
+				h.freezeAll()
+				h.compact(rt)
+			case 2:
+				h.freezeAll()
+				h.crash(rt, h.Compact)
 			}
 			if rapid.IntRange(0, 2).Draw(rt, "erase") == 0 {
 				who := rapid.SliceOfN(rapid.Uint32Range(1, 5), 1, 3).Draw(rt, "persons")
@@ -39,21 +47,30 @@ func TestErasedRowsAreNowhere(t *testing.T) {
 		h.settle()
 		h.restart()
 		if len(m.rows) > 0 {
-			compareErased(rt, h, m)
+			compare(rt, h, m)
 		}
 		h.onlyListed(rt)
 	})
 }
 
-// compareErased compares all but Keys, which are those that were ever seen.
-func compareErased(t fataler, h *house, m *model) {
+// compare reads everything and compares it with the model. Keys may be more
+// than the rows have that are left: they are those that were ever seen.
+func compare(t fataler, h *house, m *model) {
 	s := h.Snapshot()
 	defer s.Release()
 	if s.Rows() != int64(len(m.rows)) {
 		t.Fatalf("%d rows, want %d", s.Rows(), len(m.rows))
 	}
 	compareScan(t, s, m)
-	compareSets(t, s, m, false)
+	compareSets(t, s, m)
+	compareTimelines(t, s, m)
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, r := range m.rows {
+		first, last = min(first, r.Time), max(last, r.Time)
+	}
+	if a, b, ok := s.Bounds(); ok != (len(m.rows) > 0) || ok && (a != first || b != last) {
+		t.Fatalf("bounds %d %d %v, want %d %d", a, b, ok, first, last)
+	}
 }
 
 // onlyListed checks that the shelves hold nothing else than what is listed.

@@ -69,7 +69,7 @@ type Options struct {
 	Logger      *slog.Logger           // nil discards
 	Board       Board                  // nil discards
 	Subject     string                 // of the problems on Board: the publisher's name
-	Copied      bool                   // copies of db are kept that name shelves: those emptied wait for RemoveEmptied
+	Emptied     func()                 // a shelf was emptied and waits for RemoveEmptied; nil = it is removed at once
 	Refused     func(name, key string) // a row (key is "") or a property was refused, for the ceilings; called by Append
 }
 
@@ -135,6 +135,7 @@ type History struct {
 
 	busy    sync.Mutex      // held by who writes shelves or changes the list; taken before own and mu
 	counts  counts          // under busy
+	told    map[uint32]bool // under busy: shelves that Options.Emptied was called for
 	spoiled map[uint64]bool // under busy: blocks and parts that are damaged, as far as is known
 	stop    context.CancelFunc
 	worker  sync.WaitGroup
@@ -152,7 +153,7 @@ type History struct {
 // and must outlive it. Rows that were not frozen yet are brought back into
 // memory. Close it to wait for its worker.
 func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
-	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults(), moves: 1, spoiled: make(map[uint64]bool)}
+	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults(), moves: 1, spoiled: make(map[uint64]bool), told: make(map[uint32]bool)}
 	h.cal = newCalendar(h.o.Location)
 	h.cache = newCache(h.o.CacheBytes)
 	h.changed = sync.NewCond(&h.mu)

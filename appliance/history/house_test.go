@@ -2,7 +2,9 @@ package history
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -20,8 +22,25 @@ type house struct {
 	open16   *kv.ShelfCache
 	shelves  *kv.Shelves
 	ring     *keyring.Keyring
-	keys     *keyring.Publisher
+	keys     *crashing
 	*History
+}
+
+// crashing is a publisher's keys that fail, when told to, where the list is
+// sealed: when all chunks are on shelves, and before the transaction that
+// lists them.
+type crashing struct {
+	*keyring.Publisher
+	now atomic.Bool
+}
+
+var errCrash = errors.New("a crash, as the test wants it")
+
+func (c *crashing) SealChunk(plain, aad []byte) ([]byte, error) {
+	if c.now.Load() && bytes.HasPrefix(aad, []byte("history list "+string(rune(keyBlock)))) {
+		return nil, errCrash
+	}
+	return c.Publisher.SealChunk(plain, aad)
 }
 
 func open(t testing.TB, o Options) *house {
@@ -46,9 +65,11 @@ func (h *house) openEngines() {
 	if h.ring, err = keyring.Open(filepath.Join(h.dir, "keys"), bytes.Repeat([]byte{7}, keyring.MasterBytes), keyring.Options{}); err != nil {
 		h.t.Fatal(err)
 	}
-	if h.keys, err = h.ring.Publisher("acme"); err != nil {
+	keys, err := h.ring.Publisher("acme")
+	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.keys = &crashing{Publisher: keys}
 }
 
 func (h *house) start() {

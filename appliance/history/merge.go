@@ -49,6 +49,11 @@ func (m *merging) run(ctx context.Context) ([]*frozen, error) {
 	if err := m.read(ctx); err != nil {
 		return nil, err
 	}
+	return m.write(ctx)
+}
+
+// write makes the blocks of what was read.
+func (m *merging) write(ctx context.Context) ([]*frozen, error) {
 	if len(m.rows) == 0 {
 		return nil, nil
 	}
@@ -116,6 +121,15 @@ func (m *merging) read(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// whole says, after read, whether every row is kept.
+func (m *merging) whole() bool {
+	rows := 0
+	for _, b := range m.in {
+		rows += b.info.Rows
+	}
+	return len(m.rows) == rows
 }
 
 // readChunk reads a chunk of a block past the cache.

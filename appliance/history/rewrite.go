@@ -19,14 +19,8 @@ type rewrite struct {
 	parts  map[uint64]bool
 	at     uint64 // which it works on
 
-	gone      []*frozen
-	made      []*frozen
-	goneParts []*part
-	newParts  []*part
+	changes []change // that are not applied yet
 }
-
-// rewriteBlocks is how many blocks move in one transaction.
-const rewriteBlocks = 64
 
 func (r *rewrite) run(ctx context.Context, l *blockList) error {
 	for _, b := range l.blocks {
@@ -36,8 +30,8 @@ func (r *rewrite) run(ctx context.Context, l *blockList) error {
 		if err := r.block(ctx, b); err != nil {
 			return err
 		}
-		if len(r.gone) >= rewriteBlocks {
-			if err := r.commit(); err != nil {
+		if len(r.changes) == changesAtOnce {
+			if err := r.apply(); err != nil {
 				return err
 			}
 		}
@@ -49,11 +43,14 @@ func (r *rewrite) run(ctx context.Context, l *blockList) error {
 		if err := r.part(ctx, p); err != nil {
 			return err
 		}
-		if err := r.commit(); err != nil {
-			return err
-		}
 	}
-	return r.commit()
+	return r.apply()
+}
+
+func (r *rewrite) apply() error {
+	err := r.h.apply(r.changes...)
+	r.changes = nil
+	return err
 }
 
 func (r *rewrite) block(ctx context.Context, b *frozen) error {
@@ -61,25 +58,21 @@ func (r *rewrite) block(ctx context.Context, b *frozen) error {
 		return err
 	}
 	r.at = b.id
-	var made []*frozen
+	c := change{gone: []*frozen{b}}
+	var err error
 	if r.blocks[b.id] {
-		m := &merging{h: r.h, in: []*frozen{b}, keep: func(_ uint16, _ int32, person uint32) bool { return !r.who.Contains(person) }}
-		var err error
-		if made, err = m.run(ctx); err != nil {
-			return err
-		}
+		m := &merging{h: r.h, in: c.gone, keep: func(_ uint16, _ int32, person uint32) bool { return !r.who.Contains(person) }}
+		c.made, err = m.run(ctx)
 	} else {
 		// As it is: its seal is bound to its number, not to its shelf.
-		shelf, err := r.copy(b.id, b.chunks())
-		if err != nil {
-			return err
-		}
 		info := *b.info
-		info.Shelf = shelf
-		made = []*frozen{{id: b.id, info: &info, names: b.names}}
+		info.Shelf, err = r.copy(b.id, b.chunks())
+		c.made = []*frozen{{id: b.id, info: &info, names: b.names}}
 	}
-	r.gone, r.made = append(r.gone, b), append(r.made, made...)
-	return nil
+	if err == nil {
+		r.changes = append(r.changes, c)
+	}
+	return err
 }
 
 // chunks lists the chunks of a block.
@@ -118,7 +111,7 @@ func (r *rewrite) part(ctx context.Context, p *part) error {
 		return err
 	}
 	r.at = p.id
-	r.goneParts = append(r.goneParts, p)
+	c := change{goneParts: []*part{p}}
 	if !r.parts[p.id] {
 		chunks := make([]uint32, p.info.Chunks)
 		for i := range chunks {
@@ -133,34 +126,41 @@ func (r *rewrite) part(ctx context.Context, p *part) error {
 		}
 		moved := newPart(p.id, p.info)
 		moved.shelf, moved.whole = shelf, p.whole
-		r.newParts = append(r.newParts, moved)
+		c.parts = []*part{moved}
+		r.changes = append(r.changes, c)
 		return nil
 	}
-	var sets setsWriter
-	err := h.eachSet(ctx, p, func(s block.Set, set *roaring.Bitmap) error {
-		if set.AndNot(r.who); set.IsEmpty() {
-			return nil
-		}
-		return sets.add(s.Name, s.Day, set)
-	})
-	if err != nil || len(sets.dir) == 0 {
-		return err
-	}
-	made, err := h.putPart(p.info.Generation, &sets, p.info.Seen)
-	if err == nil {
-		r.newParts = append(r.newParts, made)
+	var err error
+	if c.parts, err = h.sift(ctx, p, func(_ block.Set, set *roaring.Bitmap) { set.AndNot(r.who) }); err == nil {
+		r.changes = append(r.changes, c)
 	}
 	return err
 }
 
-// commit lists what was moved in place of what was there.
-func (r *rewrite) commit() error {
-	if len(r.gone) == 0 && len(r.goneParts) == 0 {
-		return nil
+// sift makes a part of what leave leaves of each of its sets; none if that is
+// nothing.
+func (h *History) sift(ctx context.Context, p *part, leave func(block.Set, *roaring.Bitmap)) ([]*part, error) {
+	var sets setsWriter
+	names := make(map[uint16]bool)
+	err := h.eachSet(ctx, p, func(s block.Set, set *roaring.Bitmap) error {
+		if leave(s, set); set.IsEmpty() {
+			return nil
+		}
+		names[s.Name] = true
+		return sets.add(s.Name, s.Day, set)
+	})
+	if err != nil || len(sets.dir) == 0 {
+		return nil, err
 	}
-	if err := r.h.replace(r.gone, r.made, r.goneParts, r.newParts); err != nil {
-		return err
+	seen := roaring.New()
+	for it := p.info.Seen.Iterator(); it.HasNext(); {
+		if v := it.Next(); names[uint16(v/block.SeenKeys)] {
+			seen.Add(v)
+		}
 	}
-	r.gone, r.made, r.goneParts, r.newParts = nil, nil, nil, nil
-	return nil
+	made, err := h.putPart(p.info.Generation, &sets, seen)
+	if err != nil {
+		return nil, err
+	}
+	return []*part{made}, nil
 }

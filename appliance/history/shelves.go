@@ -17,13 +17,7 @@ const deadBytes = 4 << 20
 // which as much is dead as alive, and says whether there was any. The caller
 // holds busy, so that all that is put is listed.
 func (h *History) tidyShelves(ctx context.Context, list *blockList) (did bool, err error) {
-	alive := make(map[uint32]int64)
-	for _, b := range list.blocks {
-		alive[b.info.Shelf] += b.info.Bytes
-	}
-	for _, p := range list.parts {
-		alive[p.shelf] += p.bytes()
-	}
+	alive := list.alive()
 	spoiled := func(shelf uint32) bool {
 		return slices.ContainsFunc(list.blocks, func(b *frozen) bool { return b.info.Shelf == shelf && h.spoiled[b.id] }) ||
 			slices.ContainsFunc(list.parts, func(p *part) bool { return p.shelf == shelf && h.spoiled[p.id] })
@@ -33,7 +27,14 @@ func (h *History) tidyShelves(ctx context.Context, list *blockList) (did bool, e
 		dead := shelf.Bytes - bytes
 		switch {
 		case !listed && shelf.Closed:
-			if h.o.Copied || h.inUse(shelf.ID) {
+			if h.o.Emptied != nil {
+				if !h.told[shelf.ID] {
+					h.told[shelf.ID] = true
+					h.o.Emptied()
+				}
+				continue
+			}
+			if h.inUse(shelf.ID) {
 				continue
 			}
 			if err := h.shelves.Remove(shelf.ID); err != nil && !errors.Is(err, kv.ErrNotFound) {
@@ -49,6 +50,18 @@ func (h *History) tidyShelves(ctx context.Context, list *blockList) (did bool, e
 		return true, nil
 	}
 	return false, nil
+}
+
+// alive says, by shelf, about how many bytes of it are listed.
+func (l *blockList) alive() map[uint32]int64 {
+	out := make(map[uint32]int64)
+	for _, b := range l.blocks {
+		out[b.info.Shelf] += b.info.Bytes
+	}
+	for _, p := range l.parts {
+		out[p.shelf] += p.bytes()
+	}
+	return out
 }
 
 // empty moves what is listed on a shelf to others.
@@ -86,8 +99,8 @@ func (h *History) Emptied() (out []uint32) {
 }
 
 // RemoveEmptied removes shelves that Emptied gave, as soon as no snapshot looks
-// at them any more; the caller knows that no copy of db names them. It is for
-// histories with Options.Copied; others remove theirs by themselves.
+// at them any more. It is for who keeps copies of db, which name shelves, and
+// knows that none names these (Options.Emptied).
 func (h *History) RemoveEmptied(ctx context.Context, shelves []uint32) error {
 	for _, shelf := range shelves {
 		if err := h.awaitUnused(ctx, shelf); err != nil {

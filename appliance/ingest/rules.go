@@ -18,6 +18,7 @@ type Rules struct {
 	Personal  []string                 // profile attributes that identify someone, beside the usual ones
 	Purposes  map[string][]string      // purpose -> its channels, empty = all; what consent can be given for
 	Retention time.Duration            // 0 = nothing is too old
+	Kept      map[string]time.Duration // by event name, where shorter
 	Limits    event.Limits             // zero = event.DefaultLimits
 	IP        IP
 	Names     *Names // nil = no ceilings
@@ -61,11 +62,15 @@ func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) error {
 			return err
 		}
 	}
+	kept := r.Retention
+	if one := r.Kept[f.Name]; one > 0 {
+		kept = one
+	}
 	switch {
 	case f.Time < earliest:
 		return &event.Refusal{Code: event.RefusedTooOld, Field: "ts", Message: "before 1980: the clock that it comes from was not set"}
-	case f.Kind == event.Track && r.Retention > 0 && f.Time < now.Add(-r.Retention).UnixMicro():
-		return &event.Refusal{Code: event.RefusedTooOld, Field: "ts", Message: fmt.Sprintf("older than the retention of %d days", int(r.Retention/day))}
+	case f.Kind == event.Track && kept > 0 && f.Time < now.Add(-kept).UnixMicro():
+		return &event.Refusal{Code: event.RefusedTooOld, Field: "ts", Message: fmt.Sprintf("older than the retention of %d days", int(kept/day))}
 	}
 	for i := range f.Changes {
 		if slices.Contains(r.Personal, f.Changes[i].Key) {

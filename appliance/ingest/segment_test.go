@@ -173,6 +173,9 @@ func TestSegmentItemsAreRefusedOneByOne(t *testing.T) {
 	a.pub.Rules.Retention = 30 * day
 	a.want(a.segment("/v1/track", `{"userId":"u","event":"x","timestamp":"2026-01-01T00:00:00Z"}`), 200, `"code":"too_old"`)
 	a.want(a.segment("/v1/identify", `{"userId":"u","timestamp":"2026-01-01T00:00:00Z"}`), 200, `{"success":true}`)
+	a.pub.Rules.Retention, a.pub.Rules.Kept = 100*365*day, map[string]time.Duration{"x": 30 * day}
+	a.want(a.segment("/v1/track", `{"userId":"u","event":"x","timestamp":"2026-01-01T00:00:00Z"}`), 200, `"code":"too_old"`)
+	a.want(a.segment("/v1/track", `{"userId":"u","event":"y","timestamp":"2026-01-01T00:00:00Z"}`), 200, `{"success":true}`)
 }
 
 func TestSegmentKeys(t *testing.T) {

@@ -25,6 +25,7 @@ const (
 	checkpointFile  = "checkpoint"
 	checkpointChunk = 1 << 20
 	checkpointEvery = 24 * time.Hour
+	checkpointSoon  = time.Hour // after the last one
 	checkpointRetry = time.Hour
 	problemNoCopy   = "publisher.checkpoint"
 )
@@ -33,23 +34,34 @@ var checkpointMagic = []byte("CLCP\x01")
 
 var errCheckpoint = errors.New("publisher: the checkpoint is damaged")
 
-// keepCheckpoints makes one a day.
+// keepCheckpoints makes one a day, and one sooner where disk waits for it.
 func (p *Publisher) keepCheckpoints() {
-	wait := checkpointEvery
+	last, every := p.o.Now(), checkpointEvery
 	if info, err := os.Stat(p.checkpointPath()); err == nil {
-		wait = max(0, checkpointEvery-p.o.Now().Sub(info.ModTime()))
+		last = info.ModTime()
 	}
 	for {
 		select {
-		case <-time.After(wait):
+		case <-time.After(max(0, every-p.o.Now().Sub(last))):
+		case <-p.emptied:
+			every = min(every, checkpointSoon)
+			continue
 		case <-p.ctx.Done():
 			return
 		}
-		wait = checkpointEvery
+		last, every = p.o.Now(), checkpointEvery
 		if err := p.Checkpoint(p.ctx); err != nil && p.ctx.Err() == nil {
 			p.o.Logger.Error("making a checkpoint failed", "error", err)
-			wait = checkpointRetry
+			every = checkpointRetry
 		}
+	}
+}
+
+// shelvesWait notes that a checkpoint would free disk.
+func (p *Publisher) shelvesWait() {
+	select {
+	case p.emptied <- struct{}{}:
+	default:
 	}
 }
 
@@ -83,6 +95,7 @@ func (p *Publisher) Checkpoint(ctx context.Context) (err error) {
 		return err
 	}
 	upTo := p.applier.Position()
+	emptied := p.history.Emptied()
 	// What connectors must still be told of the erased is sealed like a record.
 	if err := p.erasure.Reseal(); err != nil {
 		return fmt.Errorf("before a checkpoint: %w", err)
@@ -95,6 +108,10 @@ func (p *Publisher) Checkpoint(ctx context.Context) (err error) {
 	}
 	if err := p.o.Keys.DestroyEpochsBefore(epoch); err != nil {
 		return fmt.Errorf("destroying the keys of epochs behind a checkpoint: %w", err)
+	}
+	// The copy before this one may have named them.
+	if err := p.history.RemoveEmptied(ctx, emptied); err != nil {
+		return fmt.Errorf("removing shelves behind a checkpoint: %w", err)
 	}
 	return nil
 }

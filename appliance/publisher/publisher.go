@@ -78,6 +78,7 @@ type Options struct {
 	Personal   []string // profile attributes that identify someone, beside the usual ones
 	Purposes   []Purpose
 	Quiet      delivery.QuietHours
+	Retention  history.Retention
 	CacheBytes int64 // of decoded columns
 	MaxJournal int64 // bytes of the journal's stream; 0 = the journal's default
 
@@ -128,8 +129,9 @@ type Publisher struct {
 	applier   *flow.Applier
 	live      *live
 
-	moment  sync.RWMutex // held for writing while a run becomes visible
-	copying sync.Mutex   // a checkpoint is being made
+	moment  sync.RWMutex  // held for writing while a run becomes visible
+	copying sync.Mutex    // a checkpoint is being made
+	emptied chan struct{} // shelves wait for a checkpoint that does not name them
 	failed  atomic.Pointer[error]
 
 	ctx    context.Context
@@ -141,7 +143,7 @@ type Publisher struct {
 // Open opens a publisher's rooms. Nothing is applied and nothing is sent before
 // Start. Close it.
 func Open(o Options) (_ *Publisher, err error) {
-	p := &Publisher{o: o.withDefaults()}
+	p := &Publisher{o: o.withDefaults(), emptied: make(chan struct{}, 1)}
 	p.live = newLive(p.o.Now)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -182,7 +184,7 @@ func (p *Publisher) openRooms() (err error) {
 	}
 	p.history, err = history.Open(p.db, p.shelves, o.Keys, history.Options{
 		Location: o.Location, CacheBytes: o.CacheBytes, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
-		Refused: p.refusedName,
+		Refused: p.refusedName, Emptied: p.shelvesWait,
 	})
 	if err != nil {
 		return err
@@ -217,6 +219,7 @@ func (p *Publisher) Start() {
 		if err := p.applier.CaughtUp(p.ctx); err != nil {
 			return // stopped, which Failed was told, or closing
 		}
+		p.wg.Go(p.keepRetention)
 		p.delivery.Start()
 		p.campaigns.Start()
 		p.erasure.Start()

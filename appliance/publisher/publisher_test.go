@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/erasure"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -367,6 +369,42 @@ func TestACheckpointTrimsTheJournalAndNothingIsMissing(t *testing.T) {
 	}
 	if err := h.Checkpoint(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRetentionTakesEventsOffAnswersAndDisk when a run is over, and a
+// checkpoint with it.
+func TestRetentionTakesEventsOffAnswersAndDisk(t *testing.T) {
+	h := open(t)
+	old := track("asha", "Viewed")
+	old.Time = time.Now().Add(-40 * 24 * time.Hour).UnixMicro()
+	bought := old
+	bought.Name, bought.ID = "Charged", "another"
+	h.tell(old, bought, track("asha", "Viewed"))
+	if err := h.expire(); err != nil { // no retention: nothing goes
+		t.Fatal(err)
+	}
+	shelves := func() (ids []uint32) {
+		for _, s := range h.shelves.List() {
+			ids = append(ids, s.ID)
+		}
+		return ids
+	}
+	h.o.Retention = history.Retention{Events: 400 * 24 * time.Hour, Names: map[string]time.Duration{"Viewed": 30 * 24 * time.Hour}}
+	if err := h.expire(); err != nil {
+		t.Fatal(err)
+	}
+	s := h.history.Snapshot()
+	defer s.Release()
+	var names []string
+	for _, n := range s.Names() {
+		names = append(names, fmt.Sprint(n.Name, n.Rows))
+	}
+	if !slices.Equal(names, []string{"Charged1", "Viewed1"}) {
+		t.Errorf("left are %v", names)
+	}
+	if left := shelves(); len(left) != 1 || left[0] == 1 {
+		t.Errorf("shelves %v", left)
 	}
 }
 

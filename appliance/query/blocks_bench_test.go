@@ -236,6 +236,7 @@ var blockQuestions = []struct{ name, text string }{
 		{"did_not":{"event":"Charged"},"in":{"last":{"n":7,"unit":"day"}}},{"profile":{"property":"country","op":"=","value":"C0"}}]}}`},
 	{"Q5", `{"kind":"funnel","RANGE","window":{"n":7,"unit":"day"},"steps":[{"event":"App Launched"},{"event":"Product Viewed"},{"event":"Added to Cart"},{"event":"Charged"}]}`},
 	{"Q6", `{"kind":"retention","start":{"event":"App Launched"},"return":{"event":"Product Viewed"},"interval":"week","first":"2026-08-03","buckets":12}`},
+	{"Q8", `{"kind":"paths","RANGE","start":{"event":"App Launched"},"depth":4,"collapse":false,"limit":10}`},
 	{"Q7", `{"kind":"trend","RANGE","series":[{"measure":"unique"},{"measure":"unique","trailing":{"n":7,"unit":"day"}},{"measure":"unique","trailing":{"n":30,"unit":"day"}}]}`},
 }
 

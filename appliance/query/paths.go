@@ -118,7 +118,7 @@ func (p *paths) pass(people *roaring.Bitmap) *pass {
 	if p.anchor != nil {
 		refs = append(refs, p.anchor)
 	}
-	return &pass{refs: append(refs, p.events...), within: p.within, people: people, dims: p.rule.dims(node)}
+	return &pass{refs: append(refs, p.events...), within: p.within, people: people, dims: p.rule.dims(node), grouped: p.grouped()}
 }
 
 // bits gives the bit of the start or the end, 0 if there is none, and those of
@@ -140,20 +140,24 @@ func (p *paths) answer(q *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	took, err := q.read(p.pass(people), func() consumer { return newPathReport(q, p) })
+	took, err := q.read(p.pass(people), func() consumer {
+		if p.grouped() {
+			return newPathGroups(q, p)
+		}
+		return newPathReport(q, p)
+	})
 	if err != nil {
 		return nil, err
 	}
 	all := newPathTree(q, p.bySteps)
 	for _, t := range took {
-		o := t.(*pathReport)
-		if err := all.merge(o.tree); err != nil {
+		o := t.(pathCounter).counted()
+		if err := all.merge(o); err != nil {
 			return nil, err
 		}
-		if err := q.reserve(-o.tree.held); err != nil {
+		if err := q.reserve(-o.held); err != nil {
 			return nil, err
 		}
-		o.tree = nil
 	}
 	return p.result(q, all)
 }

@@ -3,18 +3,18 @@ package query
 import (
 	"cmp"
 	"slices"
-
-	"github.com/cloisterhq/cloister/appliance/event"
 )
 
 // result gives the most frequent edges and paths.
 func (p *paths) result(q *run, t *pathTree) (*PathsResult, error) {
 	t.total()
 	values := q.values.values
+	// What nobody went has the count 0 and comes last: a path that only others
+	// go on from, or what was begun with people whose rows were read again.
 	out := &PathsResult{Edges: []PathEdge{}, Paths: []Path{}}
 	edges, err := best(q, len(t.edges), p.limit, func(a, b uint32) int {
 		x, y := &t.edges[a], &t.edges[b]
-		if c := cmp.Compare(y.count, x.count); c != 0 {
+		if c := cmp.Compare(y.count, x.count); c != 0 || x.count == 0 {
 			return c
 		}
 		return cmp.Or(byText(values[x.from], values[y.from]), byText(values[x.to], values[y.to]), cmp.Compare(x.step, y.step))
@@ -24,10 +24,11 @@ func (p *paths) result(q *run, t *pathTree) (*PathsResult, error) {
 	}
 	for _, i := range edges {
 		e := &t.edges[i]
+		if e.count == 0 {
+			break
+		}
 		out.Edges = append(out.Edges, PathEdge{int(e.step), values[e.from], values[e.to], e.count, int64(e.people)})
 	}
-	// A path that only others go on from is none: its count is 0 and it comes
-	// last.
 	paths, err := best(q, len(t.places), p.limit, func(a, b uint32) int {
 		if c := cmp.Compare(t.places[b].count, t.places[a].count); c != 0 || t.places[a].count == 0 {
 			return c
@@ -42,7 +43,7 @@ func (p *paths) result(q *run, t *pathTree) (*PathsResult, error) {
 		if at.count == 0 {
 			break
 		}
-		one := Path{Nodes: make([]event.Value, 0, at.step), Count: at.count, People: int64(at.people)}
+		one := Path{Count: at.count, People: int64(at.people)}
 		for _, node := range t.nodes(i) {
 			one.Nodes = append(one.Nodes, values[node])
 		}

@@ -21,8 +21,7 @@ type pathPlace struct {
 	parent uint32
 	node   uint32 // the last of the path, a number of the dictionary
 	edge   uint32 // that led here, where the path has two nodes or more
-	step   uint32 // how many nodes the path has
-	passed uint32 // the last person whose path led here or on
+	kids   uint32 // for pathGroups
 	last   uint32 // the last person whose path ended here
 	people uint32 // those whose path ended here
 	count  int64  // how often one did
@@ -57,11 +56,11 @@ func (t *pathTree) child(parent, node uint32) uint32 {
 	}
 	at := uint32(len(t.places))
 	t.slots[i&mask] = at
-	p := pathPlace{parent: parent, node: node, step: t.places[parent].step + 1}
+	p := pathPlace{parent: parent, node: node}
 	if parent != 0 {
-		key := edgeKey{p.step - 1, t.places[parent].node, node}
-		if !t.bySteps {
-			key.step = 0
+		key := edgeKey{from: t.places[parent].node, to: node}
+		if t.bySteps {
+			key.step = uint32(t.steps(parent))
 		}
 		p.edge = t.edge(key)
 	}
@@ -105,22 +104,24 @@ func (t *pathTree) add(at, who uint32) {
 	}
 	p := &t.places[at]
 	p.count++
-	if p.last == who {
-		return
-	}
+	p.people += other(p.last, who)
 	p.last = who
-	p.people++
-	for p.passed != who {
-		p.passed = who
-		if p.parent == 0 {
-			return
-		}
-		if e := &t.edges[p.edge]; e.last != who {
-			e.last = who
-			e.people++
-		}
+	// All of the way, each time: to see whether they came by here before would
+	// be a branch that nobody can foretell.
+	for p.parent != 0 {
+		e := &t.edges[p.edge]
+		e.people += other(e.last, who)
+		e.last = who
 		p = &t.places[p.parent]
 	}
+}
+
+// other is 1 where a and b differ, without a branch.
+func other(a, b uint32) (n uint32) {
+	if a != b {
+		n = 1
+	}
+	return n
 }
 
 // merge adds another tree, of other people.
@@ -173,9 +174,18 @@ func (t *pathTree) reserve() error {
 	return t.q.reserve(more)
 }
 
+// steps is how many nodes a path has.
+func (t *pathTree) steps(at uint32) int {
+	n := 0
+	for ; at != 0; at = t.places[at].parent {
+		n++
+	}
+	return n
+}
+
 // nodes gives the nodes of a path.
 func (t *pathTree) nodes(at uint32) []uint32 {
-	out := make([]uint32, t.places[at].step)
+	out := make([]uint32, t.steps(at))
 	for i := len(out) - 1; i >= 0; i-- {
 		out[i] = t.places[at].node
 		at = t.places[at].parent

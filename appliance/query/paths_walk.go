@@ -79,3 +79,16 @@ func (r *pathReport) step(h *hit, s *store) bool {
 	r.way = append(r.way, node)
 	return true
 }
+
+// pathCounter is a consumer of paths.
+type pathCounter interface {
+	consumer
+	// counted gives what was counted, which the consumer then has no more.
+	counted() *pathTree
+}
+
+func (r *pathReport) counted() *pathTree {
+	t := r.tree
+	r.tree = nil
+	return t
+}

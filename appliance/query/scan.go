@@ -28,6 +28,8 @@ type pass struct {
 	// direct: the consumers are rowTakers. Rows of people without merged numbers
 	// go to them as they lie; of the others hits are made.
 	direct bool
+	// grouped: the consumers are groupTakers.
+	grouped bool
 }
 
 // otherBit marks a row that is some event of the person, for strict funnels.

@@ -13,8 +13,9 @@ type worker struct {
 	q        *run
 	p        *pass
 	to       consumer
-	rowsTo   rowTaker // the same, of a direct pass
-	names    []string // to be wanted; nil = any
+	rowsTo   rowTaker   // the same, of a direct pass
+	groupsTo groupTaker // the same, of a grouped pass
+	names    []string   // to be wanted; nil = any
 	keys     []string
 	s        *stretch
 	store    *store
@@ -53,6 +54,9 @@ func (q *run) newWorker(p *pass, to consumer) *worker {
 	w.spans = daySpans{cal: calendar{loc: q.env.Location}, spans: map[int32]dayRange{}}
 	if p.direct {
 		w.rowsTo = to.(rowTaker)
+	}
+	if p.grouped {
+		w.groupsTo = to.(groupTaker)
 	}
 	w.plain = q.plain
 	if p.people != nil {
@@ -97,12 +101,19 @@ func keysOf(p place, key string) []string {
 func (w *worker) partition(ctx context.Context, partition int) error {
 	w.store.reset()
 	w.odd = w.q.odd[partition]
+	if w.groupsTo != nil {
+		if err := w.groupsTo.begin(w, partition); err != nil {
+			return err
+		}
+	}
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
 	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
 	if err != nil {
 		return err
 	}
 	switch {
+	case w.groupsTo != nil:
+		return w.groupsTo.endGroups(ctx, w, partition)
 	case w.rowsTo != nil:
 		return w.rowsTo.endPartition()
 	case w.p.single:
@@ -151,6 +162,12 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	}
 	w.all = w.every || r.Wanted
 	w.s.begin(r)
+	if w.groupsTo != nil {
+		if err := w.groupsTo.takeGroups(w, r); err != nil {
+			return err
+		}
+		return w.hold()
+	}
 	err := w.pieces(r, func(p piece) error {
 		if err := ctx.Err(); err != nil {
 			return err

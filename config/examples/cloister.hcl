@@ -86,7 +86,11 @@ publisher "main" {
   }
 
   # How long events are kept; without the block until the person is erased.
-  # retention { events = "400d" }
+  # What is past it leaves every answer and the disk within a day or two.
+  # retention {
+  #   events = "400d"
+  #   event "Page Viewed" { keep = "90d" } # shorter than the others
+  # }
 
   # Whether two known people may become one: "anonymous" (no) or "known".
   # identity { merge = "anonymous" }

@@ -29,6 +29,9 @@ func (a *asking) paths() object {
 		}
 		q["events"] = events
 	}
+	if usual && a.chance(4) { // all there is
+		q["events"] = []any{object{}, object{"event": names[len(names)-1]}, object{"event": names[len(names)-2]}}
+	}
 	if a.IntN(3) > 0 {
 		q["depth"] = 1 + a.IntN(8)
 	}

@@ -21,6 +21,10 @@ listener "metrics" {
 }
 
 publisher "acme" {
+  retention {
+    events = "30d"
+    event "Page Viewed" { keep = "60d" } # E1106: "Page Viewed" would be kept longer than all events are
+  }
   key "app" {
     id    = "A"
     allow = ["read"] # E1106: a key without a secret only writes

@@ -1,0 +1,51 @@
+package publisher
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/health"
+)
+
+const (
+	retentionEvery   = 24 * time.Hour
+	retentionRetry   = time.Hour
+	problemRetention = "publisher.retention"
+)
+
+// keepRetention removes what is past the retention, at the start and once a
+// day, and makes a checkpoint that does not hold it.
+func (p *Publisher) keepRetention() {
+	for {
+		wait := retentionEvery
+		if err := p.expire(); err != nil && p.ctx.Err() == nil {
+			p.o.Logger.Error("removing events past the retention failed", "error", err)
+			p.raise(health.Problem{
+				Code: problemRetention, Severity: health.Warning, Summary: "Events past the retention could not be removed: " + err.Error(),
+				Hint: "It is tried again every hour; the log says what is damaged or full.",
+			})
+			wait = retentionRetry
+		}
+		select {
+		case <-time.After(wait):
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Publisher) expire() error {
+	removed, err := p.history.Expire(p.ctx, p.o.Retention)
+	for _, name := range slices.Sorted(maps.Keys(removed.Rows)) {
+		p.o.Logger.Info("removed events past the retention", "event", name, "events", removed.Rows[name])
+	}
+	if err != nil {
+		return err
+	}
+	p.clear(problemRetention)
+	if removed.Total() == 0 {
+		return nil
+	}
+	return p.Checkpoint(p.ctx)
+}
