@@ -71,7 +71,7 @@ func (c *Campaigns) applyProgramme(t *kv.Txn, f *event.Fact) error {
 	if len(f.Body) == 0 {
 		return c.remove(t, f.Ref)
 	}
-	obj, err := c.Validate(f.Body)
+	obj, err := c.read(f.Body, nil)
 	if err != nil || obj.ID != f.Ref {
 		// The door validates; what is wrong here all the same, after a change
 		// of version perhaps, must not stop the publisher.

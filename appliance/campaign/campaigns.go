@@ -88,7 +88,8 @@ type Options struct {
 	// Compile turns an event reference (QUERIES.md) into a Matcher; its error
 	// is the author's mistake.
 	Compile func(ref []byte) (Matcher, error)
-	// CheckPeople says whether a people expression is one; nil checks nothing.
+	// CheckPeople says whether a people expression is one, as of now; nil checks
+	// nothing.
 	CheckPeople func(people []byte) error
 	Journal     Appender
 	Audience    Audience

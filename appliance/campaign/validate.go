@@ -53,6 +53,13 @@ var fields = map[string][]string{
 // Validate checks a campaign's JSON and gives it with the defaults filled in.
 // The error is a Mistakes, with everything that is wrong.
 func (c *Campaigns) Validate(body []byte) (*Campaign, error) {
+	return c.read(body, c.checkPeople)
+}
+
+// read is Validate, with people expressions checked by check. The applier checks
+// none: what they name (a segment, a list) may stand just before them in the
+// journal and not be visible yet.
+func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campaign, error) {
 	var m Mistakes
 	if len(body) > MaxBody {
 		m.add("", "%d bytes, %d are allowed", len(body), MaxBody)
@@ -95,6 +102,9 @@ func (c *Campaigns) Validate(body []byte) (*Campaign, error) {
 	c.checkObject(&o, &m)
 	c.checkTrigger(&o, &m)
 	checkContent(&o, &m)
+	if check != nil {
+		check(&o, &m)
+	}
 	if len(m) > 0 {
 		return nil, m.sorted()
 	}
@@ -167,11 +177,6 @@ func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {
 		m.add("control", "everybody gets a transactional message")
 	}
 	c.checkGoal(o.Goal, m)
-	if present(o.People) {
-		if err := c.o.CheckPeople(o.People); err != nil {
-			m.add("people", "%v", err)
-		}
-	}
 }
 
 func (c *Campaigns) checkGoal(g *Goal, m *Mistakes) {
@@ -195,6 +200,22 @@ func (c *Campaigns) checkRef(path string, b json.RawMessage, m *Mistakes) {
 	}
 }
 
+// checkPeople asks whether its people expressions are some, and what they name
+// is there.
+func (c *Campaigns) checkPeople(o *Campaign, m *Mistakes) {
+	for _, p := range []struct {
+		path string
+		body json.RawMessage
+	}{{"people", o.People}, {"trigger.audience", o.Trigger.Audience}} {
+		if !present(p.body) || p.path == "trigger.audience" && o.Trigger.Type != TriggerOnce {
+			continue
+		}
+		if err := c.o.CheckPeople(p.body); err != nil {
+			m.add(p.path, "%v", err)
+		}
+	}
+}
+
 func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 	tr := &o.Trigger
 	oneOf(m, "trigger.type", tr.Type, TriggerOnce, TriggerEvent, TriggerInaction)
@@ -208,8 +229,6 @@ func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 	case TriggerOnce:
 		if !present(tr.Audience) {
 			m.add("trigger.audience", "a people expression is needed")
-		} else if err := c.o.CheckPeople(tr.Audience); err != nil {
-			m.add("trigger.audience", "%v", err)
 		}
 		none("trigger.event", present(tr.Event))
 		none("trigger.delay", tr.Delay != 0)

@@ -183,3 +183,27 @@ func TestSavedRFMs(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A campaign whose list, rfm or segment stands just before it in the journal is
+// applied with it in one run when the journal is caught up with.
+func TestACampaignAndWhatItNamesInOneRun(t *testing.T) {
+	h := open(t)
+	part := people.ListPart{Source: "a", Line: 1, Lines: 1, Last: true, People: []string{"asha"}}
+	list, err := part.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(kind, ref, body string) event.Fact {
+		return event.Fact{Kind: event.Programme, Name: kind, Ref: ref, Body: []byte(body)}
+	}
+	h.tell(asha(true),
+		made(event.TypeList, "vips", string(list)),
+		made(event.TypeRFM, "value", `{"event":"Charged","amount":"Amount","groups":[{"name":"all"}]}`),
+		made(event.TypeSegment, "paying vips", `{"all":[{"list":"vips"},{"rfm":"all"}]}`),
+		made(event.TypeCampaign, "thanks", strings.Replace(letter, `"trigger"`, `"people":{"segment":"paying vips"},"trigger"`, 1)))
+	if _, err := h.Campaigns().Get("thanks"); err != nil {
+		t.Fatal(err)
+	}
+	h.tell(track("asha", "Charged", event.Prop{Key: "Amount", Value: event.OfInt(7)}))
+	h.eventually("the letter is sent", func() bool { return len(h.post.letters()) == 1 })
+}

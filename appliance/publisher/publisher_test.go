@@ -270,6 +270,73 @@ func TestACampaignSendsToWhoAgreedAndHoldsTheRest(t *testing.T) {
 	}
 }
 
+// What a campaign with a goal and a control group leaves in history is all that
+// its report needs, also after a restart and an erasure.
+func TestACampaignIsComparedWithItsControlGroup(t *testing.T) {
+	h := open(t)
+	h.campaign(`{"id":"welcome","name":"Welcome","state":"running","channel":"email","purpose":"offers","control":50,
+		"goal":{"event":{"event":"Charged"},"within":"1h","revenue":"Amount"},
+		"trigger":{"type":"event","event":{"event":"Signed Up"}},"content":{"subject":"Welcome","text":"Hello"}}`)
+	const people = 40
+	user := func(i int) string { return fmt.Sprintf("user%d", i) }
+	var known, signed, charged []event.Fact
+	for i := range people {
+		known = append(known, event.Fact{Kind: event.Identify, User: user(i), Addresses: []event.Address{{Channel: "email", Value: user(i) + "@example.com"}},
+			Consents: []event.Consent{{Purpose: "offers", Channel: "email", Granted: true}}})
+		signed = append(signed, track(user(i), "Signed Up"))
+		charged = append(charged, track(user(i), "Charged", event.Prop{Key: "Amount", Value: event.OfInt(10)}))
+	}
+	h.tell(known...)
+	h.tell(signed...)
+	h.eventually("everybody is sent to or held", func() bool {
+		sent, _ := h.count(event.NotificationSent)
+		held, _ := h.count(event.NotificationHeld)
+		return sent+held == people
+	})
+	h.tell(charged...)
+	written := map[string]bool{}
+	for _, m := range h.post.letters() {
+		written[m.To] = true
+	}
+	report := func() *query.CampaignResult {
+		t.Helper()
+		a, err := h.Ask(t.Context(), []byte(`{"kind":"campaign","campaign":"welcome"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Result.(*query.CampaignResult)
+	}
+	check := func(when string, control int) {
+		t.Helper()
+		r := report()
+		if len(written) == 0 || len(written) == people || r.Goal == nil || r.Goal.Event != "Charged" {
+			t.Fatalf("%s: %d of %d were written to, %+v", when, len(written), people, r)
+		}
+		c, m := r.Converted, r.Revenue
+		if c.Target.People != int64(len(written)) || c.Target.Converted != c.Target.People || c.Control.People != int64(control) || c.Control.Converted != c.Control.People {
+			t.Errorf("%s: %+v, %d were written to", when, c, len(written))
+		}
+		if *c.Lift != 0 || *c.P != 1 || m.Target.Total != float64(10*len(written)) || m.Control.PerPerson != 10 || m.P != nil {
+			t.Errorf("%s: %+v, %+v", when, c, m)
+		}
+	}
+	check("at once", people-len(written))
+	h.reopen()
+	if err := h.CaughtUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("after a restart", people-len(written))
+	for i := range people {
+		if !written[user(i)+"@example.com"] {
+			if _, err := h.Erase(t.Context(), user(i)); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	check("after an erasure", people-len(written)-1)
+}
+
 func TestACampaignIsWaitedForAndGone(t *testing.T) {
 	h := open(t)
 	h.campaign(letter)

@@ -4,7 +4,32 @@ import (
 	"testing"
 
 	"github.com/cloisterhq/cloister/appliance/query"
+	"github.com/cloisterhq/cloister/appliance/query/internal/memory"
 )
+
+// BenchmarkCampaign asks for the report of a campaign that wrote to everybody.
+// ns/row is time by rows read, which the comparison reads once more.
+func BenchmarkCampaign(b *testing.B) {
+	env := mailing(200_000)
+	env.Data.People = unmerged{env.Data.People.(memory.People)}
+	for _, q := range []struct{ name, text string }{
+		{"messages", `{"kind":"campaign","campaign":"cart","message":"m5"}`},
+		{"with its goal", `{"kind":"campaign","campaign":"cart"}`},
+		{"by variant", `{"kind":"campaign","campaign":"cart","breakdown":{"property":"variant"}}`},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			rows := int64(0)
+			for b.Loop() {
+				a, err := query.Ask(b.Context(), []byte(q.text), env)
+				if err != nil {
+					b.Fatal(err)
+				}
+				rows += a.Rows
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/row")
+		})
+	}
+}
 
 // BenchmarkActivity asks about activity over the data of BenchmarkMix, from
 // bitmaps where it says so, else from rows without the decoding of blocks.
