@@ -17,7 +17,7 @@ type asking struct {
 func (a *asking) chance(n int) bool { return a.IntN(n) == 0 }
 
 func (a *asking) question() object {
-	q := pick(a.Rand, a.trend, a.trend, a.funnel, a.funnel, a.segment, a.uniques)()
+	q := pick(a.Rand, a.trend, a.trend, a.funnel, a.funnel, a.segment, a.uniques, a.simple)()
 	if a.chance(6) {
 		q["filter"] = a.filter(1)
 	}
@@ -380,6 +380,51 @@ func (a *asking) uniques() object {
 		q["compare"] = "previous"
 	}
 	return q
+}
+
+// simple is a question of the sort that is asked most, which the engine answers
+// in ways of their own: one series with few breakdowns, or a funnel without
+// options.
+func (a *asking) simple() object {
+	if a.chance(2) {
+		q := object{"kind": "funnel"}
+		a.between(q)
+		list := []any{}
+		for range 1 + a.IntN(4) {
+			list = append(list, pick(a.Rand, object{"event": pick(a.Rand, "A", "B", "C")}, a.event()))
+		}
+		q["steps"] = list
+		if a.IntN(4) > 0 {
+			q["window"] = a.length()
+		}
+		if a.chance(4) {
+			q["ties"] = "strict"
+		}
+		if a.chance(3) {
+			q["time_to_convert"] = object{}
+			if len(list) == 1 {
+				delete(q, "time_to_convert")
+			}
+		}
+		if a.chance(3) {
+			q["list"] = a.list()
+		}
+		return a.maybePeople(q)
+	}
+	q := object{"kind": "trend", "interval": pick(a.Rand, "day", "day", "week", "month", "all")}
+	a.between(q)
+	s := pick(a.Rand, object{"event": pick(a.Rand, "A", "B", "C")}, a.event())
+	if m := pick(a.Rand, "count", "sum", "avg", "min", "max", "unique", "median"); m != "count" {
+		s["measure"] = m
+		if m != "unique" {
+			s["property"] = pick(a.Rand, "amount", "amount", "hours")
+		}
+	}
+	if a.chance(2) {
+		q["breakdown"] = a.dimension()
+	}
+	q["series"] = []any{s}
+	return a.maybePeople(q)
 }
 
 func (a *asking) series() object {
