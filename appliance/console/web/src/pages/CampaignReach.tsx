@@ -37,6 +37,7 @@ export function Reach({ c }: { c: Campaign }) {
           <p class="note">
             of {plural(n, "person", "people")} in the group can get it{purpose?.basis === "contract" ? `: an address for ${channel(c.channel)} is known.` : `: an address for ${channel(c.channel)} is known, and they agreed to ${purpose?.title || c.purpose}.`}
           </p>
+          {!!c.control && c.class !== "transactional" && <p class="field-hint">About {num(Math.round((m * c.control) / 100))} of them are the control group and get nothing.</p>}
           {n > m && <p class="field-hint">The other {num(n - m)} are decided too and held, each with its reason. Caps and limits may hold more.</p>}
         </>
       )}
