@@ -40,8 +40,8 @@ const (
 
 // Defaults of Options.
 const (
-	DefaultFreezeRows  = 1 << 20
-	DefaultFreezeBytes = 256 << 20
+	DefaultFreezeRows  = 256 << 10
+	DefaultFreezeBytes = 64 << 20
 	DefaultFreezeAge   = time.Hour
 	DefaultCacheBytes  = 256 << 20
 )

@@ -18,8 +18,11 @@ import (
 
 // Bounds of an import.
 const (
-	// importChunk is how much text is decoded and appended at once. No line
-	// may be longer.
+	// importText is how much text is decoded and appended at once: decoded it
+	// takes some six times as much, in several places at once.
+	importText = 256 << 10
+	// importChunk is how much it is for a line that is longer. No line may be
+	// longer than that.
 	importChunk = 1 << 20
 	// MaxRefusedLines is how many lines of one call may be refused before it
 	// ends: what has more is no such file.
@@ -87,7 +90,7 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 	workers := runtime.GOMAXPROCS(0)
 	work := make(chan *chunk)
 	inOrder := make(chan *chunk, workers)
-	pool := sync.Pool{New: func() any { return &chunk{buf: make([]byte, 0, importChunk)} }}
+	pool := sync.Pool{New: func() any { return &chunk{buf: make([]byte, 0, importText)} }}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
@@ -194,6 +197,10 @@ func readChunks(r io.Reader, line int64, get func() *chunk, give func(*chunk) er
 		whole := bytes.LastIndexByte(c.buf, '\n') + 1
 		if end {
 			whole = len(c.buf)
+		}
+		if whole == 0 && !end && cap(c.buf) < importChunk {
+			c.buf = append(make([]byte, 0, min(4*cap(c.buf), importChunk)), c.buf...)
+			continue
 		}
 		c.first, c.long = line, false
 		if whole == 0 && !end { // full, and not one line's end
