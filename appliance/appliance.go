@@ -24,6 +24,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/audit"
 	"github.com/cloisterhq/cloister/appliance/console"
 	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -79,6 +80,7 @@ type appliance struct {
 	ring    *keyring.Keyring
 	journal *journal.Server
 	shelves *kv.ShelfCache
+	heads   *history.Heads
 	db      *kv.DB // of the appliance itself
 	access  *access.Access
 	audit   *audit.Log
@@ -100,7 +102,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	a := &appliance{o: o, started: time.Now(), shelves: kv.NewShelfCache(openShelves), asking: make(chan struct{}, 2)}
+	a := &appliance{o: o, started: time.Now(), shelves: kv.NewShelfCache(openShelves), heads: history.NewHeads(history.DefaultHeads), asking: make(chan struct{}, 2)}
 	a.board = health.NewBoard(time.Now)
 	a.log = o.Logger
 	if a.log == nil {

@@ -107,7 +107,7 @@ func (o *house) opening(cfg *config.Config) opening {
 		}
 		options := roomsOf(&o.cfg)
 		options.Dir = filepath.Join(cfg.Appliance.DataDir, "publishers", o.cfg.Name)
-		options.Journal, options.Keys, options.Shelves = a.journal, keys, a.shelves
+		options.Journal, options.Keys, options.Shelves, options.Heads = a.journal, keys, a.shelves, a.heads
 		options.Small = len(cfg.Publishers) >= manyPublishers
 		options.Sender, options.Forgetter = o.senders, o.senders
 		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, keys); err != nil {

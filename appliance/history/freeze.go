@@ -17,17 +17,7 @@ import (
 // returns when it is done, or ctx is. Rows that were appended and are not
 // committed yet are waited for.
 func (h *History) Freeze(ctx context.Context) error {
-	h.own.Lock()
-	upTo := h.head.gen
-	switch {
-	case h.appended:
-		h.wanted = true
-	case h.head.rows > 0:
-		h.turn()
-	default:
-		upTo--
-	}
-	h.own.Unlock()
+	upTo := h.begin()
 	err := h.await(ctx, func() bool { return h.heads[0].gen > upTo })
 	if err != nil {
 		return fmt.Errorf("waiting for freezing: %w", err)
@@ -62,6 +52,7 @@ func (h *History) freeze(ctx context.Context, hd *head) error {
 	}
 	list := h.listNow()
 	h.relist(slices.Concat(list.blocks, made), slices.Concat(list.parts, parts), hd)
+	h.weigh()
 	return nil
 }
 

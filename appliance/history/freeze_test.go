@@ -242,6 +242,31 @@ func TestCommittedWaitsForTheWorker(t *testing.T) {
 }
 
 // TestFreeze leaves nothing in the head, and can be given up.
+// TestHeadsShareABound: when all together are too large the largest is frozen,
+// also if nothing more comes to it.
+func TestHeadsShareABound(t *testing.T) {
+	heads := NewHeads(200_000)
+	idle, busy := open(t, Options{Heads: heads}), open(t, Options{Heads: heads})
+	var rows []Row
+	for i := range 8000 {
+		rows = append(rows, row(uint32(i), int64(i), "A"))
+	}
+	idle.append(rows...)
+	for n := 0; n < 4000; n += 200 {
+		busy.append(rows[n : n+200]...)
+	}
+	err := idle.await(context.Background(), func() bool { return len(idle.view.list.blocks) == 1 && len(idle.heads) == 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(busy.listNow().blocks); n != 0 {
+		t.Errorf("the smaller head was frozen too: %d blocks", n)
+	}
+	if n := len(heads.of); n != 1 { // an empty head takes nothing
+		t.Errorf("%d histories weigh something", n)
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	h := open(t, Options{})
 	h.append(row(1, 1, "A"), row(2, 2, "B"))

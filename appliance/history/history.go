@@ -63,6 +63,7 @@ type Options struct {
 	Location    *time.Location // whose days are the days of bitmaps and blocks; UTC
 	FreezeRows  int            // the head is frozen when it holds so many rows
 	FreezeBytes int64          // or takes about so many bytes of memory
+	Heads       *Heads         // or all that share it take too much; nil = no such bound
 	FreezeAge   time.Duration  // or is so old and would fill a block
 	CacheBytes  int64          // bound of the decoded columns kept in memory; negative = none
 	Now         func() time.Time
@@ -145,6 +146,7 @@ type History struct {
 	heads   []*head      // all but the newest wait to be frozen, oldest first
 	view    *view        // what the next Snapshot sees
 	old     []*blockList // lists before view's that snapshots still hold
+	urged   bool         // the newest head is to be frozen, for Options.Heads
 	moves   uint64       // grows when there may be something new to clean up
 	closed  bool
 }
@@ -164,6 +166,7 @@ func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
+	h.weigh()
 	h.worker.Go(func() { h.work(ctx) })
 	return h, nil
 }
@@ -231,6 +234,7 @@ func (h *History) Committed() {
 		h.turn()
 	}
 	h.own.Unlock()
+	h.weigh()
 	if turned {
 		h.keepUp()
 	}
@@ -320,5 +324,6 @@ func (h *History) Close() error {
 	h.mu.Unlock()
 	h.stop()
 	h.worker.Wait()
+	h.weigh()
 	return nil
 }

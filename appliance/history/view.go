@@ -33,13 +33,14 @@ type headView struct {
 	head        *head
 	counts      [event.Partitions]uint32
 	rows        int
+	bytes       int64 // about
 	first, last int64
 	seen, days  int
 }
 
 // view counts in what was added. The applier calls it.
 func (h *head) view() headView {
-	v := headView{head: h, rows: h.rows, first: h.first, last: h.last, seen: len(h.seen.list), days: len(h.days.list)}
+	v := headView{head: h, rows: h.rows, bytes: h.bytes, first: h.first, last: h.last, seen: len(h.seen.list), days: len(h.days.list)}
 	for p := range h.parts {
 		v.counts[p] = uint32(len(h.parts[p].persons))
 	}

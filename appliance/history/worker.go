@@ -33,9 +33,13 @@ func (h *History) work(ctx context.Context) {
 	pause := time.Second
 	tidied := uint64(0) // h.moves at which nothing was left to do
 	for {
-		hd, moves := h.next(tidied)
+		hd, urged, moves := h.next(tidied)
 		if moves == 0 {
 			return
+		}
+		if urged {
+			h.begin()
+			continue
 		}
 		var err error
 		if hd != nil {
@@ -98,21 +102,26 @@ func (h *History) failed(freezing bool, err error) {
 	h.o.Board.Raise(p)
 }
 
-// next waits for something to do: a head to freeze, or something to clean up
-// since moves was tidied. moves is 0 when the history is closed.
-func (h *History) next(tidied uint64) (hd *head, moves uint64) {
+// next waits for something to do: a head to freeze, the newest to be ended, or
+// something to clean up since moves was tidied. moves is 0 when the history is
+// closed.
+func (h *History) next(tidied uint64) (hd *head, urged bool, moves uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for !h.closed {
 		if len(h.heads) > 1 {
-			return h.heads[0], h.moves
+			return h.heads[0], false, h.moves
+		}
+		if h.urged {
+			h.urged = false
+			return nil, true, h.moves
 		}
 		if h.moves != tidied {
-			return nil, h.moves
+			return nil, false, h.moves
 		}
 		h.changed.Wait()
 	}
-	return nil, 0
+	return nil, false, 0
 }
 
 // noticed puts damage on the board.

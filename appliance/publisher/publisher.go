@@ -72,6 +72,7 @@ type Options struct {
 	Journal *journal.Server
 	Keys    *keyring.Publisher
 	Shelves *kv.ShelfCache // shared by all publishers
+	Heads   *history.Heads // likewise; nil = no bound over all
 	Small   bool           // one of many in the process: less memory each
 
 	Merge      string   // people.MergeAnonymous or MergeKnown
@@ -184,7 +185,7 @@ func (p *Publisher) openRooms() (err error) {
 	}
 	p.history, err = history.Open(p.db, p.shelves, o.Keys, history.Options{
 		Location: o.Location, CacheBytes: o.CacheBytes, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
-		Refused: p.refusedName, Emptied: p.shelvesWait,
+		Refused: p.refusedName, Emptied: p.shelvesWait, Heads: o.Heads,
 	})
 	if err != nil {
 		return err

@@ -54,6 +54,7 @@ Its data lies in ./cloister-demo.`,
 				}
 				o.Demo = &appliance.Demo{People: people, Rate: perSecond}
 			}
+			boundMemory()
 			stop := reloadOnHangup(ctx, o)
 			defer stop()
 			err := appliance.Run(ctx, o)
