@@ -79,7 +79,7 @@ bench-100m: need-go
 
 # Everything that is measured of Cloister alone, small: that it works, no figures.
 bench-short: need-go
-	cd appliance/bench && $(GO) vet . ./mix ./engine ./cloister && $(GO) test ./mix . && $(GO) run . -events 200000 -runs 1 -skip-peers
+	cd appliance/bench && $(GO) vet . ./mix ./engine ./cloister && $(GO) test ./mix ./engine . && $(GO) run . -events 200000 -runs 1 -skip-peers
 
 # The same questions as SQL on DuckDB, over generated events and the sets beside
 # the checkout; ORACLE="-sets 500 -seed 1000" asks about others.

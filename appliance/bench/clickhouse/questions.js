@@ -26,14 +26,16 @@ export const questions = {
       t.1 d, t.2 c1, t.3 c7, t.4 c30
     from (select user_id, arraySort(groupUniqArray(toInt32(${day}))) ds, arrayPushBack(arrayPopFront(ds), 999) nx from $TABLE group by user_id))
     where d < 90 group by d order by d`],
-  // Arrays of one person's events in the order of time: their times, their names and the number of the session, which ends where
-  // more than 30 minutes pass; the places of the launches, and of these the first of each session.
-  Q8: [`select 'App Launched', e1, e2, e3, count() c from (
-      select e, s, arrayJoin(arrayFilter((i, first) -> first, launches, arrayMap((i, before) -> before = 0 or s[i] != s[before], launches, arrayPushFront(arrayPopBack(launches), 0)))) i,
-        s[i + 1] = s[i] ? toString(e[i + 1]) : '' e1, s[i + 2] = s[i] ? toString(e[i + 2]) : '' e2, s[i + 3] = s[i] ? toString(e[i + 3]) : '' e3
-      from (select arraySort(groupArray((ts, event))) list, arrayMap(x -> toUnixTimestamp64Milli(x.1), list) t, arrayMap(x -> x.2, list) e,
-          arrayCumSum(arrayMap((a, b) -> a - b > 1800000 ? 1 : 0, t, arrayPushFront(arrayPopBack(t), toInt64(0)))) s,
-          arrayFilter((i, x) -> x = 'App Launched', arrayEnumerate(e), e) launches
+  // One person's events as arrays in the order of time: names, sessions (which end where more than 30 minutes pass), and what follows
+  // in the same session; then the launches among them, and of these the first of each session. No lambda looks into another array:
+  // that would copy it for each element.
+  Q8: [`select 'App Launched', x.4 = x.2 ? toString(x.3) : '' e1, x.6 = x.2 ? toString(x.5) : '' e2, x.8 = x.2 ? toString(x.7) : '' e3, count() c from (
+      select arrayJoin(arrayFilter((l, before) -> l.2 != before, launches, arrayShiftRight(arrayMap(l -> l.2, launches), 1))) x
+      from (
+        select arraySort(groupArray((ts, event))) list, arrayMap(l -> toUnixTimestamp64Milli(l.1), list) t, arrayMap(l -> l.2, list) e,
+          arrayCumSum(arrayMap((a, b) -> a - b > 1800000, t, arrayShiftRight(t, 1))) s,
+          arrayFilter(l -> l.1 = 'App Launched', arrayZip(e, s, arrayShiftLeft(e, 1), arrayShiftLeft(s, 1),
+            arrayShiftLeft(e, 2), arrayShiftLeft(s, 2), arrayShiftLeft(e, 3), arrayShiftLeft(s, 3))) launches
         from $TABLE group by user_id having length(launches) > 0))
     group by e1, e2, e3 order by c desc, e1, e2, e3 limit 10`],
   Q9: [`select toUnixTimestamp64Milli(ts), event, country, platform, plan, amount from $TABLE where user_id = $SOMEONE order by ts desc limit 100`],
