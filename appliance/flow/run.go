@@ -128,7 +128,7 @@ func (r *run) fact(f *event.Fact) error {
 		}
 	}
 	if f.Kind == event.Track {
-		if err := r.row(f, who.Person); err != nil {
+		if err := r.row(f, who.Number); err != nil {
 			return err
 		}
 	}

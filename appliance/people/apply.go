@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type applying struct {
 
 	// The person that the fact turned out to concern.
 	person  uint32
+	number  uint32  // of the user that it names, before merges; 0 = none, or new
 	rec     *record // loaded when needed
 	changed bool    // rec has to be saved
 }
@@ -65,7 +67,7 @@ func (a *applying) apply() error {
 			return err
 		}
 	}
-	a.out.Person = a.person
+	a.out.Person, a.out.Number = a.person, cmp.Or(a.number, a.person)
 	return nil
 }
 

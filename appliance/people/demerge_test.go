@@ -76,6 +76,31 @@ func TestSaidAgainAfterAMergeStays(t *testing.T) {
 	wantAttrs(t, h.person(2), "city", "Pune")
 }
 
+// What a user does is kept under their own number, also while they are merged:
+// a demerge, long after, gives it back. What comes from a device alone is kept
+// under the number that the device goes by.
+func TestNumberOfWhatAMergedUserDoes(t *testing.T) {
+	h := open(t, Options{Merge: MergeKnown})
+	h.apply(track("ann", ""), track("bob", ""), track("", "phone"), event.Fact{Kind: event.Alias, Previous: "bob", User: "ann"}, track("ann", "phone"))
+	for _, c := range []struct {
+		fact           event.Fact
+		person, number uint32
+	}{
+		{track("ann", ""), 1, 1},
+		{track("bob", ""), 1, 2},
+		{track("bob", "phone"), 1, 2},
+		{track("bob", "tablet"), 1, 2},
+		{track("", "phone"), 1, 1},
+		{track("cid", ""), 4, 4},
+		{track("", "watch"), 5, 5},
+		{track("dan", "watch"), 5, 5},
+	} {
+		if r := h.one(c.fact); r.Person != c.person || r.Number != c.number {
+			t.Errorf("%q on %q: person %d, number %d, want %d and %d", c.fact.User, c.fact.Device, r.Person, r.Number, c.person, c.number)
+		}
+	}
+}
+
 func TestDemergeOfAChain(t *testing.T) {
 	h := open(t, Options{Merge: MergeKnown})
 	h.apply(

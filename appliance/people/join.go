@@ -33,6 +33,7 @@ func (a *applying) resolve() error {
 	if p.erased.has(device) {
 		device = 0 // E3
 	}
+	a.number = user
 	user, device = p.root(user), p.root(device)
 
 	switch {

@@ -96,6 +96,7 @@ type People struct {
 // Resolved is what became of a fact.
 type Resolved struct {
 	Person  uint32       // whom it concerns; 0 = nobody, or it is refused
+	Number  uint32       // of theirs, the one that an event is kept under: the named user's own, so that a demerge gives it back
 	New     bool         // the person is seen for the first time
 	Refused string       // why it is refused, "" if it is not
 	Merged  *Merge       // two numbers became one person

@@ -40,8 +40,12 @@ func (m *inMemory) event(who string, at time.Time, name string, props []event.Pr
 	if len(m.generations) == 0 {
 		m.generations = append(m.generations, memory.Generation{})
 	}
+	number := m.numbers[who] // their own, to keep after an unmerge
+	if who[0] == '~' {
+		number = m.root(who)
+	}
 	g := &m.generations[len(m.generations)-1]
-	g.Rows = append(g.Rows, history.Row{Person: m.root(who), Time: at.UnixMicro(), Name: name, Props: props})
+	g.Rows = append(g.Rows, history.Row{Person: number, Time: at.UnixMicro(), Name: name, Props: props})
 	return nil
 }
 

@@ -112,7 +112,7 @@ func (b *sides) openCloister(t *testing.T) {
 					}
 				}
 				if facts[i].Kind == event.Track {
-					rows = append(rows, history.Row{Person: r.Person, Time: facts[i].Time, Name: facts[i].Name, Props: facts[i].Props})
+					rows = append(rows, history.Row{Person: r.Number, Time: facts[i].Time, Name: facts[i].Name, Props: facts[i].Props})
 				}
 			}
 			return what.Append(t, rows)

@@ -109,12 +109,12 @@ func (s *script) askLarge(dir string, w *world, r *rand.Rand, events []event.Fac
 	var before, after []event.Fact
 	for _, d := range s.deeds {
 		if d.kind == meeting {
-			before = append(before, d.facts...)
+			before = append(before, d.fact)
 		}
 	}
 	for _, d := range s.deeds {
 		if d.kind == learning {
-			before = append(before, d.facts...)
+			before = append(before, d.fact)
 		}
 	}
 	for i, g := range s.groups {

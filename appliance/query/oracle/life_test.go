@@ -68,29 +68,27 @@ func (l *life) carry(dir string, s *script) (*store.Store, error) {
 	}
 	var waiting []event.Fact
 	for _, d := range l.order(s) {
-		for i, f := range d.facts {
-			waiting = append(waiting, f)
-			for _, step := range l.after(d, i) {
-				if err := e.Apply(waiting...); err != nil {
-					return e, err
-				}
-				waiting = nil
-				if err := l.take(step, e); err != nil {
-					return e, fmt.Errorf("%s: %w", step, err)
-				}
+		waiting = append(waiting, d.fact)
+		for _, step := range l.after(d) {
+			if err := e.Apply(waiting...); err != nil {
+				return e, err
+			}
+			waiting = nil
+			if err := l.take(step, e); err != nil {
+				return e, fmt.Errorf("%s: %w", step, err)
 			}
 		}
 	}
 	return e, e.Apply(waiting...)
 }
 
-// after are the steps that follow a deed's fact.
-func (l *life) after(d *deed, fact int) (steps []string) {
+// after are the steps that follow a deed.
+func (l *life) after(d *deed) (steps []string) {
 	for _, step := range []struct {
 		name  string
 		often float64
 	}{{"commit", l.commit}, {"freeze", l.freeze}, {"restart", l.restart}, {"forget", l.forget}, {"compact", l.compact}} {
-		if chosen(l.seed+uint64(fact), d.id, step.name) < step.often {
+		if chosen(l.seed, d.id, step.name) < step.often {
 			steps = append(steps, step.name)
 		}
 	}
@@ -271,10 +269,6 @@ func (p *someone) describe(s *people.Snapshot, n uint32) error {
 func (l *life) tell(t *testing.T, s *script) {
 	t.Logf("life %+v", *l)
 	for _, d := range l.order(s) {
-		var steps []string
-		for i := range d.facts {
-			steps = append(steps, strings.Join(l.after(d, i), ", "))
-		}
-		t.Logf("  %s -> %q", d, steps)
+		t.Logf("  %s -> %q", d, l.after(d))
 	}
 }

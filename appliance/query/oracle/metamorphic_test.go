@@ -149,7 +149,7 @@ func shrink(t *testing.T, s *script, w *world, l life, body []byte) {
 			i := 0
 			without = slices.DeleteFunc(without, func(d *deed) bool {
 				i++
-				return i-1 >= from && i-1 < from+size && d.kind != meeting // who was never met is another matter
+				return i-1 >= from && i-1 < from+size && d.kind != meeting && d.kind != erring && d.kind != parting // without them it is another matter
 			})
 			if len(without) < len(deeds) && fails(without, l) {
 				deeds = without

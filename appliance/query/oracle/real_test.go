@@ -152,9 +152,9 @@ func (w *world) meet(t *testing.T, r *rand.Rand, e *engines) {
 				gone = p.Numbers(who.Person)
 				return p.Erase(t, who.Person)
 			case event.Track:
-				row.Person = who.Person
+				row.Person = who.Number
 				w.rows = append(w.rows, row)
-				events = append(events, occurrence{seq: len(events), number: who.Person, time: row.Time, name: row.Name, props: plainProps(row.Props)})
+				events = append(events, occurrence{seq: len(events), number: who.Number, time: row.Time, name: row.Name, props: plainProps(row.Props)})
 			}
 			return nil
 		})

@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -22,7 +21,8 @@ const (
 	learning                 // profile, addresses, consent
 	listing                  // a user is put on a list
 	merging                  // a further user of a person turns out to be them
-	erring                   // two persons are merged, and parted again
+	erring                   // two persons are merged by mistake
+	parting                  // and parted again
 	erasing
 )
 
@@ -31,8 +31,9 @@ const (
 type deed struct {
 	id     int // its place in the script
 	kind   deedKind
-	facts  []event.Fact
+	fact   event.Fact
 	groups []int // whom it concerns
+	errs   int   // of a parting: the id of the deed that it undoes
 }
 
 // group is what is one person in the end.
@@ -128,19 +129,21 @@ func (s *script) gather(r *rand.Rand, users, devices int) {
 
 func (s *script) add(kind deedKind, f event.Fact, group int) {
 	f.Received = f.Time
-	s.deeds = append(s.deeds, &deed{id: len(s.deeds), kind: kind, facts: []event.Fact{f}, groups: []int{group}})
+	s.deeds = append(s.deeds, &deed{id: len(s.deeds), kind: kind, fact: f, groups: []int{group}})
 }
 
-// err merges two persons by mistake. Nothing of theirs comes between: what is
-// done by a user who is merged is done by whom they are merged into.
+// err merges two persons by mistake, and parts them. Of theirs only what a user
+// does may come between (ordered).
 func (s *script) err(r *rand.Rand, at int64) {
 	i, j := r.IntN(len(s.groups)), r.IntN(len(s.groups))
 	if i == j || len(s.groups[i].users) == 0 || len(s.groups[j].users) == 0 {
 		return
 	}
 	x, y := pick(r, s.groups[i].users...), pick(r, s.groups[j].users...)
-	s.deeds = append(s.deeds, &deed{id: len(s.deeds), kind: erring, groups: []int{i, j}, facts: []event.Fact{
-		{Kind: event.Alias, Previous: x, User: y, Time: at, Received: at}, {Kind: event.Demerge, User: y, Time: at, Received: at}}})
+	id, both := len(s.deeds), []int{i, j}
+	s.deeds = append(s.deeds,
+		&deed{id: id, kind: erring, groups: both, fact: event.Fact{Kind: event.Alias, Previous: x, User: y, Time: at, Received: at}},
+		&deed{id: id + 1, kind: parting, groups: both, errs: id, fact: event.Fact{Kind: event.Demerge, User: y, Time: at, Received: at}})
 }
 
 // happen adds the events, at few instants, so that many share one; and says
@@ -212,7 +215,7 @@ func (s *script) tell(w *world) {
 		// Known longest is whose time of meeting is the least.
 		since := int64(0)
 		for _, d := range s.deeds {
-			f := &d.facts[0]
+			f := &d.fact
 			if d.kind == meeting && d.groups[0] == i && f.User != "" && (by[i].identity == "" || f.Time < since) {
 				by[i].identity, since = f.User, f.Time
 			}
@@ -224,7 +227,7 @@ func (s *script) tell(w *world) {
 	}
 	for _, d := range s.deeds {
 		one := by[d.groups[0]]
-		if name := d.facts[0].Ref; d.kind == listing {
+		if name := d.fact.Ref; d.kind == listing {
 			if !slices.Contains(w.lists, name) {
 				w.lists = append(w.lists, name)
 			}
@@ -232,7 +235,7 @@ func (s *script) tell(w *world) {
 				one.lists = append(one.lists, name)
 			}
 		}
-		if f := &d.facts[0]; d.kind == tracking && one != nil {
+		if f := &d.fact; d.kind == tracking && one != nil {
 			one.events = append(one.events, occurrence{seq: d.id, time: f.Time, name: f.Name, props: plainProps(f.Props)})
 		}
 	}
@@ -242,7 +245,7 @@ func (s *script) tell(w *world) {
 }
 
 func (d *deed) joins() bool {
-	return d.kind == joining || d.kind == tracking && d.facts[0].User != "" && d.facts[0].Device != ""
+	return d.kind == joining || d.kind == tracking && d.fact.User != "" && d.fact.Device != ""
 }
 
 // mustPrecede says whether the answers may depend on a coming before b.
@@ -250,22 +253,27 @@ func (s *script) mustPrecede(a, b *deed) bool {
 	if s.numbered && a.kind == meeting {
 		return b.kind != meeting || a.id < b.id
 	}
-	if !slices.ContainsFunc(a.groups, func(g int) bool { return slices.Contains(b.groups, g) }) {
+	if !shares(a, b) {
 		return false
 	}
 	earlier := a.id < b.id
 	switch a.kind {
 	case meeting: // the user known longest, whom a merge joins, and whom a list knows
 		return b.kind >= listing || b.kind != meeting && slices.ContainsFunc(a.groups, func(g int) bool { return len(s.groups[g].users) > 1 })
-	case erring: // a demerge parts what was joined before
-		return b.joins() || b.kind == merging || b.kind == erasing || b.kind == erring && earlier
+	case erring, parting: // a demerge parts what was joined before
+		return b.joins() || b.kind == merging || b.kind == erasing || b.kind == erring && earlier || b.kind == parting && b.errs == a.id
 	case learning: // of two values the later counts; what the winner says once merged is their own
 		return b.kind == merging || b.kind == erasing || b.kind == learning && earlier
 	case merging:
 		return b.kind == erasing || b.kind == merging && earlier
 	}
 	return a.joins() && b.kind == erasing || // a device that logs in afterwards is somebody new
-		a.kind == tracking && b.kind == tracking && earlier && a.facts[0].Time == b.facts[0].Time
+		a.kind == tracking && b.kind == tracking && earlier && a.fact.Time == b.fact.Time
+}
+
+// shares says whether two deeds concern one person.
+func shares(a, b *deed) bool {
+	return slices.ContainsFunc(a.groups, func(g int) bool { return slices.Contains(b.groups, g) })
 }
 
 // ordered is the script in an order that a seed chooses among those allowed.
@@ -279,12 +287,22 @@ func (s *script) ordered(seed uint64) []*deed {
 		return 1
 	})
 	var out []*deed
+	var open *deed // what is not undone yet
 	for len(left) > 0 {
 		i := slices.IndexFunc(left, func(d *deed) bool {
+			if open != nil && !(d.kind == tracking && d.fact.User != "") && (d.kind == erring || shares(d, open)) && !(d.kind == parting && d.errs == open.id) {
+				return false
+			}
 			return !slices.ContainsFunc(left, func(e *deed) bool { return e != d && s.mustPrecede(e, d) })
 		})
 		if i < 0 {
 			panic("the script's order runs in a circle")
+		}
+		switch d := left[i]; d.kind {
+		case erring:
+			open = d
+		case parting:
+			open = nil
 		}
 		out = append(out, left[i])
 		left = slices.Delete(left, i, i+1)
@@ -302,13 +320,11 @@ func chosen(seed uint64, id int, what string) float64 {
 
 // String tells a deed, for a failure.
 func (d *deed) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "#%d of %v:", d.id, d.groups)
-	for _, f := range d.facts {
-		fmt.Fprintf(&b, " %s %s user %q device %q previous %q %s %s", time.UnixMicro(f.Time).UTC().Format(time.RFC3339Nano), f.Kind, f.User, f.Device, f.Previous, f.Name, event.AppendJSONProps(nil, f.Props))
-		for _, c := range f.Changes {
-			fmt.Fprintf(&b, " %s=%s", c.Key, c.Value)
-		}
+	f := &d.fact
+	text := fmt.Sprintf("#%d of %v: %s %s user %q device %q previous %q %s %s", d.id, d.groups, time.UnixMicro(f.Time).UTC().Format(time.RFC3339Nano),
+		f.Kind, f.User, f.Device, f.Previous, f.Name, event.AppendJSONProps(nil, f.Props))
+	for _, c := range f.Changes {
+		text += fmt.Sprintf(" %s=%s", c.Key, c.Value)
 	}
-	return b.String()
+	return text
 }

@@ -125,7 +125,7 @@ func (s *Store) apply(facts []event.Fact) error {
 					return err
 				}
 			case f.Kind == event.Track:
-				rows = append(rows, history.Row{Person: who.Person, Time: f.Time, Name: f.Name, Props: f.Props})
+				rows = append(rows, history.Row{Person: who.Number, Time: f.Time, Name: f.Name, Props: f.Props})
 			}
 			for _, own := range who.Events {
 				rows = append(rows, history.Row{Person: own.Person, Time: own.Time, Name: own.Name, Props: own.Props})
