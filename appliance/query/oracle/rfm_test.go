@@ -13,7 +13,13 @@ func (a *asking) rfm() object {
 	q := a.scoring()
 	q["kind"] = "rfm"
 	if a.chance(2) {
+		q["now"] = a.about().UTC().Format(time.RFC3339Nano)
+	}
+	if a.chance(2) {
 		at := a.w.now.Add(-time.Duration(a.IntN(300)) * time.Hour)
+		if a.chance(2) {
+			at = a.about() // the instant of an event, as a rule
+		}
 		q["compare"] = object{"now": at.UTC().Format(time.RFC3339Nano)}
 		if a.chance(3) {
 			q["compare"] = object{"now": at.Format("2006-01-02")}
