@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,9 +27,9 @@ import (
 )
 
 var (
-	blocksDir   = flag.String("blocks.dir", "", "where BenchmarkBlocks keeps its history, to be used again; empty: a directory that is removed")
-	blocksRows  = flag.Int("blocks.rows", 1_000_000, "about how many events BenchmarkBlocks asks about")
-	blocksCache = flag.Int64("blocks.cache", 4<<30, "bytes of decoded columns that BenchmarkBlocks keeps; negative: none, so that all is decoded anew")
+	blocksDir  = flag.String("blocks.dir", "", "where BenchmarkBlocks keeps its history, to be used again; empty: a directory that is removed")
+	blocksRows = flag.Int("blocks.rows", 1_000_000, "about how many events BenchmarkBlocks asks about")
+	blocksCold = flag.Bool("blocks.cold", false, "BenchmarkBlocks opens the history anew for each question, so that nothing is decoded yet")
 )
 
 // throng is people without merges, numbered from 1, whose profile is country.
@@ -135,8 +136,16 @@ func invented(total int) (days [][]blockEvent, countries []uint8) {
 	return days, countries
 }
 
-// blocks opens the history, filled if it is new.
-func openBlocks(b *testing.B) query.Env {
+// blockStore is a history and its people, which can be opened anew.
+type blockStore struct {
+	env      query.Env
+	open     func() *history.History
+	h        *history.History
+	snapshot *history.Snapshot
+}
+
+// openBlocks opens the history, filled if it is new.
+func openBlocks(b *testing.B) *blockStore {
 	b.Helper()
 	dir := *blocksDir
 	if dir == "" {
@@ -161,18 +170,21 @@ func openBlocks(b *testing.B) query.Env {
 	ok(err)
 	keys, err := ring.Publisher("acme")
 	ok(err)
-	h, err := history.Open(db, shelves, keys, history.Options{CacheBytes: *blocksCache})
-	ok(err)
+	store := &blockStore{open: func() *history.History {
+		h, err := history.Open(db, shelves, keys, history.Options{CacheBytes: 4 << 30})
+		ok(err)
+		return h
+	}}
 	days, countries := invented(*blocksRows)
 	if fill {
+		h := store.open()
 		fillBlocks(b, db, h, days)
+		ok(h.Freeze(b.Context()))
 		ok(h.Close())
-		h, err = history.Open(db, shelves, keys, history.Options{CacheBytes: *blocksCache})
-		ok(err)
 		ok(os.WriteFile(filepath.Join(dir, "full"), nil, 0o600))
 	}
 	b.Cleanup(func() {
-		for _, close := range []func() error{h.Close, shelves.Close, db.Close, ring.Close} {
+		for _, close := range []func() error{store.h.Close, shelves.Close, db.Close, ring.Close} {
 			if err := close(); err != nil {
 				b.Error(err)
 			}
@@ -189,10 +201,25 @@ func openBlocks(b *testing.B) query.Env {
 	}
 	c.exists.AddRange(1, uint64(len(countries)))
 	c.exists.RunOptimize()
-	snapshot := h.Snapshot()
-	b.Cleanup(snapshot.Release)
-	return query.Env{Data: query.Data{History: snapshot, People: c}, Memory: 4 << 30,
+	store.env = query.Env{Data: query.Data{People: c}, Memory: 4 << 30,
 		Now: func() time.Time { return blocksStart.AddDate(0, 0, blocksDays) }}
+	store.anew(b)
+	b.Cleanup(func() { store.snapshot.Release() })
+	return store
+}
+
+// anew opens the history again.
+func (s *blockStore) anew(b *testing.B) {
+	b.Helper()
+	if s.h != nil {
+		s.snapshot.Release()
+		if err := s.h.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s.h = s.open()
+	s.snapshot = s.h.Snapshot()
+	s.env.Data.History = s.snapshot
 }
 
 func fillBlocks(b *testing.B, db *kv.DB, h *history.History, days [][]blockEvent) {
@@ -252,22 +279,33 @@ func cpuTime() time.Duration {
 
 // BenchmarkBlocks asks the mix of frozen blocks on real engines.
 func BenchmarkBlocks(b *testing.B) {
-	env := openBlocks(b)
+	store := openBlocks(b)
 	for _, q := range blockQuestions {
 		text := strings.ReplaceAll(q.text, `"RANGE"`, `"from":"2026-08-03","to":"2026-10-31"`)
 		b.Run(q.name, func(b *testing.B) {
+			cpu, n := time.Duration(0), 0
 			ask := func() {
-				if _, err := query.Ask(b.Context(), []byte(text), env); err != nil {
+				before := cpuTime()
+				if _, err := query.Ask(b.Context(), []byte(text), store.env); err != nil {
 					b.Fatal(err)
 				}
-			}
-			ask() // what is decoded is decoded here, unless there is no cache
-			n, before := 0, cpuTime()
-			for b.Loop() {
-				ask()
+				cpu += cpuTime() - before
 				n++
 			}
-			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(n), "cpu-ms/op")
+			if !*blocksCold {
+				ask()
+			}
+			cpu, n = 0, 0
+			for b.Loop() {
+				if *blocksCold {
+					b.StopTimer()
+					store.anew(b)
+					runtime.GC()
+					b.StartTimer()
+				}
+				ask()
+			}
+			b.ReportMetric(float64(cpu.Microseconds())/1000/float64(n), "cpu-ms/op")
 		})
 	}
 }
