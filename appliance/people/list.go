@@ -18,6 +18,9 @@ const (
 	MaxLists    = 100    // of a publisher, with those that are being uploaded
 	MaxListName = 128    // bytes
 	MaxListPart = 20_000 // identities
+	// MaxListBytes bounds the identities of a part together, so that its fact
+	// fits a record of the journal.
+	MaxListBytes = 6 << 20
 )
 
 // Why a part of a list is refused: Resolved.Refused.

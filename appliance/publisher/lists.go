@@ -38,8 +38,13 @@ func (p *Publisher) UploadList(ctx context.Context, name string, part people.Lis
 	if err := checkName(event.TypeList, name); err != nil {
 		return people.ListInfo{}, err
 	}
-	if len(part.People) > people.MaxListPart {
-		return people.ListInfo{}, &query.Error{Code: query.CodeBudget, Path: "lines", Message: fmt.Sprintf("a part of a list has at most %d identities", people.MaxListPart)}
+	size := 0
+	for _, id := range part.People {
+		size += len(id) + 1
+	}
+	if len(part.People) > people.MaxListPart || size > people.MaxListBytes {
+		return people.ListInfo{}, &query.Error{Code: query.CodeBudget, Path: "lines",
+			Message: fmt.Sprintf("a part of a list has at most %d identities, of %d bytes together: upload it in several", people.MaxListPart, people.MaxListBytes)}
 	}
 	if _, there := p.list(name); !there && len(p.Lists()) >= people.MaxLists {
 		return people.ListInfo{}, &query.Error{Code: query.CodeBudget, Path: "name", Message: fmt.Sprintf("there are %d lists already, and no more are kept: delete one", people.MaxLists)}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,18 +112,25 @@ func TestWhatNoListIs(t *testing.T) {
 		name  string
 		part  people.ListPart
 		count int
+		id    string
 		path  string
 	}{
-		{"", people.ListPart{}, 1, "name"},
-		{"a\nb", people.ListPart{}, 1, "name"},
-		{strings.Repeat("x", MaxSegmentName+1), people.ListPart{}, 1, "name"},
-		{"long", people.ListPart{}, people.MaxListPart + 1, "lines"},
+		{"", people.ListPart{}, 1, "x", "name"},
+		{"a\nb", people.ListPart{}, 1, "x", "name"},
+		{strings.Repeat("x", MaxSegmentName+1), people.ListPart{}, 1, "x", "name"},
+		{"long", people.ListPart{}, people.MaxListPart + 1, "x", "lines"},
+		{"wide", people.ListPart{}, 10_000, strings.Repeat("x", people.MaxListBytes/10_000), "lines"},
 	} {
-		c.part.Source, c.part.Line, c.part.People = "a", 1, make([]string, c.count)
+		c.part.Source, c.part.Line, c.part.People = "a", 1, slices.Repeat([]string{c.id}, c.count)
 		var wrong *query.Error
 		if _, err := h.UploadList(t.Context(), c.name, c.part); !errors.As(err, &wrong) || wrong.Path != c.path {
 			t.Errorf("%q: %v", c.name, err)
 		}
+	}
+	// The largest part there may be is one that is taken.
+	largest := slices.Repeat([]string{strings.Repeat("x", people.MaxListBytes/people.MaxListPart-1)}, people.MaxListPart)
+	if l := h.upload("0", people.ListPart{Source: "a", Line: 1, Last: true}, largest...); l.Unknown != people.MaxListPart {
+		t.Errorf("%+v", l)
 	}
 	for i := range people.MaxLists {
 		h.upload(fmt.Sprint(i), people.ListPart{Source: "a", Line: 1, Last: true}, "nobody")

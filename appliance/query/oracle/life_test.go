@@ -28,6 +28,8 @@ type life struct {
 	restart float64 // ... all is closed and opened again
 	forget  float64 // ... the erased go from the disk
 	compact float64 // ... blocks are put together
+	litter  bool    // with each event come others, which are past their retention
+	expire  float64 // ... and go; at the end they do
 	o       store.Options
 	workers int
 	busy    bool // more comes in, is frozen and goes while questions are asked
@@ -40,12 +42,16 @@ func newLife(r *rand.Rand, s *script, loc *time.Location) life {
 	return life{
 		seed: r.Uint64(), shuffle: r.IntN(5) > 0, commit: about(3, 8, 16), freeze: about(0, 1, 3), restart: about(0, 0, 1, 2), forget: about(0, 1, 2), compact: about(0, 1, 3),
 		o: store.Options{
-			History:    history.Options{Location: loc, FreezeRows: pick(r, 1, 1+r.IntN(60), 0), CacheBytes: pick(r, int64(-1), 0, 5000)},
+			History:    history.Options{Location: loc, Now: inTime, FreezeRows: pick(r, 1, 1+r.IntN(60), 0), CacheBytes: pick(r, int64(-1), 0, 5000)},
 			ShelfBytes: pick(r, int64(1), 0, 0),
 		},
+		litter: r.IntN(3) == 0, expire: about(0, 1, 2),
 		workers: 1 + r.IntN(8), busy: r.IntN(3) == 0,
 	}
 }
+
+// inTime is when things are past their retention or not.
+func inTime() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // plainLife is what the others are compared with.
 func plainLife(loc *time.Location) life {
@@ -69,6 +75,9 @@ func (l *life) carry(dir string, s *script) (*store.Store, error) {
 	var waiting []event.Fact
 	for _, d := range l.order(s) {
 		waiting = append(waiting, d.fact)
+		if l.litter {
+			waiting = append(waiting, litterOf(d)...)
+		}
 		for _, step := range l.after(d) {
 			if err := e.Apply(waiting...); err != nil {
 				return e, err
@@ -79,7 +88,26 @@ func (l *life) carry(dir string, s *script) (*store.Store, error) {
 			}
 		}
 	}
-	return e, e.Apply(waiting...)
+	if err := e.Apply(waiting...); err != nil || !l.litter {
+		return e, err
+	}
+	return e, l.take("expire", e)
+}
+
+// retention is such that litter is past it, one sort by its name and one by its
+// age, and nothing else is.
+var retention = history.Retention{
+	Events: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).Sub(time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)),
+	Names:  map[string]time.Duration{"Litter": 24 * time.Hour},
+}
+
+func litterOf(d *deed) []event.Fact {
+	if d.kind != tracking {
+		return nil
+	}
+	named, aged := d.fact, d.fact
+	named.Name, aged.Time = "Litter", d.fact.Time-time.Duration(5*365*24*time.Hour).Microseconds()
+	return []event.Fact{named, aged}
 }
 
 // after are the steps that follow a deed.
@@ -87,7 +115,7 @@ func (l *life) after(d *deed) (steps []string) {
 	for _, step := range []struct {
 		name  string
 		often float64
-	}{{"commit", l.commit}, {"freeze", l.freeze}, {"restart", l.restart}, {"forget", l.forget}, {"compact", l.compact}} {
+	}{{"commit", l.commit}, {"freeze", l.freeze}, {"restart", l.restart}, {"forget", l.forget}, {"compact", l.compact}, {"expire", l.expire}} {
 		if chosen(l.seed, d.id, step.name) < step.often {
 			steps = append(steps, step.name)
 		}
@@ -105,6 +133,8 @@ func (l *life) take(step string, e *store.Store) error {
 		return e.Restart()
 	case "forget":
 		return e.Forget(ctx)
+	case "expire":
+		return e.Expire(ctx, retention)
 	case "compact":
 		return e.Compact(ctx)
 	}
@@ -162,7 +192,7 @@ func (l *life) goOn(e *store.Store, s *script) error {
 		if err := e.Apply(event.Fact{Kind: event.Track, User: fmt.Sprint("new", i), Name: "A", Time: int64(i)}); err != nil {
 			return err
 		}
-		for _, step := range []string{"freeze", "forget", "compact"} {
+		for _, step := range []string{"freeze", "forget", "expire", "compact"} {
 			if err := l.take(step, e); err != nil {
 				return err
 			}

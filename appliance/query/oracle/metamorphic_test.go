@@ -133,7 +133,7 @@ func shrink(t *testing.T, s *script, w *world, l life, body []byte) {
 		return
 	}
 	for _, simpler := range []func(*life){
-		func(l *life) { l.busy = false }, func(l *life) { l.forget = 0 }, func(l *life) { l.compact = 0 }, func(l *life) { l.restart = 0 }, func(l *life) { l.freeze = 0 },
+		func(l *life) { l.busy = false }, func(l *life) { l.forget = 0 }, func(l *life) { l.compact = 0 }, func(l *life) { l.expire = 0 }, func(l *life) { l.litter = false }, func(l *life) { l.restart = 0 }, func(l *life) { l.freeze = 0 },
 		func(l *life) { l.commit = 0 }, func(l *life) { l.workers = 1 }, func(l *life) { l.o.ShelfBytes = 0 }, func(l *life) { l.o.History.CacheBytes = 0 },
 		func(l *life) { l.o.History.FreezeRows = 0 }, func(l *life) { l.shuffle = false },
 	} {

@@ -148,6 +148,12 @@ func (s *Store) Freeze(ctx context.Context) error { return s.history.Freeze(ctx)
 // Compact puts blocks together, until nothing is left to be put together.
 func (s *Store) Compact(ctx context.Context) error { return s.history.Compact(ctx) }
 
+// Expire removes what is past a retention.
+func (s *Store) Expire(ctx context.Context, r history.Retention) error {
+	_, err := s.history.Expire(ctx, r)
+	return err
+}
+
 // Forget removes from the disk the rows of those who were erased.
 func (s *Store) Forget(ctx context.Context) error {
 	if err := s.history.Erase(ctx, s.erased); err != nil {
