@@ -149,29 +149,34 @@ func codesOf[T uint8 | uint16 | uint32](codes []T, from int, rows []int32, out [
 }
 
 // CountCodes adds the number of rows with each code to counts, which are one
-// more than Dict. It is CodesOf and a count, without what lies between where
-// the rows follow each other.
+// more than Dict. A row beyond the column is missing.
 func (c *Column) CountCodes(rows []int32, counts []int32) {
-	p := c.packed
-	if p != nil && p.present == nil && len(rows) > 0 {
-		if from, n := int(rows[0]), len(rows); int(rows[n-1])-from == n-1 {
-			switch {
-			case p.codes8 != nil:
-				countCodes(p.codes8[p.from+from:][:n], counts)
-			case p.codes16 != nil:
-				countCodes(p.codes16[p.from+from:][:n], counts)
-			default:
-				countCodes(p.codes32[p.from+from:][:n], counts)
-			}
-			return
-		}
-	}
+	n := c.Len()
 	for _, row := range rows {
-		if int(row) < c.Len() {
-			counts[c.Code(int(row))]++
-		} else {
-			counts[0]++
+		code := uint32(0)
+		if int(row) < n {
+			code = c.Code(int(row))
 		}
+		counts[code]++
+	}
+}
+
+// CountCodesIn is CountCodes of all rows from from to to.
+func (c *Column) CountCodesIn(from, to int, counts []int32) {
+	p := c.packed
+	switch {
+	case p == nil:
+		countCodes(c.Codes[from:to], counts)
+	case p.present != nil:
+		for row := from; row < to; row++ {
+			counts[p.code(row)]++
+		}
+	case p.codes8 != nil:
+		countCodes(p.codes8[p.from+from:p.from+to], counts)
+	case p.codes16 != nil:
+		countCodes(p.codes16[p.from+from:p.from+to], counts)
+	default:
+		countCodes(p.codes32[p.from+from:p.from+to], counts)
 	}
 }
 

@@ -21,37 +21,45 @@ type People struct {
 	Runs    []Run
 	Persons []uint32 // one a group
 	Starts  []uint32 // one a group, and the number of rows
-	Groups  []uint16 // one a row: its group
+	First   []uint32 // one a run: its first group; and the number of groups
 }
 
 // NewPeople finds the groups of rows; persons has one a row. runs become its own.
 func NewPeople(runs []Run, persons []uint32) *People {
-	p := &People{Runs: runs, Groups: make([]uint16, len(persons))}
+	p := &People{Runs: runs}
 	row := 0
 	for _, run := range runs {
+		p.First = append(p.First, uint32(len(p.Persons)))
 		for i := range run.Rows {
 			if i == 0 || persons[row] != persons[row-1] {
 				p.Starts = append(p.Starts, uint32(row))
 				p.Persons = append(p.Persons, persons[row])
 			}
-			p.Groups[row] = uint16(len(p.Persons) - 1)
 			row++
 		}
 	}
 	p.Starts = append(p.Starts, uint32(row))
+	p.First = append(p.First, uint32(len(p.Persons)))
 	return p
 }
 
-// Person is whose a row is.
-func (p *People) Person(row int) uint32 { return p.Persons[p.Groups[row]] }
+// Groups gives each row's group: its place in Persons.
+func (p *People) Groups() []uint16 {
+	out := make([]uint16, p.Rows())
+	for g := range p.Persons {
+		rows := out[p.Starts[g]:p.Starts[g+1]]
+		for i := range rows {
+			rows[i] = uint16(g)
+		}
+	}
+	return out
+}
 
 // Rows is the number of rows.
-func (p *People) Rows() int { return len(p.Groups) }
+func (p *People) Rows() int { return int(p.Starts[len(p.Starts)-1]) }
 
 // Bytes is about what p takes in memory.
-func (p *People) Bytes() int64 {
-	return int64(len(p.Runs))*24 + int64(len(p.Persons))*8 + int64(len(p.Groups))*2
-}
+func (p *People) Bytes() int64 { return int64(len(p.Runs))*24 + int64(len(p.Persons))*8 }
 
 // Append appends the encoding.
 func (p *People) Append(dst []byte) []byte {
@@ -101,7 +109,7 @@ func ReadPeople(b []byte, n int) (*People, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	p := &People{Runs: make([]Run, 0, nruns), Persons: make([]uint32, 0, ngroups), Starts: make([]uint32, 1, ngroups+1), Groups: make([]uint16, n)}
+	p := &People{Runs: make([]Run, 0, nruns), Persons: make([]uint32, 0, ngroups), Starts: make([]uint32, 1, ngroups+1)}
 	row, partition, day := 0, 0, int64(0)
 	for range nruns {
 		partition += int(runs.uvarint(event.Partitions - 1))
@@ -113,6 +121,7 @@ func ReadPeople(b []byte, n int) (*People, error) {
 		if runs.err != nil {
 			return nil, runs.err
 		}
+		p.First = append(p.First, uint32(len(p.Persons)))
 		first, local := row, uint64(0)
 		for range groups {
 			local += persons.uvarint(math.MaxUint32)
@@ -124,11 +133,6 @@ func ReadPeople(b []byte, n int) (*People, error) {
 			if persons.err != nil || counts.err != nil {
 				return nil, damaged("the persons end early or are out of range")
 			}
-			group := uint16(len(p.Persons))
-			rows := p.Groups[row : row+count]
-			for i := range rows {
-				rows[i] = group
-			}
 			row += count
 			p.Persons = append(p.Persons, uint32(person))
 			p.Starts = append(p.Starts, uint32(row))
@@ -138,28 +142,31 @@ func ReadPeople(b []byte, n int) (*People, error) {
 	if row != n || len(p.Starts) != ngroups+1 || len(runs.b)+len(persons.b)+len(counts.b) > 0 {
 		return nil, damaged("the persons are not as many as they should be")
 	}
+	p.First = append(p.First, uint32(len(p.Persons)))
 	return p, nil
 }
 
 // Only is the People of some of the rows, in order. Runs stay, also those that
 // no row is left of.
 func (p *People) Only(rows []uint16) *People {
-	out := &People{Runs: make([]Run, len(p.Runs)), Groups: make([]uint16, len(rows))}
-	at, end := 0, 0
+	out := &People{Runs: make([]Run, len(p.Runs))}
+	at, end, group := 0, 0, 0
 	for i, run := range p.Runs {
 		end += run.Rows
 		first := at
-		last := -1
-		for ; at < len(rows) && int(rows[at]) < end; at++ {
-			group := p.Groups[rows[at]]
-			if int(group) != last {
-				last = int(group)
-				out.Persons, out.Starts = append(out.Persons, p.Persons[group]), append(out.Starts, uint32(at))
+		out.First = append(out.First, uint32(len(out.Persons)))
+		for at < len(rows) && int(rows[at]) < end {
+			for uint32(rows[at]) >= p.Starts[group+1] {
+				group++
 			}
-			out.Groups[at] = uint16(len(out.Persons) - 1)
+			out.Persons, out.Starts = append(out.Persons, p.Persons[group]), append(out.Starts, uint32(at))
+			next := p.Starts[group+1]
+			for at < len(rows) && uint32(rows[at]) < next {
+				at++
+			}
 		}
 		out.Runs[i] = Run{Partition: run.Partition, Day: run.Day, Rows: at - first}
 	}
-	out.Starts = append(out.Starts, uint32(len(rows)))
+	out.Starts, out.First = append(out.Starts, uint32(len(rows))), append(out.First, uint32(len(out.Persons)))
 	return out
 }

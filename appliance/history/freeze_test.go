@@ -376,6 +376,9 @@ func countAll(t *testing.T, s *Snapshot) (n int64) {
 	people := map[uint32]bool{}
 	for part := range 3 {
 		err := s.Scan(context.Background(), part, Want{}, func(r *Rows) error {
+			if err := r.LoadPersons(); err != nil {
+				return err
+			}
 			for _, key := range []string{"k", "n"} {
 				c, err := r.Column(key)
 				if err != nil {

@@ -21,19 +21,6 @@ func (b *frozen) has(key uint16) bool {
 	return ok
 }
 
-// hasAny says whether any row of the block has one of these names; nil = any.
-func (b *frozen) hasAny(names []string) bool {
-	if names == nil {
-		return true
-	}
-	for _, n := range b.names {
-		if slices.Contains(names, n) {
-			return true
-		}
-	}
-	return false
-}
-
 // place is one partition's share of a block.
 type place struct {
 	block *frozen

@@ -106,13 +106,14 @@ func (m *merging) read(ctx context.Context) error {
 			}
 		}
 		m.rows = slices.Grow(m.rows, b.info.Rows)
+		groups := people.Groups()
 		row := 0
 		for _, run := range people.Runs {
 			for end := row + run.Rows; row < end; row++ {
-				if m.keep != nil && !m.keep(b.info.Names[events[row]].Code, run.Day, people.Person(row)) {
+				if m.keep != nil && !m.keep(b.info.Names[events[row]].Code, run.Day, people.Persons[groups[row]]) {
 					continue
 				}
-				r := mergedRow{time: times.At(row), person: people.Person(row), day: run.Day, block: uint32(at), row: uint32(row)}
+				r := mergedRow{time: times.At(row), person: people.Persons[groups[row]], day: run.Day, block: uint32(at), row: uint32(row)}
 				if ties != nil {
 					r.tie = ties[row]
 				}

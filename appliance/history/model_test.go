@@ -244,6 +244,9 @@ func compareScan(t fataler, s *Snapshot, m *model) {
 	for part := range event.Partitions {
 		last := uint64(0)
 		err := s.Scan(context.Background(), part, Want{}, func(r *Rows) error {
+			if err := r.LoadPersons(); err != nil {
+				return err
+			}
 			if r.Generation < last || r.Partition != part {
 				t.Fatalf("generation %d after %d in partition %d", r.Generation, last, r.Partition)
 			}

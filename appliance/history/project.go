@@ -18,19 +18,38 @@ type content struct {
 	events []uint16
 }
 
-// content gives what a block holds of some names; nil = all. Where that is
-// most of it, all is given.
-func (h *History) content(b *frozen, names []string) (*content, error) {
-	set, rows := b.set(names)
-	if names == nil || rows > b.info.Rows/2 {
+// nameSet is what a block has of some names: their places in the block's, two
+// bytes each, and how many rows. The zero one stands for all.
+type nameSet struct {
+	places string
+	rows   int
+}
+
+func (b *frozen) set(names []string) nameSet {
+	var set nameSet
+	var places []byte
+	for place, name := range b.names {
+		if slices.Contains(names, name) {
+			places = append(places, byte(place), byte(place>>8))
+			set.rows += b.info.Names[place].Rows
+		}
+	}
+	set.places = string(places)
+	return set
+}
+
+// content gives what a block holds of a set. Where that is most of it, all is
+// given.
+func (h *History) content(b *frozen, set nameSet) (*content, error) {
+	if set.rows == 0 || set.rows > b.info.Rows/2 {
 		return h.whole(b)
 	}
-	v, err := h.cache.get(cacheKey{chunkID{b.id, cachedContent}, set}, func() (any, int64, error) {
+	v, err := h.cache.get(cacheKey{chunkID{b.id, cachedContent}, set.places}, func() (any, int64, error) {
 		all, err := h.whole(b)
 		if err != nil {
 			return nil, 0, err
 		}
-		c := all.only(set, rows)
+		c := all.only(set)
 		return c, c.people.Bytes() + int64(len(c.rows))*4, nil
 	})
 	if err != nil {
@@ -51,23 +70,12 @@ func (h *History) whole(b *frozen) (*content, error) {
 	return &content{h: h, block: b, people: people, events: events}, nil
 }
 
-// set is the places of names in the block's, and how many rows have one of them.
-func (b *frozen) set(names []string) (set string, rows int) {
-	var places []byte
-	for place, name := range b.names {
-		if slices.Contains(names, name) {
-			places = append(places, byte(place), byte(place>>8))
-			rows += b.info.Names[place].Rows
-		}
-	}
-	return string(places), rows
-}
-
-// only makes the content of n rows with the events of a set.
-func (c *content) only(set string, n int) *content {
+// only makes the content of the rows with the events of a set.
+func (c *content) only(set nameSet) *content {
+	places, n := set.places, set.rows
 	wanted := make([]uint8, len(c.block.names))
-	for i := 0; i < len(set); i += 2 {
-		wanted[int(set[i])|int(set[i+1])<<8] = 1
+	for i := 0; i < len(places); i += 2 {
+		wanted[int(places[i])|int(places[i+1])<<8] = 1
 	}
 	rows := make([]uint16, n+1) // the last is written to and left out
 	at := 0
@@ -75,7 +83,7 @@ func (c *content) only(set string, n int) *content {
 		rows[at] = uint16(row)
 		at += int(wanted[e])
 	}
-	out := &content{h: c.h, block: c.block, set: set, rows: rows[:n:n], people: c.people.Only(rows[:n]), events: make([]uint16, n)}
+	out := &content{h: c.h, block: c.block, set: places, rows: rows[:n:n], people: c.people.Only(rows[:n]), events: make([]uint16, n)}
 	for i, row := range out.rows {
 		out.events[i] = c.events[row]
 	}
@@ -101,6 +109,20 @@ func get[T any](c *content, chunk uint32, all func() (T, error), some func(T) (T
 		return none, err
 	}
 	return v.(T), nil
+}
+
+// cachedGroups is no chunk: in the cache, the groups of a content's rows.
+const cachedGroups = 9
+
+func (c *content) groups() ([]uint16, error) {
+	v, err := c.h.cache.get(cacheKey{chunkID{c.block.id, cachedGroups}, c.set}, func() (any, int64, error) {
+		groups := c.people.Groups()
+		return groups, int64(len(groups)) * 2, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.([]uint16), nil
 }
 
 func (c *content) times() (block.Times, error) {
@@ -147,6 +169,15 @@ type piece struct {
 	from, to int
 }
 
+// Groups implements Source.
+func (p *piece) Groups() ([]uint16, error) {
+	groups, err := p.groups()
+	if err != nil {
+		return nil, err
+	}
+	return groups[p.from:p.to:p.to], nil
+}
+
 // Times implements Source.
 func (p *piece) Times() (block.Times, error) {
 	t, err := p.times()
@@ -189,6 +220,9 @@ type headPiece struct {
 	ties      []uint32
 	columns   map[string]*block.Column
 }
+
+// Groups implements Source.
+func (p *headPiece) Groups() ([]uint16, error) { return nil, nil }
 
 // Times implements Source.
 func (p *headPiece) Times() (block.Times, error) { return block.TimesOf(p.times), nil }

@@ -11,24 +11,28 @@ import (
 // ordered by time, then by Generation, then by ties, then as Scan gave them.
 type Rows struct {
 	Partition  int
-	Generation uint64   // later arrived = higher
-	Wanted     bool     // every row has one of the names that were wanted
-	Sorted     bool     // by person, time, arrival; else by day first, or in order of arrival
-	Persons    []uint32 // whose the rows are: one a row or, where there are Groups, one a group
-	Groups     []uint16 // one a row: its group's place in Persons; or nil
-	Starts     []uint32 // of groups: where each begins, as Base and more
-	Base       int
-	Names      []string
-	Events     []uint16 // Names[Events[row]] is the row's event
+	Generation uint64 // later arrived = higher
+	Wanted     bool   // every row has one of the names that were wanted
+	Sorted     bool   // by person, time, arrival; else by day first, or in order of arrival
+	// Persons are whose the rows are: one a row or, where there are Starts, one
+	// a group, whose first row Starts says, counted from -Base.
+	Persons []uint32
+	Starts  []uint32
+	Base    int
+	Names   []string
+	Events  []uint16 // Names[Events[row]] is the row's event
 	// Runs are the rows' days of the publisher's, one after another; nil where
 	// rows are not ordered by day. Within a run rows are in the order of persons.
 	Runs []Run
 
 	source Source
+	groups []uint16 // one a row: its group's place in Persons
 }
 
 // Source is where what is not always asked for of rows comes from.
 type Source interface {
+	// Groups are the rows' groups; nil where they have none.
+	Groups() ([]uint16, error)
 	Times() (block.Times, error)
 	// Ties are the order of arrival among equal instants of different people;
 	// nil if there are none.
@@ -57,32 +61,48 @@ func (r *Rows) Column(key string) (*block.Column, error) { return r.source.Colum
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.Events) }
 
-// Person is whose a row is.
-func (r *Rows) Person(row int) uint32 {
-	if r.Groups != nil {
-		return r.Persons[r.Groups[row]]
+// LoadPersons makes Person quick, for whoever asks it of many rows.
+func (r *Rows) LoadPersons() (err error) {
+	if r.Starts != nil && r.groups == nil {
+		r.groups, err = r.source.Groups()
 	}
-	return r.Persons[row]
+	return err
 }
 
-// RowsOf gives the rows of a person among those of one run, which are from to
-// to; there must be Groups.
-func (r *Rows) RowsOf(person uint32, from, to int) (first, end int) {
-	if from == to {
-		return 0, 0
+// Person is whose a row is.
+func (r *Rows) Person(row int) uint32 {
+	switch {
+	case r.Starts == nil:
+		return r.Persons[row]
+	case r.groups == nil:
+		return r.Persons[r.GroupAt(row)]
 	}
-	low := int(r.Groups[from])
-	at, ok := slices.BinarySearch(r.Persons[low:int(r.Groups[to-1])+1], person)
+	return r.Persons[r.groups[row]]
+}
+
+// GroupAt is the place in Persons and Starts of a row's group.
+func (r *Rows) GroupAt(row int) int {
+	at, ok := slices.BinarySearch(r.Starts, uint32(row+r.Base))
+	if !ok {
+		at--
+	}
+	return at
+}
+
+// RowsOf gives the rows of a person among those of one of the Runs.
+func (r *Rows) RowsOf(person uint32, run Run) (first, end int) {
+	at, ok := slices.BinarySearch(r.Persons[run.Group:run.EndGroup], person)
 	if !ok {
 		return 0, 0
 	}
-	return int(r.Starts[low+at]) - r.Base, int(r.Starts[low+at+1]) - r.Base
+	at += run.Group
+	return int(r.Starts[at]) - r.Base, int(r.Starts[at+1]) - r.Base
 }
 
-// Run is rows of one day: those from where the run before ends up to To, of
-// which there may be none.
+// Run is rows of one day: those from where the run before ends up to To.
 type Run struct {
-	Day  int32  // since 1970-01-01
-	Last uint32 // the largest person's number
-	To   int
+	Day int32 // since 1970-01-01
+	To  int
+	// The groups of its rows, up to and without EndGroup.
+	Group, EndGroup int
 }

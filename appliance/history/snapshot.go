@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -35,8 +36,9 @@ type Snapshot struct {
 	v        *view
 	released atomic.Bool
 
-	mu   sync.Mutex
-	sets []*daySets // by head, once asked for
+	mu    sync.Mutex
+	sets  []*daySets                     // by head, once asked for
+	names map[string]map[*frozen]nameSet // by the names that were wanted
 }
 
 // Release lets go of the snapshot and of all that was read through it.
@@ -58,14 +60,19 @@ func (s *Snapshot) Scan(ctx context.Context, partition int, w Want, fn func(*Row
 		w.From, w.To = math.MinInt64, math.MaxInt64
 	}
 	cal := newCalendar(s.h.o.Location)
+	sets := s.namesIn(w.Names)
 	for _, p := range s.v.list.places[partition] {
-		if p.slice.Last < w.From || p.slice.First >= w.To || !p.block.hasAny(w.Names) {
+		if p.slice.Last < w.From || p.slice.First >= w.To {
+			continue
+		}
+		set := sets[p.block]
+		if w.Names != nil && set.rows == 0 {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, err := s.blockRows(p, w, cal)
+		r, err := s.blockRows(p, w, set, cal)
 		if err != nil {
 			return err
 		}
@@ -91,9 +98,30 @@ func (s *Snapshot) Scan(ctx context.Context, partition int, w Want, fn func(*Row
 	return nil
 }
 
+// namesIn says what the blocks have of some names; nil where all are wanted.
+func (s *Snapshot) namesIn(names []string) map[*frozen]nameSet {
+	if names == nil {
+		return nil
+	}
+	key := strings.Join(names, "\x00")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names[key] == nil {
+		sets := make(map[*frozen]nameSet, len(s.v.list.blocks))
+		for _, b := range s.v.list.blocks {
+			sets[b] = b.set(names)
+		}
+		if s.names == nil {
+			s.names = make(map[string]map[*frozen]nameSet)
+		}
+		s.names[key] = sets
+	}
+	return s.names[key]
+}
+
 // blockRows are a partition's rows in a block on the days, and of the events,
 // that are wanted; nil if there are none.
-func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
+func (s *Snapshot) blockRows(p place, w Want, set nameSet, cal *calendar) (*Rows, error) {
 	first, last := p.slice.FirstDay, p.slice.LastDay
 	if first != last && p.slice.First < w.From {
 		first = cal.of(w.From)
@@ -101,19 +129,24 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 	if first != last && p.slice.Last >= w.To {
 		last = cal.of(w.To - 1)
 	}
-	c, err := s.h.content(p.block, w.Names)
+	c, err := s.h.content(p.block, set)
 	if err != nil {
 		return nil, err
 	}
 	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Persons: c.people.Persons, Starts: c.people.Starts, Names: p.block.names, Wanted: c.rows != nil}
 	row, from := 0, -1
-	for _, run := range c.people.Runs {
+	for i, run := range c.people.Runs {
 		end := row + run.Rows
-		if run.Partition == p.slice.Partition && run.Day >= first && run.Day <= last && run.Rows > 0 {
-			if from < 0 {
-				from = row
+		if run.Rows > 0 && run.Partition >= p.slice.Partition {
+			if run.Partition > p.slice.Partition || run.Day > last {
+				break
 			}
-			r.Runs = append(r.Runs, Run{Day: run.Day, Last: c.people.Persons[c.people.Groups[end-1]], To: end - from})
+			if run.Day >= first {
+				if from < 0 {
+					from = row
+				}
+				r.Runs = append(r.Runs, Run{Day: run.Day, To: end - from, Group: int(c.people.First[i]), EndGroup: int(c.people.First[i+1])})
+			}
 		}
 		row = end
 	}
@@ -122,7 +155,7 @@ func (s *Snapshot) blockRows(p place, w Want, cal *calendar) (*Rows, error) {
 	}
 	to := from + r.Runs[len(r.Runs)-1].To
 	r.Base, r.Sorted = from, len(r.Runs) == 1
-	r.Groups, r.Events = c.people.Groups[from:to:to], c.events[from:to:to]
+	r.Events = c.events[from:to:to]
 	return r.Of(&piece{c, s.v.codes, from, to}), nil
 }
 

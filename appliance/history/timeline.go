@@ -140,7 +140,7 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 		r = s.headRows(src.head, src.partition)
 	} else {
 		var err error
-		if r, err = s.blockRows(src.place, Want{From: math.MinInt64, To: math.MaxInt64}, nil); err != nil {
+		if r, err = s.blockRows(src.place, Want{From: math.MinInt64, To: math.MaxInt64}, nameSet{}, nil); err != nil {
 			return err
 		}
 	}
@@ -170,7 +170,7 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 
 // ofPersons calls fn with each row of some people.
 func (r *Rows) ofPersons(persons []uint32, fn func(row int)) {
-	if r.Groups == nil {
+	if r.Starts == nil {
 		for row, p := range r.Persons {
 			if slices.Contains(persons, p) {
 				fn(row)
@@ -178,14 +178,12 @@ func (r *Rows) ofPersons(persons []uint32, fn func(row int)) {
 		}
 		return
 	}
-	from := 0
 	for _, run := range r.Runs {
 		for _, p := range persons {
-			for row, end := r.RowsOf(p, from, run.To); row < end; row++ {
+			for row, end := r.RowsOf(p, run); row < end; row++ {
 				fn(row)
 			}
 		}
-		from = run.To
 	}
 }
 
@@ -217,6 +215,9 @@ func (s *Snapshot) read(spots []spot) ([]Row, error) {
 				return nil, err
 			}
 			all[r] = columns
+		}
+		if err := r.LoadPersons(); err != nil {
+			return nil, err
 		}
 		row := Row{Person: r.Person(sp.row), Time: sp.time, Name: r.Names[r.Events[sp.row]]}
 		for _, c := range columns {

@@ -24,14 +24,26 @@ type counted struct {
 // takeRows implements rowTaker.
 func (c *counted) takeRows(_ *worker, r *history.Rows, p *picked, _ dayRange) error {
 	c.partition = r.Partition
-	for _, row := range p.rows {
-		local := r.Person(int(row)) / event.Partitions
-		if int(local) >= len(c.counts) {
-			c.counts = append(c.counts, make([]uint32, int(local)+1-len(c.counts))...)
+	if p.span {
+		for group, row := r.GroupAt(p.from), p.from; row < p.to; group++ {
+			end := min(int(r.Starts[group+1])-r.Base, p.to)
+			c.add(r.Persons[group], end-row)
+			row = end
 		}
-		c.counts[local]++
+		return nil
+	}
+	for _, row := range p.rows {
+		c.add(r.Person(int(row)), 1)
 	}
 	return nil
+}
+
+func (c *counted) add(who uint32, n int) {
+	local := who / event.Partitions
+	if int(local) >= len(c.counts) {
+		c.counts = append(c.counts, make([]uint32, int(local)+1-len(c.counts))...)
+	}
+	c.counts[local] += uint32(n)
 }
 
 // endPartition implements rowTaker.

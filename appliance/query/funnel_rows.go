@@ -51,24 +51,32 @@ func newPlainWalker(q *run, fu *funnel) *plainWalker {
 // takeRows implements rowTaker.
 func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRange) error {
 	w.partition = r.Partition
-	n := len(p.rows)
-	w.times = sized(w.times, n)
+	n := p.len()
 	times, err := r.Times()
 	if err != nil {
 		return err
 	}
-	times.Of(p.rows, w.times)
 	base := len(w.hits)
 	w.hits = slices.Grow(w.hits, n)[:base+n]
 	hits := w.hits[base:]
 	masks := by.masks
+	if p.span {
+		for group, row := r.GroupAt(p.from), p.from; row < p.to; group++ {
+			local := r.Persons[group] / event.Partitions
+			end := min(int(r.Starts[group+1])-r.Base, p.to)
+			w.count(local, end-row)
+			for ; row < end; row++ {
+				hits[row-p.from] = stepHit{times.At(row), local, uint32(masks[r.Events[row]])}
+			}
+		}
+		return w.hold()
+	}
+	w.times = sized(w.times, n)
+	times.Of(p.rows, w.times)
 	for k, row := range p.rows {
 		local := r.Person(int(row)) / event.Partitions
 		hits[k] = stepHit{w.times[k], local, uint32(masks[r.Events[row]])}
-		if int(local) >= len(w.counts) {
-			w.counts = append(w.counts, make([]uint32, int(local)+1-len(w.counts))...)
-		}
-		w.counts[local]++
+		w.count(local, 1)
 	}
 	if p.masks != nil {
 		for k, m := range p.masks {
@@ -76,6 +84,13 @@ func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRang
 		}
 	}
 	return w.hold()
+}
+
+func (w *plainWalker) count(local uint32, n int) {
+	if int(local) >= len(w.counts) {
+		w.counts = append(w.counts, make([]uint32, int(local)+1-len(w.counts))...)
+	}
+	w.counts[local] += uint32(n)
 }
 
 // hold reserves what the walker has come to hold.
@@ -131,6 +146,7 @@ func (w *plainWalker) person(hits []stepHit) {
 	clear(w.next[:steps])
 	w.best.depth = 0
 	later := w.fu.later
+	chain := 0 // how deep the start before came: with the hits next[1] to next[chain-1]
 	for i := range hits {
 		if hits[i].mask&1 == 0 {
 			continue
@@ -142,6 +158,10 @@ func (w *plainWalker) person(hits []stepHit) {
 		}
 		w.try[0] = start
 		depth, prev := 1, i
+		if chain > 1 && !later && w.next[1] > i {
+			// The same hits follow; the window now ends later.
+			depth, prev = chain, w.next[chain-1]
+		}
 		for ; depth < steps; depth++ {
 			at := max(w.next[depth], prev+1)
 			for at < len(hits) && (hits[at].mask>>depth&1 == 0 || later && hits[at].time <= hits[prev].time) {
@@ -154,6 +174,7 @@ func (w *plainWalker) person(hits []stepHit) {
 			w.try[depth] = hits[at].time
 			prev = at
 		}
+		chain = depth
 		if depth > w.best.depth {
 			w.best.depth = depth
 			copy(w.best.times[:depth], w.try[:depth])

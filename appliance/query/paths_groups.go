@@ -190,11 +190,14 @@ func (g *pathGroups) takeGroups(w *worker, r *history.Rows) error {
 		return err
 	}
 	err = w.pieces(r, func(p piece) error {
-		if r.Groups == nil || !p.within {
+		if r.Starts == nil || !p.within {
+			if err := r.LoadPersons(); err != nil {
+				return err
+			}
 			g.rows(w, r, p.from, p.to)
 			return nil
 		}
-		for row, group := p.from, int(r.Groups[p.from]); row < p.to; group++ {
+		for row, group := p.from, r.GroupAt(p.from); row < p.to; group++ {
 			end := min(int(r.Starts[group+1])-r.Base, p.to)
 			who := r.Persons[group]
 			if i := int(who / event.Partitions); i >= len(g.people) || g.people[i].odd {

@@ -23,6 +23,11 @@ type rowTaker interface {
 
 // picked is rows that match.
 type picked struct {
+	// span says that the rows are all those from from to to, and are not listed
+	// yet: see list.
+	span     bool
+	from, to int
+
 	rows  []int32
 	who   []uint32 // winners; nil where the rows' own numbers are
 	masks []uint64 // nil where the rows' events say all
@@ -34,6 +39,25 @@ func (p *picked) of(r *history.Rows, k int) uint32 {
 		return p.who[k]
 	}
 	return r.Person(int(p.rows[k]))
+}
+
+// len is the number of rows.
+func (p *picked) len() int {
+	if p.span {
+		return p.to - p.from
+	}
+	return len(p.rows)
+}
+
+// list lists the rows of a span, in memory that is given.
+func (p *picked) list(memory []int32) {
+	if !p.span {
+		return
+	}
+	p.span, p.rows = false, memory[:p.to-p.from]
+	for i := range p.rows {
+		p.rows[i] = int32(p.from + i)
+	}
 }
 
 func (p *picked) reset() { p.rows, p.who, p.masks = p.rows[:0], p.who[:0], nil }
@@ -83,7 +107,7 @@ func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 		var p piece
 		if r.Runs != nil {
 			p.day = w.spans.of(run.Day)
-			p.plain = w.allPlain(r, from, run)
+			p.plain = w.allPlain(r, run)
 		}
 		if p.day.known {
 			if p.day.to <= w.p.within.from || p.day.from >= w.p.within.to {
@@ -106,12 +130,12 @@ func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 // allPlain says whether all rows of a run are surely of people who are asked
 // for and have one number: it looks for the few who are not, since a look at
 // every row's person costs as much as counting it.
-func (w *worker) allPlain(r *history.Rows, from int, run history.Run) bool {
-	if w.wanted != nil || r.Groups == nil || len(w.odd) > maxOdd || run.Last > w.q.known {
+func (w *worker) allPlain(r *history.Rows, run history.Run) bool {
+	if w.wanted != nil || len(w.odd) > maxOdd || r.Persons[run.EndGroup-1] > w.q.known {
 		return false
 	}
 	return !slices.ContainsFunc(w.odd, func(n uint32) bool {
-		first, end := r.RowsOf(n, from, run.To)
+		first, end := r.RowsOf(n, run)
 		return first < end
 	})
 }
@@ -138,9 +162,17 @@ func (q *run) oddNumbers() (out [event.Partitions][]uint32) {
 // pick chooses the rows of a piece that match. Those of people with merged
 // numbers, whose rows lie in several partitions, go to w.many instead.
 func (w *worker) pick(r *history.Rows, p piece) error {
+	w.chosen.span, w.chosen.from, w.chosen.to = w.all && p.within && p.plain && !w.filtered, p.from, p.to
+	w.many.reset()
+	if w.chosen.span {
+		w.chosen.rows, w.chosen.who, w.chosen.masks = nil, nil, nil
+		return nil
+	}
+	if err := r.LoadPersons(); err != nil {
+		return err
+	}
 	rows := w.byEvent(r, p.from, p.to)
 	w.chosen.who, w.chosen.masks = nil, nil
-	w.many.reset()
 	if !p.within {
 		times, err := r.Times()
 		if err != nil {
@@ -222,11 +254,9 @@ func (w *worker) byEvent(r *history.Rows, from, to int) []int32 {
 	n := 0
 	maybe := &w.maybe
 	if w.all {
-		for i := from; i < to; i++ {
-			maybe[n] = int32(i)
-			n++
-		}
-		return maybe[:n]
+		p := picked{span: true, from: from, to: to}
+		p.list(maybe[:])
+		return p.rows
 	}
 	named := w.named
 	for i, e := range r.Events[from:to] {
@@ -234,4 +264,10 @@ func (w *worker) byEvent(r *history.Rows, from, to int) []int32 {
 		n += int(named[e])
 	}
 	return maybe[:n]
+}
+
+// listed lists the rows of a span and lets their persons be asked.
+func (w *worker) listed(r *history.Rows, p *picked) error {
+	p.list(w.maybe[:])
+	return r.LoadPersons()
 }

@@ -43,15 +43,17 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 	}
 	number := c.s.measure.needsProperty()
 	if number {
+		p.list(w.maybe[:])
 		b.floats = sized(b.floats, len(p.rows))
 		w.s.floats(&w.s.numbers[c.float], p, b.floats, 1)
 	}
 	if len(w.s.dims) == 0 {
 		groups := c.groups.of(nil)
 		if oneBucket && !number {
-			r.addCount(c, groups, int64(len(p.rows)))
+			r.addCount(c, groups, int64(p.len()))
 			return r.hold()
 		}
+		p.list(w.maybe[:])
 		for k, row := range p.rows {
 			if !oneBucket {
 				r.turn(times.At(int(row)))
@@ -62,9 +64,14 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 	}
 	if oneBucket && !number {
 		if col := w.s.codesOf(&w.s.dims[0]); col != nil && len(col.Dict) < maxCounted {
-			r.countCodes(w, c, col, p)
+			if err := r.countCodes(w, c, col, rows, p); err != nil {
+				return err
+			}
 			return r.hold()
 		}
+	}
+	if err := w.listed(rows, p); err != nil {
+		return err
 	}
 	b.ids = sized(b.ids, len(p.rows))
 	w.s.values(&w.s.dims[0], p, b.ids, 1)
@@ -92,10 +99,17 @@ func (r *trendReport) turn(t int64) {
 
 // countCodes counts rows of one bucket by the codes of a column, and only then
 // asks what the codes stand for.
-func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, p *picked) {
+func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, rows *history.Rows, p *picked) error {
 	b, dim := &r.buffer, &w.s.dims[0]
 	b.counts = cleared(b.counts, len(col.Dict)+1)
-	col.CountCodes(w.s.at(dim, p), b.counts)
+	if p.span && dim.dim.place != ofProfile {
+		col.CountCodesIn(p.from, p.to, b.counts)
+	} else {
+		if err := w.listed(rows, p); err != nil {
+			return err
+		}
+		col.CountCodes(w.s.at(dim, p), b.counts)
+	}
 	b.groups.turn(col.Dict)
 	known := b.groups.known
 	for code, n := range b.counts {
@@ -112,6 +126,7 @@ func (r *trendReport) countCodes(w *worker, c *seriesCells, col *block.Column, p
 			known[code-1] = groups[0] + 1
 		}
 	}
+	return nil
 }
 
 // addCount counts n rows of the bucket at hand.

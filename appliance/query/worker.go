@@ -205,7 +205,7 @@ func (w *worker) fill(r *history.Rows, day dayRange) error {
 			}
 		}
 	}
-	if len(w.chosen.rows) == 0 {
+	if w.chosen.len() == 0 {
 		return nil
 	}
 	if w.rowsTo != nil {
@@ -228,6 +228,9 @@ func (w *worker) flush() error {
 
 // extend makes hits of rows, a column at a time.
 func (w *worker) extend(to *store, r *history.Rows, p *picked) error {
+	if err := w.listed(r, p); err != nil {
+		return err
+	}
 	base, n := len(to.hits), len(p.rows)
 	to.hits = slices.Grow(to.hits, n)[:base+n]
 	hits := to.hits[base:]

@@ -46,6 +46,7 @@ type History struct {
 type stretch struct {
 	out         history.Rows
 	first, last int64
+	groups      []uint16
 	times       block.Times
 	ties        []uint32
 	columns     map[string]*block.Column
@@ -143,24 +144,27 @@ func (h *History) divide(s *stretch, base int) {
 			r.Runs = append(r.Runs, history.Run{Day: d})
 		}
 		run := &r.Runs[len(r.Runs)-1]
-		run.To, run.Last = row+1, max(run.Last, r.Persons[row])
+		run.To = row + 1
 	}
-	h.group(r)
+	h.group(s)
 }
 
 // group counts persons once for all their rows of a day.
-func (h *History) group(r *history.Rows) {
+func (h *History) group(s *stretch) {
+	r := &s.out
 	var persons []uint32
 	from := 0
-	for _, run := range r.Runs {
+	for i := range r.Runs {
+		run := &r.Runs[i]
+		run.Group = len(persons)
 		for row := from; row < run.To; row++ {
 			if row == from || r.Persons[row] != r.Persons[row-1] {
 				persons = append(persons, r.Persons[row])
 				r.Starts = append(r.Starts, uint32(r.Base+row))
 			}
-			r.Groups = append(r.Groups, uint16(len(persons)-1))
+			s.groups = append(s.groups, uint16(len(persons)-1))
 		}
-		from = run.To
+		from, run.EndGroup = run.To, len(persons)
 	}
 	r.Starts = append(r.Starts, uint32(r.Base+len(r.Persons)))
 	r.Persons = persons
@@ -207,6 +211,9 @@ type given struct {
 	*stretch
 	keys []string
 }
+
+// Groups implements history.Source.
+func (g given) Groups() ([]uint16, error) { return g.groups, nil }
 
 // Times implements history.Source.
 func (g given) Times() (block.Times, error) { return g.times, nil }
