@@ -42,16 +42,21 @@ func (b *bench) ask(ctx context.Context, events int, engines []*peer, cold bool)
 			return nil, err
 		}
 	}
-	steps := []func(string) error{r.compare, r.warm}
-	if cold {
-		steps = append(steps, r.cold)
+	type step struct {
+		what string
+		ask  func(question string) error
 	}
-	for _, step := range steps {
+	steps := []step{{"comparing answers", r.compare}, {"warm", r.warm}}
+	if cold {
+		steps = append(steps, step{"cold", r.cold})
+	}
+	for _, s := range steps {
+		b.say("%s", s.what)
 		for _, q := range b.wantedQuestions() {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if err := step(q); err != nil {
+			if err := s.ask(q); err != nil {
 				return nil, err
 			}
 		}

@@ -280,6 +280,57 @@ func TestPartComesBack(t *testing.T) {
 	}
 }
 
+func portable(set *roaring.Bitmap) []byte {
+	b, err := set.ToBytes()
+	if err != nil {
+		panic(err) // memory does not fail to take it
+	}
+	return b
+}
+
+// TestSetsComeBack is of sparse, dense and clustered sets, in the form that is
+// chosen and in both.
+func TestSetsComeBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := roaring.New()
+		at := uint64(rapid.SampledFrom([]uint32{0, 1, 1 << 16, math.MaxUint32 - 3}).Draw(t, "first"))
+		for range rapid.IntRange(1, 6).Draw(t, "stretches") {
+			step := rapid.SampledFrom([]uint64{1, 2, 7, 100, 1 << 16, 1 << 25}).Draw(t, "step")
+			for range rapid.SampledFrom([]int{1, 2, 100, 9_000}).Draw(t, "people") {
+				if at <= math.MaxUint32 {
+					set.Add(uint32(at))
+				}
+				at += 1 + (at*0x9E3779B97F4A7C15>>40)%step // irregular, yet nothing to draw
+			}
+		}
+		people := int(set.GetCardinality())
+		chosen, err := AppendSet(nil, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gaps := appendGaps([]byte{setGaps}, set, math.MaxUint64)
+		for name, b := range map[string][]byte{"chosen": chosen, "gaps": gaps, "roaring": appendSection(nil, portable(set))} {
+			if name == "chosen" && len(b) > len(portable(set))+4 {
+				t.Fatalf("%d bytes, roaring has %d", len(b), len(portable(set)))
+			}
+			got, err := ReadSet(b, people)
+			if err != nil || !got.Equals(set) || got.Validate() != nil {
+				t.Fatalf("%s: %v, %v, want %v", name, got, err, set)
+			}
+			for _, wrong := range []int{people - 1, people + 1, math.MaxInt} {
+				if _, err := ReadSet(b, wrong); !errors.Is(err, ErrDamaged) {
+					t.Fatalf("%s: a set of %d people as one of %d: %v", name, people, wrong, err)
+				}
+			}
+			for _, end := range []int{0, 1, len(b) / 2, len(b) - 1} {
+				if _, err := ReadSet(b[:end], people); !errors.Is(err, ErrDamaged) {
+					t.Fatalf("%s: %d bytes of %d: %v", name, end, len(b), err)
+				}
+			}
+		}
+	})
+}
+
 // TestFullBlock is a block of as many rows as there can be, of one person.
 func TestFullBlock(t *testing.T) {
 	persons, times, values := make([]uint32, MaxRows), make([]int64, MaxRows), &Column{Codes: make([]uint32, MaxRows)}

@@ -90,6 +90,8 @@ func FuzzDescriptions(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(set)
+	f.Add([]byte{setGaps, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 3})
+	f.Add(appendSection(nil, portable(roaring.BitmapOf(1, 2, 70_000))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, err := ReadInfo(b)
 		check(t, err)
@@ -97,7 +99,7 @@ func FuzzDescriptions(f *testing.F) {
 		check(t, err)
 		if s, err := ReadSet(b, 3); err != nil {
 			check(t, err)
-		} else if s.GetCardinality() != 3 {
+		} else if s.GetCardinality() != 3 || s.Validate() != nil {
 			t.Fatal("not the people it should be")
 		}
 	})

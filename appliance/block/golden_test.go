@@ -36,12 +36,7 @@ func TestGoldenV1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := []struct {
-		name  string
-		bytes []byte
-		read  func(b []byte) (any, error)
-		want  any
-	}{
+	golden(t, "testdata/v1.txt", []goldenPart{
 		{"people", people.Append(nil), func(b []byte) (any, error) { return ReadPeople(b, 5) }, people},
 		{"times", AppendTimes(nil, people, times), func(b []byte) (any, error) {
 			t, err := ReadTimes(b, people)
@@ -58,8 +53,36 @@ func TestGoldenV1(t *testing.T) {
 			return s.ToArray(), nil
 		}, set.ToArray()},
 		{"info", info.Append(nil), func(b []byte) (any, error) { return ReadInfo(b) }, info},
+	})
+}
+
+// TestGoldenV2 reads the kinds that came later.
+func TestGoldenV2(t *testing.T) {
+	set := roaring.BitmapOf(5, 65, 193, 70_000)
+	setBytes, err := AppendSet(nil, set)
+	if err != nil {
+		t.Fatal(err)
 	}
-	const file = "testdata/v1.txt"
+	golden(t, "testdata/v2.txt", []goldenPart{
+		{"gaps", setBytes, func(b []byte) (any, error) {
+			s, err := ReadSet(b, 4)
+			if err != nil {
+				return nil, err
+			}
+			return s.ToArray(), nil
+		}, set.ToArray()},
+	})
+}
+
+type goldenPart struct {
+	name  string
+	bytes []byte
+	read  func(b []byte) (any, error)
+	want  any
+}
+
+// golden reads the bytes that a file has of each part.
+func golden(t *testing.T, file string, parts []goldenPart) {
 	if *update {
 		var out strings.Builder
 		for _, p := range parts {

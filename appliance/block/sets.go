@@ -68,8 +68,17 @@ func readSets(b []byte, n, chunks int) ([]Set, error) {
 
 func (s Set) before(o Set) bool { return s.Name < o.Name || s.Name == o.Name && s.Day < o.Day }
 
+// setGaps begins a set of gaps. A section of a roaring bitmap, as all sets were
+// once, begins with its length, which is more.
+const setGaps = 1
+
 // AppendSet appends the encoding of a set of people.
 func AppendSet(dst []byte, set *roaring.Bitmap) ([]byte, error) {
+	// A roaring bitmap is read several times as fast: gaps are to save a quarter.
+	size := set.GetSerializedSizeInBytes()
+	if out := appendGaps(append(dst, setGaps), set, size-size/4); len(out) > len(dst)+1 {
+		return out, nil
+	}
 	b, err := set.ToBytes()
 	if err != nil {
 		return nil, fmt.Errorf("encoding a set: %w", err)
@@ -80,6 +89,9 @@ func AppendSet(dst []byte, set *roaring.Bitmap) ([]byte, error) {
 // ReadSet reads what AppendSet made of so many people. It shares nothing with
 // b.
 func ReadSet(b []byte, people int) (*roaring.Bitmap, error) {
+	if len(b) > 0 && b[0] == setGaps {
+		return readGaps(b[1:], people)
+	}
 	r := &reader{b: b}
 	var raw []byte
 	in := r.section(maxSection, &raw)

@@ -178,15 +178,7 @@ func (h *History) blockHolds(ctx context.Context, b *frozen, who *roaring.Bitmap
 }
 
 func (h *History) readPeople(b *frozen) (*block.People, error) {
-	plain, err := h.openChunk(b.info.Shelf, chunkID{b.id, chunkPeople})
-	if err != nil {
-		return nil, err
-	}
-	people, err := block.ReadPeople(plain, b.info.Rows)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the persons of block %d: %w", ErrDamaged, b.id, err)
-	}
-	return people, nil
+	return readChunk(h, b, chunkPeople, func(p []byte) (*block.People, error) { return block.ReadPeople(p, b.info.Rows) })
 }
 
 func (h *History) partHolds(ctx context.Context, p *part, who *roaring.Bitmap) (bool, error) {

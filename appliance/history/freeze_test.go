@@ -324,10 +324,13 @@ func TestCloseEndsFreezing(t *testing.T) {
 	}
 }
 
-// TestReadersWhileAppendingAndFreezing: a snapshot is the same from its first
-// to its last reading, and later ones hold no less. For the race detector.
-func TestReadersWhileAppendingAndFreezing(t *testing.T) {
-	h := open(t, Options{FreezeRows: 300, CacheBytes: 10_000})
+// TestReadersWhileAppendingFreezingAndMerging: a snapshot is the same from its
+// first to its last reading, and later ones hold no less. For the race
+// detector.
+func TestReadersWhileAppendingFreezingAndMerging(t *testing.T) {
+	h := &house{t: t, dir: t.TempDir(), maxShelf: 20_000, o: Options{FreezeRows: 300, CacheBytes: 10_000, Heads: NewHeads(50_000)}}
+	h.start()
+	t.Cleanup(func() { h.stop() })
 	const batches, size = 60, 50
 	var readers sync.WaitGroup
 	stop := make(chan struct{})
@@ -361,8 +364,12 @@ func TestReadersWhileAppendingAndFreezing(t *testing.T) {
 			rows = append(rows, row(uint32(i%10)*64+uint32(b%3), int64(b), "A", prop("k", fmt.Sprint(b)), prop("n", i)))
 		}
 		h.append(rows...)
+		if b%7 == 0 {
+			readers.Go(func() { h.compact(t) })
+		}
 	}
 	h.settle()
+	h.compact(t)
 	close(stop)
 	readers.Wait()
 	h.mu.Lock()

@@ -148,6 +148,7 @@ type History struct {
 	old     []*blockList // lists before view's that snapshots still hold
 	urged   bool         // the newest head is to be frozen, for Options.Heads
 	moves   uint64       // grows when there may be something new to clean up
+	tidied  uint64       // moves when the worker last found nothing to clean up
 	closed  bool
 }
 

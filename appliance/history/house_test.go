@@ -31,7 +31,8 @@ type house struct {
 // lists them.
 type crashing struct {
 	*keyring.Publisher
-	now atomic.Bool
+	now    atomic.Bool
+	chunks atomic.Int64 // bytes of them that were sealed
 }
 
 var errCrash = errors.New("a crash, as the test wants it")
@@ -40,7 +41,11 @@ func (c *crashing) SealChunk(plain, aad []byte) ([]byte, error) {
 	if c.now.Load() && bytes.HasPrefix(aad, []byte("history list "+string(rune(keyBlock)))) {
 		return nil, errCrash
 	}
-	return c.Publisher.SealChunk(plain, aad)
+	sealed, err := c.Publisher.SealChunk(plain, aad)
+	if bytes.HasPrefix(aad, []byte("history chunk ")) {
+		c.chunks.Add(int64(len(sealed)))
+	}
+	return sealed, err
 }
 
 func open(t testing.TB, o Options) *house {

@@ -31,9 +31,8 @@ func (h *History) due(hd *head) bool {
 // closed.
 func (h *History) work(ctx context.Context) {
 	pause := time.Second
-	tidied := uint64(0) // h.moves at which nothing was left to do
 	for {
-		hd, urged, moves := h.next(tidied)
+		hd, urged, moves := h.next()
 		if moves == 0 {
 			return
 		}
@@ -49,7 +48,10 @@ func (h *History) work(ctx context.Context) {
 		} else {
 			var did bool
 			if did, err = h.tidy(ctx, false); err != nil || !did {
-				tidied = moves
+				h.mu.Lock()
+				h.tidied = moves
+				h.changed.Broadcast()
+				h.mu.Unlock()
 			}
 		}
 		if err == nil {
@@ -103,9 +105,8 @@ func (h *History) failed(freezing bool, err error) {
 }
 
 // next waits for something to do: a head to freeze, the newest to be ended, or
-// something to clean up since moves was tidied. moves is 0 when the history is
-// closed.
-func (h *History) next(tidied uint64) (hd *head, urged bool, moves uint64) {
+// something to clean up. moves is 0 when the history is closed.
+func (h *History) next() (hd *head, urged bool, moves uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for !h.closed {
@@ -116,7 +117,7 @@ func (h *History) next(tidied uint64) (hd *head, urged bool, moves uint64) {
 			h.urged = false
 			return nil, true, h.moves
 		}
-		if h.moves != tidied {
+		if h.moves != h.tidied {
 			return nil, false, h.moves
 		}
 		h.changed.Wait()

@@ -2,8 +2,10 @@ package query_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -110,7 +112,7 @@ func invented(total int) (days [][]blockEvent, countries []uint8) {
 			since = r.Int64N(75)
 		}
 		for n := int(float64(total)*share + r.Float64()); n > 0; {
-			at := since*day + r.Int64N((blocksDays-since)*day)
+			at := (since*day + r.Int64N((blocksDays-since)*day)) / 1000 * 1000 // whole milliseconds
 			plat := uint8(pickOf(r, plats))
 			length := min(n, 1+int(r.ExpFloat64()*8))
 			for k := range length {
@@ -127,8 +129,7 @@ func invented(total int) (days [][]blockEvent, countries []uint8) {
 				if at < blocksDays*day {
 					days[at/day] = append(days[at/day], e)
 				}
-				at += 200_000 + int64(r.ExpFloat64()*25e6)
-				at -= at % 1000
+				at += 200_000 + int64(r.ExpFloat64()*25e3)*1000
 			}
 			n -= length
 		}
@@ -176,6 +177,10 @@ func openBlocks(b *testing.B) *blockStore {
 		return h
 	}}
 	days, countries := invented(*blocksRows)
+	events := 0
+	for _, d := range days {
+		events += len(d)
+	}
 	if fill {
 		h := store.open()
 		fillBlocks(b, db, h, days)
@@ -183,6 +188,7 @@ func openBlocks(b *testing.B) *blockStore {
 		ok(h.Close())
 		ok(os.WriteFile(filepath.Join(dir, "full"), nil, 0o600))
 	}
+	logBytes(b, shelves, events)
 	b.Cleanup(func() {
 		for _, close := range []func() error{store.h.Close, shelves.Close, db.Close, ring.Close} {
 			if err := close(); err != nil {
@@ -220,6 +226,49 @@ func (s *blockStore) anew(b *testing.B) {
 	s.h = s.open()
 	s.snapshot = s.h.Snapshot()
 	s.env.Data.History = s.snapshot
+}
+
+// logBytes says what each kind of chunk takes. Kinds are the numbers that
+// history gives them, and properties have theirs from 16 on, as they came: an
+// owner with a chunk 16 is a block, unless there is a 4, which only one of a
+// part's many sets has.
+func logBytes(b *testing.B, shelves *kv.Shelves, events int) {
+	kinds := map[uint32]string{0: "persons", 1: "times", 2: "events", 3: "ties", 16: "country", 17: "platform", 18: "plan", 19: "amount"}
+	owners := make(map[uint64]map[uint32]int)
+	for _, info := range shelves.List() {
+		var keys [][]byte
+		if err := shelves.Keys(info.ID, func(key []byte) error { keys = append(keys, slices.Clone(key)); return nil }); err != nil {
+			b.Fatal(err)
+		}
+		for _, key := range keys {
+			v, err := shelves.Get(info.ID, key)
+			if err != nil {
+				b.Fatal(err)
+			}
+			owner := binary.BigEndian.Uint64(key)
+			if owners[owner] == nil {
+				owners[owner] = make(map[uint32]int)
+			}
+			owners[owner][binary.BigEndian.Uint32(key[8:])] += len(key) + len(v)
+		}
+	}
+	bytes, all := make(map[string]int), 0
+	for _, chunks := range owners {
+		_, property := chunks[16]
+		_, more := chunks[4]
+		for chunk, n := range chunks {
+			kind := "people by day"
+			if property && !more {
+				kind = kinds[chunk]
+			}
+			bytes[kind] += n
+			all += n
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(bytes)) {
+		b.Logf("%-15s %6.3f bytes an event", kind, float64(bytes[kind])/float64(events))
+	}
+	b.Logf("%-15s %6.3f bytes an event of %d", "in all", float64(all)/float64(events), events)
 }
 
 func fillBlocks(b *testing.B, db *kv.DB, h *history.History, days [][]blockEvent) {

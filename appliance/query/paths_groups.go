@@ -197,13 +197,16 @@ func (g *pathGroups) takeGroups(w *worker, r *history.Rows) error {
 			g.rows(w, r, p.from, p.to)
 			return nil
 		}
-		for row, group := p.from, r.GroupAt(p.from); row < p.to; group++ {
-			end := min(int(r.Starts[group+1])-r.Base, p.to)
-			who := r.Persons[group]
-			if i := int(who / event.Partitions); i >= len(g.people) || g.people[i].odd {
+		people, row := g.people, p.from
+		first := r.GroupAt(row)
+		starts := r.Starts[first+1:]
+		for k := 0; row < p.to; k++ {
+			end := min(int(starts[k])-r.Base, p.to)
+			who := r.Persons[first+k]
+			if i := int(who / event.Partitions); i >= len(people) || people[i].odd {
 				g.rows(w, r, row, end)
 			} else {
-				g.group(w, r, &g.people[i], row, end)
+				g.group(w, r, &people[i], row, end)
 			}
 			row = end
 		}
@@ -309,16 +312,17 @@ func (g *pathGroups) walk(st *pathState, events []uint16) {
 	if steps == depth {
 		return
 	}
-	at := st.at
-	for _, e := range events {
-		role := &g.roles[e]
-		if !st.started {
-			if role.flags&isAnchor == 0 {
-				continue
-			}
-			st.started = true
+	roles := g.roles
+	if !st.started {
+		for len(events) > 0 && roles[events[0]].flags&isAnchor == 0 {
+			events = events[1:]
 		}
-		if role.flags&isNode == 0 || g.p.collapse && at != 0 && g.tree.places[at].node == role.node {
+		st.started = len(events) > 0
+	}
+	at, collapse := st.at, g.p.collapse
+	for _, e := range events {
+		role := &roles[e]
+		if role.flags&isNode == 0 || collapse && at != 0 && g.tree.places[at].node == role.node {
 			continue
 		}
 		at = g.child(at, role)

@@ -2,6 +2,8 @@ package oracle
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"strings"
 )
 
@@ -91,6 +93,16 @@ func (a *asked) funnel() (any, error) {
 		return nil, err
 	}
 	out := object{"steps": stepsOf(rows[0], len(steps))}
+	if o, ok := a.q["over_time"].(object); ok {
+		if out["over_time"], err = a.overTime(chain, o, len(steps)); err != nil {
+			return nil, err
+		}
+	}
+	if c, ok := a.q["time_to_convert"].(object); ok {
+		if out["time_to_convert"], err = a.convert(chain, counted, c, len(steps)); err != nil {
+			return nil, err
+		}
+	}
 	if len(dims) > 0 {
 		var names []string
 		for i := range dims {
@@ -111,6 +123,76 @@ func (a *asked) funnel() (any, error) {
 		}
 		out["breakdown"] = list
 	}
+	return out, nil
+}
+
+// overTime counts a person once in every bucket that an attempt starts in.
+func (a *asked) overTime(chain string, o object, steps int) (any, error) {
+	in := &asked{b: a.b, q: maps.Clone(a.q)}
+	delete(in.q, "interval")
+	if o["interval"] != nil {
+		in.q["interval"] = o["interval"]
+	}
+	first := 1
+	if k := o["from_step"]; k != nil {
+		first = int(number(k))
+	}
+	from, to := in.range_()
+	buckets, err := in.buckets(from, to)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.b.rows(fmt.Sprintf("%s select %s as bucket, count(distinct person) filter (depth >= %d), count(distinct person) filter (depth = %d) from tried group by bucket",
+		chain, in.bucket("t1"), first, steps))
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, b := range buckets {
+		entered, converted := any(0), any(0)
+		for _, r := range rows {
+			if r[0].(int64) == b.from || in.interval() == "all" {
+				entered, converted = r[1], r[2]
+			}
+		}
+		out = append(out, object{"bucket": b.name, "entered": entered, "converted": converted})
+	}
+	return out, nil
+}
+
+// convert is how long it took from one step to another, in bins of whole seconds.
+func (a *asked) convert(chain, counted string, c object, steps int) (any, error) {
+	from, to, bins := 1, steps, 10
+	for key, v := range map[string]*int{"from_step": &from, "to_step": &to, "bins": &bins} {
+		if k := c[key]; k != nil {
+			*v = int(number(k))
+		}
+	}
+	took := fmt.Sprintf("%s, took as (select (t%d - t%d) / 1e6 as v from %s where o%d is not null and depth >= %d)", chain, to, from, counted, to, to)
+	rows, err := a.b.rows(took + " select count(*), avg(v), median(v), min(v), max(v) from took")
+	if err != nil {
+		return nil, err
+	}
+	out := object{"people": rows[0][0], "mean_seconds": rows[0][1], "median_seconds": rows[0][2], "bins": []any{}}
+	if number(rows[0][0]) == 0 {
+		return out, nil
+	}
+	low, width := number(rows[0][3]), math.Ceil((number(rows[0][4])-number(rows[0][3]))/float64(bins))
+	if width == 0 {
+		out["bins"] = []any{[]any{low, rows[0][0]}}
+		return out, nil
+	}
+	if rows, err = a.b.rows(fmt.Sprintf("%s select least(floor((v - %v) / %v), %d) as bin, count(*) from took group by bin order by bin", took, low, width, bins-1)); err != nil {
+		return nil, err
+	}
+	list := []any{}
+	for _, r := range rows {
+		for float64(len(list)) <= number(r[0]) {
+			list = append(list, []any{low + float64(len(list))*width, 0})
+		}
+		list[len(list)-1].([]any)[1] = r[1]
+	}
+	out["bins"] = list
 	return out, nil
 }
 

@@ -284,6 +284,9 @@ func (a *asking) trend() object {
 	if a.chance(4) {
 		q["cumulative"] = true
 	}
+	if i := q["interval"]; (i == "day" || i == "all") && len(q["from"].(string)) == len(time.DateOnly) && a.chance(2) {
+		q["compare"] = "previous"
+	}
 	series := []any{}
 	for range 1 + a.IntN(3) {
 		s := a.event()
@@ -406,6 +409,17 @@ func (a *asking) funnel() object {
 			x["after_step"], x["before_step"] = after, after+1+a.IntN(n-after)
 		}
 		q["exclude"] = []any{x}
+	}
+	if a.chance(3) {
+		o := object{"interval": pick(a.Rand, "day", "week", "month", "all")}
+		if a.chance(2) {
+			o["from_step"] = 1 + a.IntN(len(steps))
+		}
+		q["over_time"] = o
+	}
+	if n := len(steps); n > 1 && a.chance(3) {
+		from := 1 + a.IntN(n-1)
+		q["time_to_convert"] = object{"from_step": from, "to_step": from + 1 + a.IntN(n-from), "bins": 1 + a.IntN(12)}
 	}
 	if a.chance(2) {
 		q["breakdown"], q["attribution"], q["step"] = pick(a.Rand, object{"property": "country"}, object{"of": "profile", "property": "plan"}), "step", 1

@@ -142,23 +142,70 @@ func (a *asked) trend() (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		var before map[string][]float64
+		if a.q["compare"] == "previous" {
+			if before, err = a.before(s.(object), dims); err != nil {
+				return nil, err
+			}
+		}
 		for _, l := range lines {
 			seen[fmt.Sprintf("%#v", l.breakdown)] = true
 		}
 		for _, l := range lines[:min(limit, len(lines))] {
 			shown[fmt.Sprintf("%#v", l.breakdown)] = true
-			if a.q["cumulative"] == true {
-				for k := 1; k < len(l.values); k++ {
-					l.values[k] += l.values[k-1]
+			one := object{"name": string(rune('A' + i)), "breakdown": l.breakdown, "values": l.values, "total": l.total}
+			previous := before[fmt.Sprintf("%#v", l.breakdown)]
+			if before != nil {
+				if previous == nil {
+					previous = make([]float64, len(l.values))
 				}
+				one["previous"] = previous
 			}
-			series = append(series, object{"name": string(rune('A' + i)), "breakdown": l.breakdown, "values": l.values, "total": l.total})
+			if a.q["cumulative"] == true {
+				addUp(l.values)
+				addUp(previous)
+			}
+			series = append(series, one)
 		}
 	}
 	if series == nil {
 		series = []any{}
 	}
 	return object{"buckets": names, "series": series, "other": len(seen) - len(shown)}, nil
+}
+
+func addUp(values []float64) {
+	for k := 1; k < len(values); k++ {
+		values[k] += values[k-1]
+	}
+}
+
+// before are the values of as many days just before, by breakdown; of a range
+// of dates, by day or all.
+func (a *asked) before(s object, dims []object) (map[string][]float64, error) {
+	first, err := time.Parse(time.DateOnly, a.q["from"].(string))
+	if err != nil {
+		return nil, err
+	}
+	last, err := time.Parse(time.DateOnly, a.q["to"].(string))
+	if err != nil {
+		return nil, err
+	}
+	days := int(last.Sub(first).Hours()/24) + 1
+	from, to := a.edge(first.AddDate(0, 0, -days).Format(time.DateOnly), false), a.edge(first.Format(time.DateOnly), false)
+	buckets, err := a.buckets(from, to)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := a.series(s, from, to, buckets, dims)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]float64{}
+	for _, l := range lines {
+		out[fmt.Sprintf("%#v", l.breakdown)] = l.values
+	}
+	return out, nil
 }
 
 func (a *asked) dimensions() []object {
