@@ -31,7 +31,7 @@ type options struct {
 func flags(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
 	f.IntVar(&o.events, "events", targetEvents, "events of the mix; 40 of them a person")
-	sizes := f.String("sizes", "1000000,10000000", "events at which Cloister's growth is looked at, beside those of -events")
+	sizes := f.String("sizes", "", "events at which Cloister's growth is looked at, beside those of -events; default a 20th and a half of them")
 	f.IntVar(&o.runs, "runs", 5, "times that each question is asked, of which the median counts")
 	only := f.String("only", "", "what to measure, by commas: questions (Q5), or parts (see README.md); all if empty")
 	f.BoolVar(&o.skipPeers, "skip-peers", false, "measure Cloister alone")
@@ -48,6 +48,9 @@ func flags(args []string) (o options, err error) {
 	}
 	if o.events < 1000 || o.runs < 1 {
 		return o, fmt.Errorf("at least 1000 events and one run are needed")
+	}
+	if *sizes == "" {
+		*sizes = fmt.Sprintf("%d,%d", max(o.events/20, 1000), max(o.events/2, 1000))
 	}
 	for s := range strings.SplitSeq(*sizes, ",") {
 		n, err := strconv.Atoi(s)
