@@ -162,41 +162,6 @@ func TestRemovedNumbersDoNotComeAgain(t *testing.T) {
 	}
 }
 
-func TestDeleteKeys(t *testing.T) {
-	dir, c := t.TempDir(), NewShelfCache(4)
-	s := openShelves(t, dir, c, 12000)
-	id := put(t, s, 1, 2, 3) // full, so closed
-	open := put(t, s, 4, 5)
-	for _, d := range []struct {
-		shelf uint32
-		key   string
-	}{{id, "2"}, {open, "4"}} {
-		closed := s.List()[slices.IndexFunc(s.List(), func(i ShelfInfo) bool { return i.ID == d.shelf })].Closed
-		if err := s.DeleteKeys(d.shelf, [][]byte{[]byte(d.key), []byte("unknown")}); err != nil {
-			t.Fatal(err)
-		}
-		if now := s.List()[slices.IndexFunc(s.List(), func(i ShelfInfo) bool { return i.ID == d.shelf })].Closed; now != closed {
-			t.Errorf("shelf %d: closed is %v, was %v", d.shelf, now, closed)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = openShelves(t, dir, c, 12000)
-	for _, g := range []struct {
-		shelf uint32
-		i     int
-		there bool
-	}{{id, 1, true}, {id, 2, false}, {id, 3, true}, {open, 4, false}, {open, 5, true}} {
-		if _, err := s.Get(g.shelf, fmt.Append(nil, g.i)); (err == nil) != g.there {
-			t.Errorf("chunk %d: %v", g.i, err)
-		}
-	}
-	if err := s.DeleteKeys(99, nil); !errors.Is(err, ErrNotFound) {
-		t.Errorf("unknown shelf: %v", err)
-	}
-}
-
 func TestPutIsBounded(t *testing.T) {
 	s := openShelves(t, t.TempDir(), NewShelfCache(1), 0)
 	many := make([]KV, 20000)
@@ -336,7 +301,7 @@ func TestClosedShelvesRefuse(t *testing.T) {
 	}
 	_, getErr := s.Get(id, nil)
 	_, putErr := s.Put(nil)
-	for _, err := range []error{getErr, putErr, s.Remove(id), s.DeleteKeys(id, nil), s.Keys(id, nil)} {
+	for _, err := range []error{getErr, putErr, s.Remove(id), s.Keys(id, nil)} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("got %v, want ErrClosed", err)
 		}
