@@ -149,7 +149,9 @@ func ReadPeople(b []byte, n int) (*People, error) {
 // Only is the People of some of the rows, in order. Runs stay, also those that
 // no row is left of.
 func (p *People) Only(rows []uint16) *People {
-	out := &People{Runs: make([]Run, len(p.Runs))}
+	most := min(len(rows), len(p.Persons))
+	out := &People{Runs: make([]Run, len(p.Runs)), First: make([]uint32, 0, len(p.Runs)+1),
+		Persons: make([]uint32, 0, most), Starts: make([]uint32, 0, most+1)}
 	at, end, group := 0, 0, 0
 	for i, run := range p.Runs {
 		end += run.Rows

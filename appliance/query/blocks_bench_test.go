@@ -185,6 +185,7 @@ func openBlocks(b *testing.B) *blockStore {
 		h := store.open()
 		fillBlocks(b, db, h, days)
 		ok(h.Freeze(b.Context()))
+		ok(h.Compact(b.Context()))
 		ok(h.Close())
 		ok(os.WriteFile(filepath.Join(dir, "full"), nil, 0o600))
 	}

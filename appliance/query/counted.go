@@ -17,8 +17,8 @@ type counted struct {
 	conds     []condition
 	counts    []uint32 // by person's number within the partition
 	partition int
-	verdicts  [256]uint8 // of small counts, once looked at
-	enough    bitset     // the people found, of all partitions
+	verdicts  [256]uint64 // of small counts: 1 where it is enough
+	enough    bitset      // the people found, of all partitions
 }
 
 // takeRows implements rowTaker.
@@ -48,11 +48,15 @@ func (c *counted) add(who uint32, n int) {
 
 // endPartition implements rowTaker.
 func (c *counted) endPartition() error {
+	// The numbers of a partition are every 64th: a bit of each word.
 	for local, n := range c.counts {
-		if n > 0 && c.often(int(n)) {
-			who := local*event.Partitions + c.partition
-			c.enough[who>>6] |= 1 << (who & 63)
+		verdict := uint64(0)
+		if int(n) < len(c.verdicts) {
+			verdict = c.verdicts[n]
+		} else if c.often(int(n)) {
+			verdict = 1
 		}
+		c.enough[local] |= verdict << c.partition
 	}
 	clear(c.counts)
 	return nil
@@ -64,6 +68,9 @@ func (q *run) didOften(p *pass, conds []condition, some *roaring.Bitmap) (*roari
 	p.direct = true
 	took, err := q.read(p, func() consumer {
 		c := &counted{conds: conds, enough: make(bitset, len(q.plain)), found: found{people: roaring.New()}}
+		for n := 1; n < len(c.verdicts); n++ { // nobody did it who did it no times
+			c.verdicts[n] = bit(c.often(n))
+		}
 		c.keep = func(hits []hit, _ *store) bool { return c.often(len(hits)) }
 		return c
 	})
@@ -80,45 +87,41 @@ func (q *run) didOften(p *pass, conds []condition, some *roaring.Bitmap) (*roari
 }
 
 func (c *counted) often(n int) bool {
-	if n < len(c.verdicts) && c.verdicts[n] != unknown {
-		return c.verdicts[n] == yes
-	}
-	ok := !slices.ContainsFunc(c.conds, func(cond condition) bool { return !cond.test.number(float64(n)) })
-	if n < len(c.verdicts) {
-		c.verdicts[n] = verdict(ok)
-	}
-	return ok
+	return !slices.ContainsFunc(c.conds, func(cond condition) bool { return !cond.test.number(float64(n)) })
 }
 
 // profileOfMany finds those of some people whose profile a leaf holds for: a
 // verdict a value, and then a bit a person.
 func (q *run) profileOfMany(s *stretch, l *leaf, col *block.Column, some *roaring.Bitmap) *roaring.Bitmap {
 	verdicts := make([]uint64, len(col.Dict)+1)
-	bit := func(ok bool) uint64 {
-		if ok {
-			return 1
-		}
-		return 0
-	}
 	verdicts[0] = bit(l.value(event.Value{}))
 	for i, v := range col.Dict {
 		verdicts[i+1] = bit(l.value(v))
 	}
 	words := make([]uint64, some.Maximum()/64+1)
-	people := int32(0)
-	var numbers [64]int32
-	var codes [64]uint32
+	codes := col.Wide().Codes
 	for w := range words {
-		for i := range numbers {
-			numbers[i] = people
-			people++
+		word, missing := uint64(0), 64
+		if from := w * 64; from < len(codes) {
+			some := codes[from:min(from+64, len(codes))]
+			for i, code := range some {
+				word |= verdicts[code] << i
+			}
+			missing -= len(some)
 		}
-		col.CodesOf(numbers[:], codes[:])
-		for i, code := range codes {
-			words[w] |= verdicts[code] << i
+		if verdicts[0] != 0 && missing > 0 {
+			word |= ^uint64(0) << (64 - missing)
 		}
+		words[w] = word
 	}
 	out := roaring.FromDense(words, false)
 	out.And(some)
 	return out
+}
+
+func bit(ok bool) uint64 {
+	if ok {
+		return 1
+	}
+	return 0
 }

@@ -61,14 +61,29 @@ func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRang
 	hits := w.hits[base:]
 	masks := by.masks
 	if p.span {
+		n = 0
 		for group, row := r.GroupAt(p.from), p.from; row < p.to; group++ {
 			local := r.Persons[group] / event.Partitions
 			end := min(int(r.Starts[group+1])-r.Base, p.to)
-			w.count(local, end-row)
+			first, last := n, uint32(0)
 			for ; row < end; row++ {
-				hits[row-p.from] = stepHit{times.At(row), local, uint32(masks[r.Events[row]])}
+				mask := uint32(masks[r.Events[row]])
+				// Of hits that fit the same later step alone and follow each other
+				// no attempt takes any but the first.
+				if mask == last {
+					continue
+				}
+				if mask&1 == 0 && mask&(mask-1) == 0 && !w.fu.later {
+					last = mask
+				} else {
+					last = 0
+				}
+				hits[n] = stepHit{times.At(row), local, mask}
+				n++
 			}
+			w.count(local, n-first)
 		}
+		w.hits = w.hits[:base+n]
 		return w.hold()
 	}
 	w.times = sized(w.times, n)

@@ -37,6 +37,23 @@ func (c *seriesCells) number(t tuple) int {
 	return int(n)
 }
 
+// addUp makes the totals of what was counted from rows, bucket by bucket: such
+// a measure's total is that of its buckets together.
+func (c *seriesCells) addUp() {
+	for base := 0; base < len(c.cells); base += c.width {
+		buckets, total := c.cells[base:base+c.width-1], &c.cells[base+c.width-1]
+		if len(buckets) == 0 { // totals are all that is asked
+			total.n += c.counts[base]
+			continue
+		}
+		*total = tally{}
+		for i := range buckets {
+			buckets[i].n += c.counts[base+i]
+			total.merge(&buckets[i])
+		}
+	}
+}
+
 func (c *seriesCells) join(o *seriesCells) {
 	at := make([]int, len(o.groups.tuples))
 	for g, t := range o.groups.tuples {
@@ -45,11 +62,8 @@ func (c *seriesCells) join(o *seriesCells) {
 	if c.err != nil {
 		return
 	}
-	for i, n := range o.counts {
-		o.cells[i].n += n
-		if total := i - i%o.width + o.width - 1; i != total {
-			o.cells[total].n += n
-		}
+	if o.direct {
+		o.addUp()
 	}
 	for i := range o.cells {
 		c.cells[at[i/c.width]+i%c.width].merge(&o.cells[i])

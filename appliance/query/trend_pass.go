@@ -63,7 +63,7 @@ func (m *trendPass) lines() (lines, error) {
 	took, err := m.q.read(p, func() consumer {
 		r := &trendReport{m: m}
 		for i := range m.t.series {
-			r.series = append(r.series, &seriesCells{m: m, s: &m.t.series[i], starts: m.starts[i], id: ids[i], float: floats[i],
+			r.series = append(r.series, &seriesCells{m: m, direct: p.direct, s: &m.t.series[i], starts: m.starts[i], id: ids[i], float: floats[i],
 				groups: newGrouper(m.t.breakdown.dims, m.q.values, m.allowed), width: m.width()})
 		}
 		return r
@@ -181,6 +181,7 @@ type seriesCells struct {
 	float  int // where the number lies among its floats
 
 	cells   []tally
+	direct  bool    // rows are counted where they lie: see trend_rows.go
 	counts  []int64 // events of a cell that were counted from rows, beside cells; not of totals, unless that is all
 	samples []sample
 	compact int // samples after the latest compaction

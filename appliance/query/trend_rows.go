@@ -153,10 +153,7 @@ func (r *trendReport) addRow(c *seriesCells, groups []int32, number bool, floats
 		case !number:
 			c.counts[base+r.bucket]++
 		case floats != nil:
-			c.cells[base+c.width-1].number(floats[k])
-			if !r.m.totals {
-				c.cells[base+r.bucket].number(floats[k])
-			}
+			c.cells[base+r.bucket].number(floats[k])
 		}
 	}
 }
