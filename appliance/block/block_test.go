@@ -111,10 +111,22 @@ func TestRowsComeBack(t *testing.T) {
 	})
 }
 
+// crowd is n rows of about so many each of people.
+func crowd(n, each int) *People {
+	persons := make([]uint32, n)
+	for i := range persons {
+		persons[i] = uint32(i/each) * event.Partitions
+		if i/each%5 == 0 {
+			persons[i] = uint32(i) * event.Partitions // each one's own
+		}
+	}
+	return NewPeople([]Run{{Rows: n}}, persons)
+}
+
 // anyColumn draws columns of every kind.
 func anyColumn(n int) *rapid.Generator[*Column] {
 	return rapid.Custom(func(t *rapid.T) *Column {
-		missing := rapid.IntRange(0, 3).Draw(t, "missing")
+		missing, repeats := rapid.IntRange(0, 3).Draw(t, "missing"), rapid.SampledFrom([]int{0, 9}).Draw(t, "repeats")
 		number := rapid.SampledFrom([]func() float64{
 			func() float64 { return float64(rapid.IntRange(-5, 5).Draw(t, "small")) },
 			func() float64 { return float64(rapid.Int64Range(-1<<52, 1<<52).Draw(t, "whole")) },
@@ -126,7 +138,9 @@ func anyColumn(n int) *rapid.Generator[*Column] {
 			one := number.Draw(t, "kind")
 			c := &Column{Nums: make([]float64, n)}
 			for i := range c.Nums {
-				c.Nums[i] = one()
+				if c.Nums[i] = one(); i > 0 && rapid.IntRange(0, 9).Draw(t, "repeats") < repeats {
+					c.Nums[i] = c.Nums[i-1]
+				}
 				if i > 0 && rapid.IntRange(0, 3).Draw(t, "has") < missing {
 					c.Nums[i] = math.NaN()
 				}
@@ -140,6 +154,9 @@ func anyColumn(n int) *rapid.Generator[*Column] {
 		for i := range c.Codes {
 			if i == 0 || rapid.IntRange(0, 3).Draw(t, "has") >= missing {
 				c.Codes[i] = rapid.Uint32Range(1, uint32(len(c.Dict))).Draw(t, "code")
+				if i > 0 && c.Codes[i-1] > 0 && rapid.IntRange(0, 9).Draw(t, "repeats") < repeats {
+					c.Codes[i] = c.Codes[i-1]
+				}
 			}
 		}
 		return c
@@ -150,7 +167,8 @@ func TestColumnsComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{1, 2, 9, 64, 600}).Draw(t, "rows")
 		in := anyColumn(n).Draw(t, "column")
-		out, err := ReadColumn(AppendColumn(nil, in), n)
+		people := crowd(n, rapid.SampledFrom([]int{1, 3, 10, 600}).Draw(t, "each"))
+		out, err := ReadColumn(AppendColumn(nil, in, people), people)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,11 +364,11 @@ func TestFullBlock(t *testing.T) {
 	if got, err := ReadTimes(AppendTimes(nil, in, times), people); err != nil || !slices.Equal(instants(got), times) {
 		t.Fatal(err)
 	}
-	b := AppendColumn(nil, values)
+	b := AppendColumn(nil, values, people)
 	if b[0] != kindRaw {
 		t.Errorf("kind %d for values of their own", b[0])
 	}
-	got, err := ReadColumn(b, MaxRows)
+	got, err := ReadColumn(b, people)
 	if err != nil || !got.Value(MaxRows-1).Equal(values.Value(MaxRows-1)) {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package block
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -58,11 +59,13 @@ func FuzzColumn(f *testing.F) {
 		{Nums: []float64{1, 2.5, 1e300}}, {Nums: []float64{1, 2, 3}}, {Nums: []float64{1e6, 2e6, 1e6}},
 		{Codes: []uint32{1, 0, 2}, Dict: []event.Value{event.OfText("a"), event.OfBool(true)}},
 	} {
-		f.Add(AppendColumn(nil, c), uint16(3))
+		f.Add(AppendColumn(nil, c, crowd(3, 1)), uint16(3), uint8(1))
 	}
-	f.Add([]byte{kindRaw, presentAll, 4, event0(event.OfInt(1)), 2}, uint16(1))
-	f.Fuzz(func(t *testing.T, b []byte, n uint16) {
-		c, err := ReadColumn(b, int(n))
+	f.Add(AppendColumn(nil, &Column{Nums: []float64{1, 1, 1, math.NaN(), 2, 2, 2, 2}}, crowd(8, 4)), uint16(8), uint8(4))
+	f.Add(AppendColumn(nil, &Column{Codes: []uint32{1, 1, 1, 1, 2, 1, 1, 1}, Dict: []event.Value{event.OfText("a"), event.OfBool(true)}}, crowd(8, 8)), uint16(8), uint8(8))
+	f.Add([]byte{kindRaw, presentAll, 4, event0(event.OfInt(1)), 2}, uint16(1), uint8(1))
+	f.Fuzz(func(t *testing.T, b []byte, n uint16, each uint8) {
+		c, err := ReadColumn(b, crowd(int(n), max(int(each), 1)))
 		check(t, err)
 		if err != nil {
 			return

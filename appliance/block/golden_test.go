@@ -43,8 +43,8 @@ func TestGoldenV1(t *testing.T) {
 			return instants(t), err
 		}, times},
 		{"events", AppendEvents(nil, []uint16{0, 1, 0, 300, 1}), func(b []byte) (any, error) { return ReadEvents(b, 5, 301) }, []uint16{0, 1, 0, 300, 1}},
-		{"numbers", AppendColumn(nil, numbers), func(b []byte) (any, error) { return values(ReadColumn(b, 5)) }, mustValues(numbers)},
-		{"texts", AppendColumn(nil, texts), func(b []byte) (any, error) { return values(ReadColumn(b, 5)) }, mustValues(texts)},
+		{"numbers", AppendColumn(nil, numbers, people), func(b []byte) (any, error) { return values(ReadColumn(b, people)) }, mustValues(numbers)},
+		{"texts", AppendColumn(nil, texts, people), func(b []byte) (any, error) { return values(ReadColumn(b, people)) }, mustValues(texts)},
 		{"set", setBytes, func(b []byte) (any, error) {
 			s, err := ReadSet(b, 3)
 			if err != nil {
@@ -63,7 +63,12 @@ func TestGoldenV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	people := NewPeople([]Run{{Partition: 1, Day: 20_000, Rows: 8}, {Partition: 1, Day: 20_001, Rows: 4}}, []uint32{65, 65, 65, 65, 65, 65, 129, 129, 129, 129, 129, 129})
+	numbers := &Column{Nums: []float64{1.5, math.NaN(), 1.5, 1.5, 2, 2, 2, 2, 7, 7, 7, 7}}
+	texts := &Column{Codes: []uint32{1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1}, Dict: []event.Value{event.OfText("IN"), event.OfText("Grüße")}}
 	golden(t, "testdata/v2.txt", []goldenPart{
+		{"numbers", AppendColumn(nil, numbers, people), func(b []byte) (any, error) { return values(ReadColumn(b, people)) }, mustValues(numbers)},
+		{"texts", AppendColumn(nil, texts, people), func(b []byte) (any, error) { return values(ReadColumn(b, people)) }, mustValues(texts)},
 		{"gaps", setBytes, func(b []byte) (any, error) {
 			s, err := ReadSet(b, 4)
 			if err != nil {

@@ -16,6 +16,7 @@ const (
 	kindTable    = 3 // numbers as places in a table of the different ones
 	kindDict     = 4 // values as places in a dictionary
 	kindRaw      = 5 // values one after another
+	kindGroups   = 6 // one of these, without what repeats within a group
 
 	presentAll = 0 // every row has the property
 	presentMap = 1 // a bit a row says which do
@@ -25,46 +26,44 @@ const (
 // block keeps below it.
 const maxValues = 15 << 20
 
-// AppendColumn appends the encoding of a column, in which at least one row has
-// a value.
-func AppendColumn(dst []byte, c *Column) []byte {
+// AppendColumn appends the encoding of a column of people's rows, in which at
+// least one row has a value.
+func AppendColumn(dst []byte, c *Column, people *People) []byte {
 	if c.Nums != nil {
-		return appendNumbers(dst, c.Nums)
+		return appendNumbers(dst, c.Nums, people)
 	}
-	return appendValues(dst, c)
+	return appendValues(dst, c, people)
 }
 
-// ReadColumn reads what AppendColumn made of n rows. Values share nothing
-// with b.
-func ReadColumn(b []byte, n int) (*Column, error) {
-	if n < 0 || n > MaxRows {
-		return nil, damaged("too many rows")
-	}
+// ReadColumn reads what AppendColumn made of people's rows. Values share
+// nothing with b.
+func ReadColumn(b []byte, people *People) (*Column, error) {
+	n := people.Rows()
 	r := &reader{b: b}
 	s := getScratch()
 	defer putScratch(s)
 	kind := r.byte()
 	p := readPresence(r, n, s)
+	own := changes{kept: p.count}
+	if kind == kindGroups {
+		own = readChanges(r, people, p, s)
+		kind = r.byte()
+	}
 	c := &Column{packed: &packed{rows: n}}
 	switch kind {
 	case kindIntegers, kindFloats, kindTable:
-		nums, spread := make([]float64, p.entries(n)), p.dense(n)
-		readNumbers(r, kind, nums[:p.count], s)
-		if spread {
-			spreadOut(p.bits, p.count, nums, math.NaN())
-		}
-		c.packed.nums = nums
+		c.packed.nums = make([]float64, p.entries(n))
+		readNumbers(r, kind, c.packed.nums[:own.kept], s)
+		placed(p, own, n, c.packed.nums, math.NaN())
 	case kindDict:
-		readDict(r, p, n, c, s)
+		readDict(r, p, own, n, c, s)
 	case kindRaw:
-		c.Dict = readValues(r, p.count, s)
+		c.Dict = readValues(r, own.kept, s)
 		codes := make([]uint32, p.entries(n))
-		for i := range p.count {
+		for i := range own.kept {
 			codes[i] = uint32(i) + 1
 		}
-		if p.dense(n) {
-			spreadOut(p.bits, p.count, codes, 0)
-		}
+		placed(p, own, n, codes, 0)
 		c.packed.codes32 = codes
 	default:
 		r.fail("a column of an unknown kind")
@@ -78,15 +77,24 @@ func ReadColumn(b []byte, n int) (*Column, error) {
 	return c, nil
 }
 
+// placed moves the entries that are kept, at the front, to where they belong
+// among those of n rows.
+func placed[T any](p presence, own changes, n int, entries []T, missing T) {
+	repeat(own, entries[:p.count])
+	if p.dense(n) {
+		spreadOut(p.bits, p.count, entries, missing)
+	}
+}
+
 // presence is which rows have the property.
 type presence struct {
 	bits  []byte // nil = all
 	count int
 }
 
-func appendPresence(dst []byte, n int, has func(row int) bool) ([]byte, int) {
+// appendPresence gives also the bits, nil = all, and how many rows have it.
+func appendPresence(dst []byte, n int, has func(row int) bool) (_, bits []byte, count int) {
 	set := make([]byte, (n+7)/8)
-	count := 0
 	for row := range n {
 		if has(row) {
 			set[row/8] |= 1 << (row % 8)
@@ -94,9 +102,9 @@ func appendPresence(dst []byte, n int, has func(row int) bool) ([]byte, int) {
 		}
 	}
 	if count == n {
-		return append(dst, presentAll), count
+		return append(dst, presentAll), nil, count
 	}
-	return appendSection(append(dst, presentMap), set), count
+	return appendSection(append(dst, presentMap), set), set, count
 }
 
 func readPresence(r *reader, n int, s *scratch) presence {
@@ -192,17 +200,24 @@ func scaled(nums []float64, out []uint64) (scale int, least int64, ok bool) {
 // that the numbers take without.
 var tableSize = [9]int{2: 256, 3: 4096, 4: 4096, 5: 4096, 6: 4096, 7: 4096, 8: 4096}
 
-func appendNumbers(dst []byte, column []float64) []byte {
+func appendNumbers(dst []byte, column []float64, people *People) []byte {
 	at := len(dst)
 	dst = append(dst, 0)
-	dst, count := appendPresence(dst, len(column), func(row int) bool { return column[row] == column[row] })
+	dst, present, count := appendPresence(dst, len(column), func(row int) bool { return column[row] == column[row] })
 	nums := make([]float64, 0, count)
 	for _, v := range column {
 		if v == v {
 			nums = append(nums, v)
 		}
 	}
-	vals := make([]uint64, count)
+	if kept, differ := thinned(people, present, nums); kept != nil {
+		nums = kept
+		dst[at] = kindGroups
+		dst = appendSection(dst, differ)
+		at = len(dst)
+		dst = append(dst, 0)
+	}
+	vals := make([]uint64, len(nums))
 	scale, least, ok := scaled(nums, vals)
 	w := 8
 	if ok {
@@ -333,33 +348,44 @@ func readNumbers(r *reader, kind byte, out []float64, s *scratch) {
 }
 
 // appendValues appends a column of any values.
-func appendValues(dst []byte, c *Column) []byte {
+func appendValues(dst []byte, c *Column, people *People) []byte {
 	at := len(dst)
 	dst = append(dst, 0)
-	dst, count := appendPresence(dst, len(c.Codes), func(row int) bool { return c.Codes[row] != 0 })
+	dst, present, count := appendPresence(dst, len(c.Codes), func(row int) bool { return c.Codes[row] != 0 })
+	codes := c.Codes
+	if present != nil {
+		codes = make([]uint32, 0, count)
+		for _, code := range c.Codes {
+			if code != 0 {
+				codes = append(codes, code)
+			}
+		}
+	}
+	if kept, differ := thinned(people, present, codes); kept != nil {
+		codes = kept
+		dst[at] = kindGroups
+		dst = appendSection(dst, differ)
+		at = len(dst)
+		dst = append(dst, 0)
+	}
 	// Places are given anew, in the order of the rows, to the values that these
 	// rows have: the caller's dictionary may serve many more.
 	place := make(map[uint32]uint64)
 	var values, all []byte
-	vals := make([]uint64, 0, count)
-	for _, code := range c.Codes {
-		if code == 0 {
-			continue
-		}
+	vals := make([]uint64, len(codes))
+	for i, code := range codes {
 		p, ok := place[code]
 		if !ok {
 			p = uint64(len(place))
 			place[code] = p
 			values = event.AppendValue(values, c.Dict[code-1])
 		}
-		vals = append(vals, p)
+		vals[i] = p
 	}
-	if len(place) > 256 && len(place) > count-count/4 {
+	if len(place) > 256 && len(place) > len(codes)-len(codes)/4 {
 		dst[at] = kindRaw
-		for _, code := range c.Codes {
-			if code != 0 {
-				all = event.AppendValue(all, c.Dict[code-1])
-			}
+		for _, code := range codes {
+			all = event.AppendValue(all, c.Dict[code-1])
 		}
 		return appendSection(dst, all)
 	}
@@ -369,9 +395,9 @@ func appendValues(dst []byte, c *Column) []byte {
 	return appendPlanes(dst, vals)
 }
 
-func readDict(r *reader, p presence, n int, c *Column, s *scratch) {
-	c.Dict = readValues(r, int(r.uvarint(uint64(p.count))), s)
-	planes, w := r.planes(p.count, s)
+func readDict(r *reader, p presence, own changes, n int, c *Column, s *scratch) {
+	c.Dict = readValues(r, int(r.uvarint(uint64(own.kept))), s)
+	planes, w := r.planes(own.kept, s)
 	if w > 4 {
 		r.fail("a place beyond the dictionary")
 	}
@@ -382,11 +408,11 @@ func readDict(r *reader, p presence, n int, c *Column, s *scratch) {
 	ok := false
 	switch {
 	case len(c.Dict) < 1<<8 && w <= 1:
-		k.codes8, ok = readCodes(joined8, &planes, w, p, n, len(c.Dict))
+		k.codes8, ok = readCodes(joined8, &planes, w, p, own, n, len(c.Dict))
 	case len(c.Dict) < 1<<16 && w <= 2:
-		k.codes16, ok = readCodes(joined16, &planes, w, p, n, len(c.Dict))
+		k.codes16, ok = readCodes(joined16, &planes, w, p, own, n, len(c.Dict))
 	default:
-		k.codes32, ok = readCodes(joined[uint32], &planes, w, p, n, len(c.Dict))
+		k.codes32, ok = readCodes(joined[uint32], &planes, w, p, own, n, len(c.Dict))
 	}
 	if !ok {
 		r.fail("a place beyond the dictionary")
@@ -395,21 +421,19 @@ func readDict(r *reader, p presence, n int, c *Column, s *scratch) {
 
 // readCodes makes codes of places, which are one less; false where one lies
 // beyond the dictionary.
-func readCodes[T uint8 | uint16 | uint32](join func(*[8][]byte, int, []T), planes *[8][]byte, w int, p presence, n, dict int) ([]T, bool) {
+func readCodes[T uint8 | uint16 | uint32](join func(*[8][]byte, int, []T), planes *[8][]byte, w int, p presence, own changes, n, dict int) ([]T, bool) {
 	codes := make([]T, p.entries(n))
-	places := codes[:p.count]
+	places := codes[:own.kept]
 	join(planes, w, places)
 	most := T(0)
 	for i := range places {
 		most = max(most, places[i])
 		places[i]++
 	}
-	if p.count > 0 && uint64(most) >= uint64(dict) {
+	if own.kept > 0 && uint64(most) >= uint64(dict) {
 		return nil, false
 	}
-	if p.dense(n) {
-		spreadOut(p.bits, p.count, codes, 0)
-	}
+	placed(p, own, n, codes, 0)
 	return codes, true
 }
 

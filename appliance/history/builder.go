@@ -190,6 +190,7 @@ func (b *builder) reset() {
 type draft struct {
 	h      *History
 	f      *frozen
+	people *block.People // its runs are the builder's, and not to be used
 	chunks []kv.KV
 }
 
@@ -209,15 +210,15 @@ func (d *draft) column(key uint16, c *block.Column) error {
 		return nil
 	}
 	d.f.info.Columns = append(d.f.info.Columns, key)
-	return d.add(chunkColumns+uint32(key), block.AppendColumn(nil, c))
+	return d.add(chunkColumns+uint32(key), block.AppendColumn(nil, c, d.people))
 }
 
 // draft makes a block of the builder's rows, yet without properties. It holds
-// on to the persons and runs only while it is made.
+// on to the persons and runs only while it is made, but for whose rows they are.
 func (b *builder) draft() (*draft, error) {
 	id := b.h.newID()
-	d := &draft{h: b.h, f: &frozen{id: id, info: &block.Info{Generation: b.gen, Order: id, Rows: len(b.persons)}}}
 	people := block.NewPeople(b.runs, b.persons)
+	d := &draft{h: b.h, f: &frozen{id: id, info: &block.Info{Generation: b.gen, Order: id, Rows: len(b.persons)}}, people: people}
 	events := b.describe(d.f)
 	if err := d.add(chunkPeople, people.Append(nil)); err != nil {
 		return nil, err

@@ -143,8 +143,12 @@ func (h *History) property(b *frozen, key uint16) (*block.Column, error) {
 	if !b.has(key) {
 		return nil, nil
 	}
+	people, err := h.people(b)
+	if err != nil {
+		return nil, err
+	}
 	return decoded(h, b, chunkColumns+uint32(key), func(p []byte) (*block.Column, int64, error) {
-		v, err := block.ReadColumn(p, b.info.Rows)
+		v, err := block.ReadColumn(p, people)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -21,7 +21,8 @@ type merging struct {
 	in   []*frozen // in the order of a list
 	keep func(name uint16, day int32, person uint32) bool
 
-	events [][]uint16 // by block
+	people []*block.People // by block
+	events [][]uint16      // by block
 	rows   []mergedRow
 }
 
@@ -98,7 +99,7 @@ func (m *merging) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.events = append(m.events, events)
+		m.people, m.events = append(m.people, people), append(m.events, events)
 		var ties []uint32
 		if b.info.Ties {
 			if ties, err = readChunk(m.h, b, chunkTies, func(p []byte) ([]uint32, error) { return block.ReadTies(p, b.info.Rows) }); err != nil {
@@ -310,7 +311,7 @@ func (m *merging) columns(ctx context.Context, drafts []mergedDraft) error {
 			if err := m.h.breathe(ctx); err != nil {
 				return err
 			}
-			c, err := readChunk(m.h, b, chunkColumns+uint32(key), func(p []byte) (*block.Column, error) { return block.ReadColumn(p, b.info.Rows) })
+			c, err := readChunk(m.h, b, chunkColumns+uint32(key), func(p []byte) (*block.Column, error) { return block.ReadColumn(p, m.people[i]) })
 			if err != nil {
 				return err
 			}

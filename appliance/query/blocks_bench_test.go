@@ -189,7 +189,7 @@ func openBlocks(b *testing.B) *blockStore {
 		ok(h.Close())
 		ok(os.WriteFile(filepath.Join(dir, "full"), nil, 0o600))
 	}
-	logBytes(b, shelves, events)
+	logBytes(b, db, shelves, events)
 	b.Cleanup(func() {
 		for _, close := range []func() error{store.h.Close, shelves.Close, db.Close, ring.Close} {
 			if err := close(); err != nil {
@@ -229,41 +229,45 @@ func (s *blockStore) anew(b *testing.B) {
 	s.env.Data.History = s.snapshot
 }
 
-// logBytes says what each kind of chunk takes. Kinds are the numbers that
-// history gives them, and properties have theirs from 16 on, as they came: an
-// owner with a chunk 16 is a block, unless there is a 4, which only one of a
-// part's many sets has.
-func logBytes(b *testing.B, shelves *kv.Shelves, events int) {
+// logBytes says what each kind of chunk takes, of the blocks and parts that are
+// listed: what was merged lies on the shelves a while longer. Kinds are the
+// numbers that history gives them, properties from 16 on, as they came.
+func logBytes(b *testing.B, db *kv.DB, shelves *kv.Shelves, events int) {
 	kinds := map[uint32]string{0: "persons", 1: "times", 2: "events", 3: "ties", 16: "country", 17: "platform", 18: "plan", 19: "amount"}
-	owners := make(map[uint64]map[uint32]int)
-	for _, info := range shelves.List() {
-		var keys [][]byte
-		if err := shelves.Keys(info.ID, func(key []byte) error { keys = append(keys, slices.Clone(key)); return nil }); err != nil {
+	ok := func(err error) {
+		b.Helper()
+		if err != nil {
 			b.Fatal(err)
 		}
-		for _, key := range keys {
-			v, err := shelves.Get(info.ID, key)
-			if err != nil {
-				b.Fatal(err)
-			}
-			owner := binary.BigEndian.Uint64(key)
-			if owners[owner] == nil {
-				owners[owner] = make(map[uint32]int)
-			}
-			owners[owner][binary.BigEndian.Uint32(key[8:])] += len(key) + len(v)
-		}
 	}
-	bytes, all := make(map[string]int), 0
-	for _, chunks := range owners {
-		_, property := chunks[16]
-		_, more := chunks[4]
-		for chunk, n := range chunks {
-			kind := "people by day"
-			if property && !more {
-				kind = kinds[chunk]
+	listed := make(map[uint64]byte)
+	ok(db.View(func(t *kv.Txn) error {
+		for _, list := range []string{"b", "d"} { // blocks, and parts by day
+			if err := t.Scan(kv.History, []byte(list), nil, func(key, _ []byte) error {
+				listed[binary.BigEndian.Uint64(key[1:])] = list[0]
+				return nil
+			}); err != nil {
+				return err
 			}
-			bytes[kind] += n
-			all += n
+		}
+		return nil
+	}))
+	bytes, all := make(map[string]int), 0
+	for _, info := range shelves.List() {
+		var keys [][]byte
+		ok(shelves.Keys(info.ID, func(key []byte) error { keys = append(keys, slices.Clone(key)); return nil }))
+		for _, key := range keys {
+			kind := "people by day"
+			switch listed[binary.BigEndian.Uint64(key)] {
+			case 0:
+				continue
+			case 'b':
+				kind = kinds[binary.BigEndian.Uint32(key[8:])]
+			}
+			v, err := shelves.Get(info.ID, key)
+			ok(err)
+			bytes[kind] += len(key) + len(v)
+			all += len(key) + len(v)
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(bytes)) {
