@@ -193,10 +193,15 @@ func (h *History) placeHolds(p place, persons []uint32) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	group, _ := slices.BinarySearch(people.Starts, uint32(p.from))
-	for ; int(people.Starts[group]) < p.from+p.slice.Rows; group++ {
-		if slices.Contains(persons, people.Persons[group]) {
-			return true, nil
+	for i, run := range people.Runs {
+		if run.Partition != p.slice.Partition {
+			continue
+		}
+		of := people.Persons[people.First[i]:people.First[i+1]]
+		for _, who := range persons {
+			if _, ok := slices.BinarySearch(of, who); ok {
+				return true, nil
+			}
 		}
 	}
 	return false, nil

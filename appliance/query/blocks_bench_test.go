@@ -363,3 +363,14 @@ func BenchmarkBlocks(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBlocksTimeline reads one person's last 100 events.
+func BenchmarkBlocksTimeline(b *testing.B) {
+	store := openBlocks(b)
+	for b.Loop() {
+		rows, err := store.snapshot.Timeline(b.Context(), []uint32{7552}, 0, 100, false)
+		if err != nil || len(rows) == 0 {
+			b.Fatalf("%d rows, %v", len(rows), err)
+		}
+	}
+}
