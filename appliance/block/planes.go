@@ -1,6 +1,10 @@
 package block
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/klauspost/compress/zstd"
+)
 
 // Numbers lie in byte planes: the lowest bytes of all, then the next ones, a
 // section each, as many as the largest number needs. The upper ones compress
@@ -8,7 +12,9 @@ import "math/bits"
 
 func width(most uint64) int { return (bits.Len64(most) + 7) / 8 }
 
-func appendPlanes(dst []byte, vals []uint64) []byte {
+func appendPlanes(dst []byte, vals []uint64) []byte { return appendPlanesBy(dst, vals, encoder()) }
+
+func appendPlanesBy(dst []byte, vals []uint64, by *zstd.Encoder) []byte {
 	var all uint64
 	for _, v := range vals {
 		all |= v
@@ -25,7 +31,7 @@ func appendPlanes(dst []byte, vals []uint64) []byte {
 		for i, v := range vals {
 			plane[i] = byte(v >> (8 * k))
 		}
-		dst = appendSection(dst, plane)
+		dst = appendPacked(dst, plane, by)
 	}
 	return dst
 }

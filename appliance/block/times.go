@@ -108,8 +108,8 @@ func AppendTimes(dst []byte, p *People, times []int64) []byte {
 		}
 	}
 	dst = appendSection(dst, bases)
-	dst = appendPlanes(dst, first)
-	return appendPlanes(dst, next)
+	dst = appendPlanesBy(dst, first, quick())
+	return appendPlanesBy(dst, next, quick())
 }
 
 // ReadTimes reads what AppendTimes made of p's rows.
