@@ -99,10 +99,11 @@ func (r *Rows) RowsOf(person uint32, run Run) (first, end int) {
 	return int(r.Starts[at]) - r.Base, int(r.Starts[at+1]) - r.Base
 }
 
-// Run is rows of one day: those from where the run before ends up to To.
+// Run is the rows of one day, from From to To.
 type Run struct {
-	Day int32 // since 1970-01-01
-	To  int
+	Day  int32 // since 1970-01-01
+	From int
+	To   int
 	// The groups of its rows, up to and without EndGroup.
 	Group, EndGroup int
 }

@@ -145,7 +145,7 @@ func (s *Snapshot) blockRows(p place, w Want, set nameSet, cal *calendar) (*Rows
 				if from < 0 {
 					from = row
 				}
-				r.Runs = append(r.Runs, Run{Day: run.Day, To: end - from, Group: int(c.people.First[i]), EndGroup: int(c.people.First[i+1])})
+				r.Runs = append(r.Runs, Run{Day: run.Day, From: row - from, To: end - from, Group: int(c.people.First[i]), EndGroup: int(c.people.First[i+1])})
 			}
 		}
 		row = end

@@ -337,12 +337,14 @@ func BenchmarkBlocks(b *testing.B) {
 	for _, q := range blockQuestions {
 		text := strings.ReplaceAll(q.text, `"RANGE"`, `"from":"2026-08-03","to":"2026-10-31"`)
 		b.Run(q.name, func(b *testing.B) {
-			cpu, n := time.Duration(0), 0
+			cpu, n, rows := time.Duration(0), 0, int64(0)
 			ask := func() {
 				before := cpuTime()
-				if _, err := query.Ask(b.Context(), []byte(text), store.env); err != nil {
+				a, err := query.Ask(b.Context(), []byte(text), store.env)
+				if err != nil {
 					b.Fatal(err)
 				}
+				rows = a.Rows
 				cpu += cpuTime() - before
 				n++
 			}
@@ -359,6 +361,7 @@ func BenchmarkBlocks(b *testing.B) {
 				}
 				ask()
 			}
+			b.ReportMetric(float64(rows), "rows")
 			b.ReportMetric(float64(cpu.Microseconds())/1000/float64(n), "cpu-ms/op")
 		})
 	}

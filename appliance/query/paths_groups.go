@@ -19,7 +19,7 @@ type groupTaker interface {
 	begin(w *worker, partition int) error
 	// takeGroups takes the rows of a stretch whose event a reference names and
 	// which lie in the range. It leaves people with merged numbers to w.many.
-	takeGroups(w *worker, r *history.Rows) error
+	takeGroups(w *worker, r *history.Rows, runs []history.Run) error
 	// endGroups follows the last stretch of a partition.
 	endGroups(ctx context.Context, w *worker, partition int) error
 }
@@ -68,7 +68,8 @@ type pathGroups struct {
 	*pathReport
 	mine  holding
 	gap   int64
-	times block.Times // of the stretch
+	of    *history.Rows // the stretch at hand
+	times block.Times   // its
 	names
 	known  map[*string]names // by the first name of a block, since one comes back with every partition
 	placed map[uint32]uint16 // of nodes: their place in a list of kids
@@ -182,14 +183,17 @@ func (g *pathGroups) child(at uint32, role *nameRole) uint32 {
 	return *kid
 }
 
-func (g *pathGroups) takeGroups(w *worker, r *history.Rows) error {
-	g.turn(w, r)
-	w.many.reset()
-	var err error
-	if g.times, err = r.Times(); err != nil {
-		return err
+func (g *pathGroups) takeGroups(w *worker, r *history.Rows, runs []history.Run) error {
+	if g.of != r {
+		g.turn(w, r)
+		times, err := r.Times()
+		if err != nil {
+			return err
+		}
+		g.of, g.times = r, times
 	}
-	err = w.pieces(r, func(p piece) error {
+	w.many.reset()
+	err := w.pieces(r, runs, func(p piece) error {
 		if r.Starts == nil || !p.within {
 			if err := r.LoadPersons(); err != nil {
 				return err

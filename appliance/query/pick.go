@@ -96,13 +96,16 @@ type piece struct {
 	plain    bool // all are of plain people
 }
 
-// pieces calls fn for the pieces of rows that can lie in the pass's range.
-func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
-	runs := r.Runs
-	if runs == nil {
-		runs = []history.Run{{To: r.Len()}}
+// runsOf are the runs of rows; where they have none, one of mixed days.
+func runsOf(r *history.Rows) []history.Run {
+	if r.Runs == nil {
+		return []history.Run{{To: r.Len()}}
 	}
-	from := 0
+	return r.Runs
+}
+
+// pieces calls fn for the pieces of some runs that can lie in the pass's range.
+func (w *worker) pieces(r *history.Rows, runs []history.Run, fn func(p piece) error) error {
 	for _, run := range runs {
 		var p piece
 		if r.Runs != nil {
@@ -111,12 +114,11 @@ func (w *worker) pieces(r *history.Rows, fn func(p piece) error) error {
 		}
 		if p.day.known {
 			if p.day.to <= w.p.within.from || p.day.from >= w.p.within.to {
-				from = run.To
 				continue
 			}
 			p.within = p.day.from >= w.p.within.from && p.day.to <= w.p.within.to
 		}
-		for from < run.To {
+		for from := run.From; from < run.To; {
 			p.from, p.to = from, min(from+chunk, run.To)
 			if err := fn(p); err != nil {
 				return err

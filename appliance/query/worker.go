@@ -1,7 +1,9 @@
 package query
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -10,38 +12,40 @@ import (
 
 // worker reads partitions one after another.
 type worker struct {
-	q        *run
-	p        *pass
-	to       consumer
-	rowsTo   rowTaker   // the same, of a direct pass
-	groupsTo groupTaker // the same, of a grouped pass
-	names    []string   // to be wanted; nil = any
-	keys     []string
-	s        *stretch
-	store    *store
-	merged   *store       // hits of people with merged numbers, whose rows lie in several partitions
-	masks    []uint64     // by the stretch's event code
-	some     uint64       // of masks, together
-	every    bool         // every event code has a mask
-	all      bool         // every row of the stretch has one
-	named    []uint8      // 1 where there is a mask
-	maybe    [chunk]int32 // rows of a piece that may match
-	masksOf  []string     // the names that masks are about
-	held     int64        // bytes reserved for this worker
-	kept     int64        // of which it gave away
-	wanted   bitset       // winners; nil = everyone
-	plain    bitset       // of these, the numbers that are a whole person
-	filtered bool         // some reference has a filter
-	chosen   picked
-	many     picked // of people with merged numbers
-	times    []int64
-	tested   []uint64 // the memory of chosen's masks
-	odd      []uint32 // of the partition: see oddNumbers
-	spans    daySpans
-	starts   []uint32 // by person within the partition
-	sorted   []hit
-	lastRaw  uint32 // whom pickOdd looked up last
-	lastWho  uint32
+	q         *run
+	p         *pass
+	to        consumer
+	rowsTo    rowTaker   // the same, of a direct pass
+	groupsTo  groupTaker // the same, of a grouped pass
+	names     []string   // to be wanted; nil = any
+	keys      []string
+	s         *stretch
+	store     *store
+	merged    *store       // hits of people with merged numbers, whose rows lie in several partitions
+	masks     []uint64     // by the stretch's event code
+	some      uint64       // of masks, together
+	every     bool         // every event code has a mask
+	all       bool         // every row of the stretch has one
+	named     []uint8      // 1 where there is a mask
+	maybe     [chunk]int32 // rows of a piece that may match
+	masksOf   []string     // the names that masks are about
+	held      int64        // bytes reserved for this worker
+	kept      int64        // of which it gave away
+	wanted    bitset       // winners; nil = everyone
+	plain     bitset       // of these, the numbers that are a whole person
+	filtered  bool         // some reference has a filter
+	chosen    picked
+	many      picked // of people with merged numbers
+	times     []int64
+	tested    []uint64 // the memory of chosen's masks
+	odd       []uint32 // of the partition: see oddNumbers
+	spans     daySpans
+	starts    []uint32 // by person within the partition
+	sorted    []hit
+	stretches []*history.Rows // of the partition, of a grouped pass
+	dayRuns   []dayRun
+	lastRaw   uint32 // whom pickOdd looked up last
+	lastWho   uint32
 }
 
 func (q *run) newWorker(p *pass, to consumer) *worker {
@@ -107,7 +111,18 @@ func (w *worker) partition(ctx context.Context, partition int) error {
 		}
 	}
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
-	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
+	take := w.rows
+	if w.groupsTo != nil {
+		w.stretches = w.stretches[:0]
+		take = func(_ context.Context, r *history.Rows) error {
+			w.stretches = append(w.stretches, r)
+			return nil
+		}
+	}
+	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return take(ctx, r) })
+	if err == nil && w.groupsTo != nil {
+		err = w.byDay(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -153,6 +168,52 @@ func (w *worker) prepare(r *history.Rows) bool {
 	return w.some != 0
 }
 
+// dayRun is one day of a stretch.
+type dayRun struct {
+	r   *history.Rows
+	run int
+	day int32
+}
+
+// byDay hands the partition's stretches over day by day, whatever they came
+// with: so a person's rows are in order, but for those that came late on their
+// own day. Of mixed days, as in a head, rows come last.
+func (w *worker) byDay(ctx context.Context) error {
+	w.dayRuns = w.dayRuns[:0]
+	ordered := true // mixed days came last already, as of equal instants what comes first is earlier
+	for k, r := range w.stretches {
+		ordered = ordered && (k == 0 || r.Runs == nil || w.stretches[k-1].Runs != nil)
+		if err := w.q.count(r.Len()); err != nil {
+			return err
+		}
+		for i, run := range runsOf(r) {
+			d := dayRun{r, i, run.Day}
+			if r.Runs == nil {
+				d.day = math.MaxInt32
+			}
+			w.dayRuns = append(w.dayRuns, d)
+		}
+	}
+	if ordered {
+		slices.SortStableFunc(w.dayRuns, func(a, b dayRun) int { return cmp.Compare(a.day, b.day) })
+	}
+	for _, d := range w.dayRuns {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !w.prepare(d.r) {
+			continue
+		}
+		if w.s.rows != d.r {
+			w.s.begin(d.r)
+		}
+		if err := w.groupsTo.takeGroups(w, d.r, runsOf(d.r)[d.run:d.run+1]); err != nil {
+			return err
+		}
+	}
+	return w.hold()
+}
+
 func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	if err := w.q.count(r.Len()); err != nil {
 		return err
@@ -162,13 +223,7 @@ func (w *worker) rows(ctx context.Context, r *history.Rows) error {
 	}
 	w.all = w.every || r.Wanted
 	w.s.begin(r)
-	if w.groupsTo != nil {
-		if err := w.groupsTo.takeGroups(w, r); err != nil {
-			return err
-		}
-		return w.hold()
-	}
-	err := w.pieces(r, func(p piece) error {
+	err := w.pieces(r, runsOf(r), func(p piece) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -141,7 +141,7 @@ func (h *History) divide(s *stretch, base int) {
 	for row := range r.Events {
 		d := h.day(s.times.At(row))
 		if n := len(r.Runs); n == 0 || r.Runs[n-1].Day != d {
-			r.Runs = append(r.Runs, history.Run{Day: d})
+			r.Runs = append(r.Runs, history.Run{Day: d, From: row})
 		}
 		run := &r.Runs[len(r.Runs)-1]
 		run.To = row + 1
@@ -153,18 +153,17 @@ func (h *History) divide(s *stretch, base int) {
 func (h *History) group(s *stretch) {
 	r := &s.out
 	var persons []uint32
-	from := 0
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		run.Group = len(persons)
-		for row := from; row < run.To; row++ {
-			if row == from || r.Persons[row] != r.Persons[row-1] {
+		for row := run.From; row < run.To; row++ {
+			if row == run.From || r.Persons[row] != r.Persons[row-1] {
 				persons = append(persons, r.Persons[row])
 				r.Starts = append(r.Starts, uint32(r.Base+row))
 			}
 			s.groups = append(s.groups, uint16(len(persons)-1))
 		}
-		from, run.EndGroup = run.To, len(persons)
+		run.EndGroup = len(persons)
 	}
 	r.Starts = append(r.Starts, uint32(r.Base+len(r.Persons)))
 	r.Persons = persons
