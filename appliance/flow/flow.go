@@ -67,6 +67,9 @@ type Options struct {
 	// Applied is told of the rows of a run once they are visible. It must not
 	// keep them, nor take long.
 	Applied func(rows []history.Row)
+	// Behind is told, from the applier's goroutine, that more facts wait than it
+	// works on, and, with false, that none do any more.
+	Behind func(is bool)
 	// Failed is told why the applier stopped, once, from its goroutine. It must
 	// not call Close.
 	Failed func(error)
@@ -99,6 +102,9 @@ func Open(db *kv.DB, j Journal, s Stages, o Options) (*Applier, error) {
 	if o.Applied == nil {
 		o.Applied = func([]history.Row) {}
 	}
+	if o.Behind == nil {
+		o.Behind = func(bool) {}
+	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
 	}
@@ -130,7 +136,16 @@ func (a *Applier) Start() {
 	go func() {
 		defer a.wg.Done()
 		defer cancel()
+		behind := false
+		tell := func(is bool) {
+			if is != behind {
+				behind = is
+				a.o.Behind(is)
+			}
+		}
+		defer func() { tell(false) }()
 		for batch := range batches {
+			tell(len(batches) > 0)
 			if err := a.apply(ctx, batch); err != nil {
 				if ctx.Err() == nil {
 					a.fail(err)

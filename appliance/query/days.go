@@ -201,8 +201,16 @@ func (m *trendPass) bitmapLine(s *series) (*line, error) {
 	days := m.q.daysOf(s.ref)
 	w := &window{q: m.q, ref: s.ref, days: days}
 	l := &line{values: make([]float64, m.cut.len())}
+	slot, err := m.q.env.Share.take(m.q.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.give()
 	for b := range l.values {
 		if err := m.q.ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := slot.pass(m.q.ctx); err != nil {
 			return nil, err
 		}
 		from, to := m.cut.edges[b], m.cut.edges[b+1]

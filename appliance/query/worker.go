@@ -12,6 +12,7 @@ import (
 type worker struct {
 	q        *run
 	p        *pass
+	slot     *slot
 	to       consumer
 	rowsTo   rowTaker   // the same, of a direct pass
 	groupsTo groupTaker // the same, of a grouped pass
@@ -107,7 +108,12 @@ func (w *worker) partition(ctx context.Context, partition int) error {
 		}
 	}
 	want := history.Want{From: w.p.within.from, To: w.p.within.to, Names: w.names, Keys: w.keys}
-	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return w.rows(ctx, r) })
+	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error {
+		if err := w.slot.pass(ctx); err != nil {
+			return err
+		}
+		return w.rows(ctx, r)
+	})
 	if err != nil {
 		return err
 	}
