@@ -34,6 +34,7 @@ const (
 	runFacts   = 20_000
 	runRecords = 16      // read from the journal at once
 	rowBytes   = 1 << 20 // of rows, as they were in the journal
+	backlog    = 2_000   // facts that wait, from which on the applier is behind
 )
 
 // Journal is where facts come from; *journal.Journal is one.
@@ -145,12 +146,15 @@ func (a *Applier) Start() {
 		}
 		defer func() { tell(false) }()
 		for batch := range batches {
-			tell(len(batches) > 0)
+			tell(len(batches) > 0 || facts(batch) > backlog)
 			if err := a.apply(ctx, batch); err != nil {
 				if ctx.Err() == nil {
 					a.fail(err)
 				}
 				return
+			}
+			if len(batches) == 0 {
+				tell(false)
 			}
 		}
 	}()
@@ -187,6 +191,13 @@ func (a *Applier) read(ctx context.Context, batches chan<- []journal.Record) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func facts(batch []journal.Record) (n int) {
+	for i := range batch {
+		n += len(batch[i].Facts)
+	}
+	return n
 }
 
 // apply commits a batch of records in as many runs as that takes.

@@ -111,7 +111,7 @@ func TestCacheIsShared(t *testing.T) {
 	}
 	// A question that is still under way is answered and leaves nothing behind.
 	left := c.Stats().Bytes
-	if _, err := a.content(s.v.list.blocks[0], nil); err != nil {
+	if _, err := a.content(s.v.list.blocks[0], s.v.list.blocks[0].set(nil)); err != nil {
 		t.Fatal(err)
 	}
 	if now := c.Stats().Bytes; now != left {

@@ -78,12 +78,10 @@ func (q *run) active(r *ref, limit *roaring.Bitmap) *active {
 
 // between gives the people of the days in [from, to). The bitmap may be shared.
 func (a *active) between(from, to civil) (*roaring.Bitmap, error) {
-	slot, err := a.q.env.Share.take(a.q.ctx)
-	if err != nil {
+	if err := a.q.ctx.Err(); err != nil {
 		return nil, err
 	}
-	defer slot.give()
-	if err := a.q.ctx.Err(); err != nil {
+	if err := a.q.slot.pass(a.q.ctx); err != nil {
 		return nil, err
 	}
 	at, _ := slices.BinarySearch(a.days, from)

@@ -120,6 +120,7 @@ type run struct {
 	started  time.Time
 	rows     atomic.Int64
 	memory   atomic.Int64
+	slot     *slot // of what one goroutine does, between its passes
 	outer    context.Context
 }
 
@@ -139,6 +140,9 @@ func Ask(ctx context.Context, body []byte, env Env) (*Answer, error) {
 	}
 	q, cancel := newRun(ctx, c, &env)
 	defer cancel()
+	if err := q.resume(); err != nil {
+		return nil, q.explain(err)
+	}
 	result, err := asked.answer(q)
 	if err != nil {
 		return nil, q.explain(err)
@@ -157,6 +161,9 @@ func Evaluate(ctx context.Context, people []byte, env Env) (*roaring.Bitmap, err
 	}
 	q, cancel := newRun(ctx, c, &env)
 	defer cancel()
+	if err := q.resume(); err != nil {
+		return nil, q.explain(err)
+	}
 	found, err := q.people(e)
 	if err != nil {
 		return nil, q.explain(err)
@@ -193,7 +200,21 @@ func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc)
 	q.odd = q.oddNumbers()
 	return q, func() {
 		cancel()
+		q.pause()
 		_ = q.reserve(-q.memory.Load()) // giving back does not fail
+	}
+}
+
+// resume waits for a slot for the question itself, which it holds but for the
+// time in which it waits for workers.
+func (q *run) resume() (err error) {
+	q.slot, err = q.env.Share.take(q.ctx)
+	return err
+}
+
+func (q *run) pause() {
+	if q.slot != nil {
+		q.slot.give()
 	}
 }
 

@@ -23,7 +23,7 @@ type Budget struct {
 
 	held    atomic.Int64 // bytes
 	refused atomic.Int64
-	stir    atomic.Int32 // workers that wait for a slot, and appliers that are behind
+	stir    atomic.Bool // somebody waits for a slot, or more are held than there are
 
 	mu         sync.Mutex
 	publishers map[string]*account
@@ -38,7 +38,9 @@ type Budget struct {
 const maxTogether = 8
 
 // ahead is how much longer one must have held slots than another to let it have
-// the slot, so that two like ones do not take turns at every stretch.
+// the slot, so that two like ones do not take turns at every stretch. Until a
+// question held slots for so long it waits for none, if not as many are held
+// beyond those there are: a quick one would wait longer than it takes.
 const ahead = 5 * time.Millisecond
 
 // NewBudget makes a budget of so many bytes and so many slots, at least one.
@@ -76,8 +78,8 @@ func (b *Budget) Behind(is bool) {
 		n = -1
 	}
 	b.behind += n
-	b.stir.Add(int32(n))
 	b.grant()
+	b.stirred()
 }
 
 // account is a publisher with questions.
@@ -100,7 +102,8 @@ type Share struct {
 	refused atomic.Bool
 
 	// Under b.mu.
-	used   time.Duration
+	used   time.Duration // of slots, from what others had when it began
+	own    time.Duration // of slots
 	active int
 }
 
@@ -247,8 +250,8 @@ func (p *slot) line(ctx context.Context) error {
 	b := p.s.b
 	w := &waiter{p, make(chan struct{})}
 	b.waiting = append(b.waiting, w)
-	b.stir.Add(1)
 	b.grant()
+	b.stirred()
 	b.mu.Unlock()
 	select {
 	case <-w.given:
@@ -264,11 +267,13 @@ func (p *slot) line(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// stirred tells those who hold slots whether they have to look.
+func (b *Budget) stirred() { b.stir.Store(len(b.waiting) > 0 || len(b.taken) > b.open()) }
+
 // serve takes a waiter out of the line.
 func (b *Budget) serve(i int) *waiter {
 	w := b.waiting[i]
 	b.waiting = slices.Delete(b.waiting, i, i+1)
-	b.stir.Add(-1)
 	return w
 }
 
@@ -276,11 +281,23 @@ func (b *Budget) serve(i int) *waiter {
 // holds mu, as of all below.
 func (b *Budget) grant() {
 	for len(b.waiting) > 0 && len(b.taken) < b.open() {
-		w := b.serve(b.best())
-		w.slot.since = time.Now()
-		b.taken[w.slot] = struct{}{}
-		close(w.given)
+		b.hand(b.best())
 	}
+	for i := 0; i < len(b.waiting) && len(b.taken) < 2*b.slots; {
+		if b.waiting[i].slot.s.own < ahead {
+			b.hand(i)
+		} else {
+			i++
+		}
+	}
+}
+
+// hand gives a slot to one of the line.
+func (b *Budget) hand(i int) {
+	w := b.serve(i)
+	w.slot.since = time.Now()
+	b.taken[w.slot] = struct{}{}
+	close(w.given)
 }
 
 // open is how many slots there are.
@@ -313,6 +330,7 @@ func (s *Share) before(o *Share, by time.Duration) bool {
 func (p *slot) charge(now time.Time) {
 	d := now.Sub(p.since)
 	p.s.used += d
+	p.s.own += d
 	p.s.of.used += d
 	p.since = now
 }
@@ -328,6 +346,7 @@ func (p *slot) free() {
 	p.s.of.active--
 	p.s = nil
 	b.grant()
+	b.stirred()
 }
 
 // give gives the slot back. After an error of take or pass it is harmless.
@@ -344,20 +363,38 @@ func (p *slot) give() {
 // pass lets whoever has a better right to the slot have it, and waits for
 // another. After an error there is none.
 func (p *slot) pass(ctx context.Context) error {
-	if p.s == nil || p.s.b.stir.Load() == 0 {
+	if p.s == nil || !p.s.b.stir.Load() {
 		return nil
 	}
 	b := p.s.b
 	b.mu.Lock()
-	now := time.Now()
-	for o := range b.taken {
-		o.charge(now)
-	}
-	if len(b.taken) <= b.open() && (len(b.waiting) == 0 || !b.waiting[b.best()].slot.s.before(p.s, ahead)) {
+	if !p.yields() {
 		b.mu.Unlock()
 		return nil
 	}
 	delete(b.taken, p)
 	b.grant()
 	return p.line(ctx)
+}
+
+// yields says whether another is to have the slot: one that waits, or, where
+// more are held than there are, those who have a better right.
+func (p *slot) yields() bool {
+	b := p.s.b
+	now := time.Now()
+	for o := range b.taken {
+		o.charge(now)
+	}
+	if p.s.own < ahead {
+		return false
+	}
+	if len(b.taken) > b.open() {
+		for o := range b.taken {
+			if p.s.before(o.s, 0) {
+				return false
+			}
+		}
+		return true
+	}
+	return len(b.waiting) > 0 && b.waiting[b.best()].slot.s.before(p.s, ahead)
 }

@@ -183,6 +183,7 @@ func (m *trendPass) bitmapLines() (lines, error) {
 		next atomic.Int32
 		wait sync.WaitGroup
 	)
+	m.q.pause()
 	for range min(m.q.env.Workers, len(out)) {
 		wait.Go(func() {
 			for k := int(next.Add(1)) - 1; k < len(out); k = int(next.Add(1)) - 1 {
@@ -194,7 +195,7 @@ func (m *trendPass) bitmapLines() (lines, error) {
 		})
 	}
 	wait.Wait()
-	return out, errors.Join(errs...)
+	return out, errors.Join(append(errs, m.q.resume())...)
 }
 
 func (m *trendPass) bitmapLine(s *series) (*line, error) {

@@ -65,6 +65,7 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 		held   atomic.Int64
 		merged [event.Partitions]*store // hits of people with merged numbers
 	)
+	q.pause()
 	for range q.env.Workers {
 		w := q.newWorker(p, newConsumer())
 		out = append(out, w.to)
@@ -100,6 +101,9 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 		})
 	}
 	wait.Wait()
+	if err := q.resume(); err != nil && failed == nil {
+		failed = err
+	}
 	if err := q.reserve(-held.Load()); err != nil {
 		return nil, err
 	}
