@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/kv"
+	"github.com/cloisterhq/cloister/appliance/query"
 	"github.com/cloisterhq/cloister/config"
 	"github.com/cloisterhq/cloister/plugins/host"
 )
@@ -49,9 +51,19 @@ type Options struct {
 	DataDir     string // wins over the configuration's
 	Demo        *Demo  // no configuration is read
 	Version     string
+	Memory      int64 // bytes that the process may use; 0 = not known, and 4 GiB are taken for it
 	Stderr      io.Writer
 	Logger      *slog.Logger
 	Level       *slog.LevelVar // of Logger, set as the configuration says; may be nil
+}
+
+// memoryShare is what all decoded columns, and what all questions, may take of
+// the memory that the process may use: an eighth each.
+func memoryShare(memory int64) int64 {
+	if memory <= 0 {
+		memory = 4 << 30
+	}
+	return max(memory/8, leastShare)
 }
 
 // Demo is a run that needs no configuration: an invented publisher with people
@@ -65,6 +77,7 @@ const (
 	drainTimeout   = 20 * time.Second
 	openShelves    = 16
 	manyPublishers = 4 // from so many on each gets less memory
+	leastShare     = 128 << 20
 )
 
 // appliance is a daemon that runs.
@@ -87,7 +100,8 @@ type appliance struct {
 	host    *host.Host
 	sockets string // folder of connectors' sockets
 	disk    *disk
-	asking  chan struct{}
+	columns *history.Cache
+	budget  *query.Budget
 
 	houses  houses
 	apps    *ingest.Door
@@ -102,7 +116,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	a := &appliance{o: o, started: time.Now(), shelves: kv.NewShelfCache(openShelves), heads: history.NewHeads(history.DefaultHeads), asking: make(chan struct{}, 2)}
+	share := memoryShare(o.Memory)
+	a := &appliance{
+		o: o, started: time.Now(), shelves: kv.NewShelfCache(openShelves), heads: history.NewHeads(history.DefaultHeads),
+		columns: history.NewCache(share), budget: query.NewBudget(share, runtime.GOMAXPROCS(0)),
+	}
 	a.board = health.NewBoard(time.Now)
 	a.log = o.Logger
 	if a.log == nil {

@@ -113,7 +113,7 @@ func (o *house) opening(cfg *config.Config) opening {
 		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, keys); err != nil {
 			return nil, fmt.Errorf("addresses of publisher %q: %w", o.cfg.Name, err)
 		}
-		options.Questions, options.Board, options.Logger = a.asking, a.board, a.log
+		options.Columns, options.Budget, options.Board, options.Logger = a.columns, a.budget, a.board, a.log
 		options.Failed = failed
 		p, err := publisher.Open(options)
 		if err != nil {

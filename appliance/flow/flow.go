@@ -34,6 +34,7 @@ const (
 	runFacts   = 20_000
 	runRecords = 16      // read from the journal at once
 	rowBytes   = 1 << 20 // of rows, as they were in the journal
+	backlog    = 2_000   // facts that wait, from which on the applier is behind
 )
 
 // Journal is where facts come from; *journal.Journal is one.
@@ -67,6 +68,9 @@ type Options struct {
 	// Applied is told of the rows of a run once they are visible. It must not
 	// keep them, nor take long.
 	Applied func(rows []history.Row)
+	// Behind is told, from the applier's goroutine, that more facts wait than it
+	// works on, and, with false, that none do any more.
+	Behind func(is bool)
 	// Failed is told why the applier stopped, once, from its goroutine. It must
 	// not call Close.
 	Failed func(error)
@@ -99,6 +103,9 @@ func Open(db *kv.DB, j Journal, s Stages, o Options) (*Applier, error) {
 	if o.Applied == nil {
 		o.Applied = func([]history.Row) {}
 	}
+	if o.Behind == nil {
+		o.Behind = func(bool) {}
+	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
 	}
@@ -130,12 +137,24 @@ func (a *Applier) Start() {
 	go func() {
 		defer a.wg.Done()
 		defer cancel()
+		behind := false
+		tell := func(is bool) {
+			if is != behind {
+				behind = is
+				a.o.Behind(is)
+			}
+		}
+		defer func() { tell(false) }()
 		for batch := range batches {
+			tell(len(batches) > 0 || facts(batch) > backlog)
 			if err := a.apply(ctx, batch); err != nil {
 				if ctx.Err() == nil {
 					a.fail(err)
 				}
 				return
+			}
+			if len(batches) == 0 {
+				tell(false)
 			}
 		}
 	}()
@@ -172,6 +191,13 @@ func (a *Applier) read(ctx context.Context, batches chan<- []journal.Record) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func facts(batch []journal.Record) (n int) {
+	for i := range batch {
+		n += len(batch[i].Facts)
+	}
+	return n
 }
 
 // apply commits a batch of records in as many runs as that takes.

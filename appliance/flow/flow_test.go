@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -66,7 +67,8 @@ type house struct {
 	dir       string
 	programme *stage
 	failed    chan error
-	rows      int // as Applied told them
+	rows      int    // as Applied told them
+	behind    []bool // as Behind told
 
 	db      *kv.DB
 	server  *journal.Server
@@ -132,6 +134,7 @@ func (h *house) open() {
 	closes(h.s.Erasure.Close)
 	h.Applier, err = Open(h.db, h.journal, h.s, Options{
 		Applied: func(rows []history.Row) { h.rows += len(rows) }, Failed: func(err error) { h.failed <- err },
+		Behind: func(is bool) { h.behind = append(h.behind, is) },
 	})
 	h.must(err)
 	h.Start()
@@ -178,6 +181,19 @@ func TestARecordOfManyRunsIsAppliedOnce(t *testing.T) {
 	}
 	if h.kept() != n || h.rows != n {
 		t.Errorf("%d rows are kept and %d were told of, not %d", h.kept(), h.rows, n)
+	}
+}
+
+// TestBehind: what is more than a backlog is told of, and its end.
+func TestBehind(t *testing.T) {
+	h := openHouse(t)
+	h.append(ticks("asha", 0, 1)...)
+	h.must(h.CaughtUp(t.Context()))
+	h.append(ticks("asha", 1, backlog+1)...)
+	h.must(h.CaughtUp(t.Context()))
+	h.Applier.Close()
+	if !slices.Equal(h.behind, []bool{true, false}) {
+		t.Errorf("told %v", h.behind)
 	}
 }
 

@@ -167,7 +167,7 @@ func measure(b *testing.B, rows []Row) {
 			name string
 			keys []string
 		}{{"base", nil}, {"all", slices.Compact(keys)}} {
-			h.History.cache = newCache(1 << 30)
+			h.History.cache = NewCache(1 << 30).drawer()
 			for _, pass := range []string{"cold", "warm"} {
 				start := time.Now()
 				got := scanAll(b, h, c.keys)

@@ -65,7 +65,8 @@ type Options struct {
 	FreezeBytes int64          // or takes about so many bytes of memory
 	Heads       *Heads         // or all that share it take too much; nil = no such bound
 	FreezeAge   time.Duration  // or is so old and would fill a block
-	CacheBytes  int64          // bound of the decoded columns kept in memory; negative = none
+	Cache       *Cache         // of decoded columns, shared; nil = one of its own
+	CacheBytes  int64          // bound of that one; negative = nothing is kept
 	Now         func() time.Time
 	Logger      *slog.Logger           // nil discards
 	Board       Board                  // nil discards
@@ -89,6 +90,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.Cache == nil {
+		o.Cache = NewCache(o.CacheBytes)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -121,7 +125,7 @@ type History struct {
 	shelves  *kv.Shelves
 	keys     Sealer
 	o        Options
-	cache    *cache
+	cache    *drawer
 	maxPacks uint32 // packed values that one transaction can surely remove
 	lastID   atomic.Uint64
 
@@ -158,7 +162,7 @@ type History struct {
 func Open(db *kv.DB, shelves *kv.Shelves, keys Sealer, o Options) (*History, error) {
 	h := &History{db: db, shelves: shelves, keys: keys, o: o.withDefaults(), moves: 1, spoiled: make(map[uint64]bool), told: make(map[uint32]bool)}
 	h.cal = newCalendar(h.o.Location)
-	h.cache = newCache(h.o.CacheBytes)
+	h.cache = h.o.Cache.drawer()
 	h.changed = sync.NewCond(&h.mu)
 	_, keysAtOnce := db.Limits()
 	h.maxPacks = uint32(keysAtOnce / 2)
@@ -310,6 +314,7 @@ func (h *History) namesNow() []string {
 
 // Snapshot is the history as of the last Committed. Release it.
 func (h *History) Snapshot() *Snapshot {
+	h.cache.c.turn.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.view.list.refs++
@@ -326,5 +331,6 @@ func (h *History) Close() error {
 	h.stop()
 	h.worker.Wait()
 	h.weigh()
+	h.cache.close()
 	return nil
 }

@@ -83,7 +83,10 @@ func (p *Publisher) goal(campaign string) (query.Goal, bool) {
 type audience struct{ p *Publisher }
 
 func (a audience) People(ctx context.Context, expression []byte) (*roaring.Bitmap, error) {
-	env, release := a.p.env()
+	env, release, err := a.p.env(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer release()
 	return query.Evaluate(ctx, expression, env)
 }

@@ -73,6 +73,8 @@ type Options struct {
 	Keys    *keyring.Publisher
 	Shelves *kv.ShelfCache // shared by all publishers
 	Heads   *history.Heads // likewise; nil = no bound over all
+	Columns *history.Cache // decoded ones, likewise; nil = a cache of its own
+	Budget  *query.Budget  // of questions, likewise; nil = no bound over all
 	Small   bool           // one of many in the process: less memory each
 
 	Merge      string   // people.MergeAnonymous or MergeKnown
@@ -80,16 +82,11 @@ type Options struct {
 	Purposes   []Purpose
 	Quiet      delivery.QuietHours
 	Retention  history.Retention
-	CacheBytes int64 // of decoded columns
 	MaxJournal int64 // bytes of the journal's stream; 0 = the journal's default
 
 	Sender    delivery.Sender
 	Links     delivery.Links
 	Forgetter Forgetter
-
-	// Questions bounds how many questions are worked on at once, over all
-	// publishers that share it; nil = no bound.
-	Questions chan struct{}
 
 	Board  Board
 	Failed func(error) // why the applier stopped; called once, must not call Close
@@ -184,7 +181,7 @@ func (p *Publisher) openRooms() (err error) {
 		return err
 	}
 	p.history, err = history.Open(p.db, p.shelves, o.Keys, history.Options{
-		Location: o.Location, CacheBytes: o.CacheBytes, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
+		Location: o.Location, Cache: o.Columns, Now: o.Now, Logger: o.Logger, Board: o.Board, Subject: o.Name,
 		Refused: p.refusedName, Emptied: p.shelvesWait, Heads: o.Heads,
 	})
 	if err != nil {
@@ -201,10 +198,14 @@ func (p *Publisher) openRooms() (err error) {
 	if err := p.openEngagement(); err != nil {
 		return err
 	}
+	options := flow.Options{Moment: &p.moment, Applied: p.live.applied, Failed: p.fail, Logger: o.Logger}
+	if o.Budget != nil {
+		options.Behind = o.Budget.Behind
+	}
 	p.applier, err = flow.Open(p.db, p.journal, flow.Stages{
 		Repeats: repeats, People: p.people, History: p.history, Programme: p.programme,
 		Campaigns: p.campaigns, Delivery: p.delivery, Erasure: p.erasure,
-	}, flow.Options{Moment: &p.moment, Applied: p.live.applied, Failed: p.fail, Logger: o.Logger})
+	}, options)
 	return err
 }
 
@@ -318,30 +319,37 @@ func (p *Publisher) Append(ctx context.Context, facts []event.Fact) error {
 // CaughtUp waits until all that is in the journal now is visible.
 func (p *Publisher) CaughtUp(ctx context.Context) error { return p.applier.CaughtUp(ctx) }
 
+// questionTime is how long a question may take, with the time that it waits for
+// others.
+const questionTime = time.Minute
+
 // Ask answers a question. The error is a *query.Error where the question is at
 // fault.
 func (p *Publisher) Ask(ctx context.Context, body []byte) (*query.Answer, error) {
-	if q := p.o.Questions; q != nil {
-		select {
-		case q <- struct{}{}:
-			defer func() { <-q }()
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	env, release, err := p.env(ctx)
+	if err != nil {
+		return nil, err
 	}
-	env, release := p.env()
 	defer release()
 	return query.Ask(ctx, body, env)
 }
 
-// env is the present moment, to be released.
-func (p *Publisher) env() (query.Env, func()) {
+// env is the present moment, once the budget lets a question begin. To be
+// released.
+func (p *Publisher) env(ctx context.Context) (query.Env, func(), error) {
+	var share *query.Share
+	if p.o.Budget != nil {
+		var err error
+		if share, err = p.o.Budget.Begin(ctx, p.o.Name, questionTime); err != nil {
+			return query.Env{}, nil, err
+		}
+	}
 	p.moment.RLock()
 	h, w := p.history.Snapshot(), p.people.Snapshot()
 	p.moment.RUnlock()
 	env := query.Env{
-		Data: query.Data{History: h, People: w}, Location: p.o.Location, Now: p.o.Now,
-		Segment: p.programme.segment, RFMs: p.programme.rfms, Goal: p.goal, Find: p.people.Find, Deadline: time.Minute,
+		Data: query.Data{History: h, People: w}, Location: p.o.Location, Now: p.o.Now, Share: share,
+		Segment: p.programme.segment, RFMs: p.programme.rfms, Goal: p.goal, Find: p.people.Find, Deadline: questionTime,
 	}
-	return env, func() { w.Release(); h.Release() }
+	return env, func() { w.Release(); h.Release(); share.End() }, nil
 }

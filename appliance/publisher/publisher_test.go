@@ -36,6 +36,7 @@ type house struct {
 	ring    *keyring.Keyring
 	journal *journal.Server
 	post    *post
+	budget  *query.Budget
 	*Publisher
 }
 
@@ -98,7 +99,7 @@ func (h *house) start() {
 	h.Publisher, err = Open(Options{
 		Name: "acme", Title: "Acme", Dir: filepath.Join(h.dir, "acme"), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(4), Small: true,
 		Purposes: []Purpose{{Name: "offers", Channels: []string{"email"}}},
-		Sender:   h.post, Forgetter: h.post, Links: addresses,
+		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget,
 		Failed: func(err error) { h.t.Errorf("the applier stopped: %v", err) },
 	})
 	if err != nil {

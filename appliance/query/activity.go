@@ -81,6 +81,9 @@ func (a *active) between(from, to civil) (*roaring.Bitmap, error) {
 	if err := a.q.ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := a.q.slot.pass(a.q.ctx); err != nil {
+		return nil, err
+	}
 	at, _ := slices.BinarySearch(a.days, from)
 	var all []*roaring.Bitmap
 	for _, d := range a.days[at:] {

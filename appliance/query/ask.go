@@ -43,12 +43,16 @@ type Env struct {
 	RFMs func() map[string][]byte
 	// Find gives the number of the person with an identity or anonymous id, as of Data.
 	Find func(identity string) (person uint32, ok bool)
-	// Workers is how many partitions are read at the same time; 0 = 2.
+	// Workers is how many partitions are read at the same time; 0 = as many as
+	// Share has slots, or 2.
 	Workers int
 	// MaxRows bounds the rows that one question may read, in all its passes; 0 = no bound.
 	MaxRows int64
-	// Memory bounds the bytes that one question may hold; 0 = 1 GiB.
+	// Memory bounds the bytes that one question may hold; 0 = 1 GiB. It is at
+	// most half of what all may hold that Share is with.
 	Memory int64
+	// Share is the question's part of a budget that it has with others, nil = none.
+	Share *Share
 	// Deadline bounds the time of one question; 0 = none but the context's.
 	Deadline time.Duration
 }
@@ -60,11 +64,19 @@ func (e Env) withDefaults() Env {
 	if e.Now == nil {
 		e.Now = time.Now
 	}
-	if e.Workers <= 0 {
-		e.Workers = 2
-	}
 	if e.Memory <= 0 {
 		e.Memory = 1 << 30
+	}
+	workers := 2
+	if s := e.Share; s != nil {
+		workers = s.b.slots
+		e.Memory = min(e.Memory, s.b.memory/2)
+		if e.Deadline <= 0 || s.within > 0 {
+			e.Deadline = s.within
+		}
+	}
+	if e.Workers <= 0 {
+		e.Workers = workers
 	}
 	return e
 }
@@ -108,6 +120,7 @@ type run struct {
 	started  time.Time
 	rows     atomic.Int64
 	memory   atomic.Int64
+	slot     *slot // of what one goroutine does, between its passes
 	outer    context.Context
 }
 
@@ -127,6 +140,9 @@ func Ask(ctx context.Context, body []byte, env Env) (*Answer, error) {
 	}
 	q, cancel := newRun(ctx, c, &env)
 	defer cancel()
+	if err := q.resume(); err != nil {
+		return nil, q.explain(err)
+	}
 	result, err := asked.answer(q)
 	if err != nil {
 		return nil, q.explain(err)
@@ -145,6 +161,9 @@ func Evaluate(ctx context.Context, people []byte, env Env) (*roaring.Bitmap, err
 	}
 	q, cancel := newRun(ctx, c, &env)
 	defer cancel()
+	if err := q.resume(); err != nil {
+		return nil, q.explain(err)
+	}
 	found, err := q.people(e)
 	if err != nil {
 		return nil, q.explain(err)
@@ -156,7 +175,10 @@ func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc)
 	q := &run{outer: ctx, ctx: ctx, env: env, cal: c.cal, now: c.now, leaves: c.leaves, values: newDictionary(),
 		started: env.Now()}
 	cancel := func() {}
-	if env.Deadline > 0 {
+	switch {
+	case env.Share != nil && env.Share.within > 0:
+		q.ctx, cancel = context.WithDeadline(ctx, env.Share.until) // some of it went by waiting
+	case env.Deadline > 0:
 		q.ctx, cancel = context.WithTimeout(ctx, env.Deadline)
 	}
 	q.everyone = env.Data.People.Exists()
@@ -176,7 +198,24 @@ func newRun(ctx context.Context, c *parser, env *Env) (*run, context.CancelFunc)
 		q.known = q.everyone.Maximum()
 	}
 	q.odd = q.oddNumbers()
-	return q, cancel
+	return q, func() {
+		cancel()
+		q.pause()
+		_ = q.reserve(-q.memory.Load()) // giving back does not fail
+	}
+}
+
+// resume waits for a slot for the question itself, which it holds but for the
+// time in which it waits for workers.
+func (q *run) resume() (err error) {
+	q.slot, err = q.env.Share.take(q.ctx)
+	return err
+}
+
+func (q *run) pause() {
+	if q.slot != nil {
+		q.slot.give()
+	}
 }
 
 // who is the person that a number stands for after merges, 0 if they were
@@ -216,10 +255,11 @@ func (q *run) count(n int) error {
 
 // reserve counts bytes held against the budget; negative to give back.
 func (q *run) reserve(n int64) error {
+	err := q.env.Share.reserve(n)
 	if held := q.memory.Add(n); n > 0 && held > q.env.Memory {
 		return fail(CodeBudget, "", "the question needs more than the %d bytes of memory it may use: ask a shorter range or fewer values", q.env.Memory)
 	}
-	return nil
+	return err
 }
 
 // own says whether it was the question's deadline that ended, not the caller's.

@@ -183,6 +183,7 @@ func (m *trendPass) bitmapLines() (lines, error) {
 		next atomic.Int32
 		wait sync.WaitGroup
 	)
+	m.q.pause()
 	for range min(m.q.env.Workers, len(out)) {
 		wait.Go(func() {
 			for k := int(next.Add(1)) - 1; k < len(out); k = int(next.Add(1)) - 1 {
@@ -194,15 +195,23 @@ func (m *trendPass) bitmapLines() (lines, error) {
 		})
 	}
 	wait.Wait()
-	return out, errors.Join(errs...)
+	return out, errors.Join(append(errs, m.q.resume())...)
 }
 
 func (m *trendPass) bitmapLine(s *series) (*line, error) {
 	days := m.q.daysOf(s.ref)
 	w := &window{q: m.q, ref: s.ref, days: days}
 	l := &line{values: make([]float64, m.cut.len())}
+	slot, err := m.q.env.Share.take(m.q.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.give()
 	for b := range l.values {
 		if err := m.q.ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := slot.pass(m.q.ctx); err != nil {
 			return nil, err
 		}
 		from, to := m.cut.edges[b], m.cut.edges[b+1]

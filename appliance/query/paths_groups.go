@@ -361,6 +361,7 @@ func (g *pathGroups) endGroups(ctx context.Context, w *worker, partition int) er
 	p := *w.p
 	p.people, p.grouped = late, false
 	again := w.q.newWorker(&p, g.pathReport)
+	again.slot = w.slot
 	err := again.partition(ctx, partition)
 	if err != nil {
 		return err

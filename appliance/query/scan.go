@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -53,6 +54,8 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 	}
 	ctx, cancel := context.WithCancel(q.ctx)
 	defer cancel()
+	more, enough := context.WithCancel(ctx) // ends when no partition is left to wait for
+	defer enough()
 	var (
 		next   atomic.Int32
 		wait   sync.WaitGroup
@@ -62,17 +65,25 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 		held   atomic.Int64
 		merged [event.Partitions]*store // hits of people with merged numbers
 	)
+	q.pause()
 	for range q.env.Workers {
 		w := q.newWorker(p, newConsumer())
 		out = append(out, w.to)
 		wait.Go(func() {
 			defer func() { held.Add(w.held) }()
+			var err error
+			w.slot, err = q.env.Share.take(more)
+			defer w.slot.give()
 			for {
 				partition := int(next.Add(1)) - 1
 				if partition >= event.Partitions {
+					enough()
 					return
 				}
-				if err := w.partition(ctx, partition); err != nil {
+				if err == nil {
+					err = w.partition(ctx, partition)
+				}
+				if err != nil {
 					mu.Lock()
 					// The first to fail says why; the others are only cancelled.
 					if failed == nil {
@@ -90,6 +101,9 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 		})
 	}
 	wait.Wait()
+	if err := q.resume(); err != nil && failed == nil {
+		failed = err
+	}
 	if err := q.reserve(-held.Load()); err != nil {
 		return nil, err
 	}
@@ -133,7 +147,11 @@ func (q *run) takeMerged(p *pass, merged *[event.Partitions]*store, newConsumer 
 // explain turns a deadline of the question's own into the error for it.
 func (q *run) explain(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && q.own() {
-		return fail(CodeBudget, "", "the question took longer than the %s it may take: ask a shorter range or fewer steps", q.env.Deadline)
+		return tooLong(q.env.Deadline)
 	}
 	return err
+}
+
+func tooLong(within time.Duration) error {
+	return fail(CodeBudget, "", "the question took longer than the %s it may take: ask a shorter range or fewer steps", within)
 }

@@ -14,6 +14,7 @@ import (
 type worker struct {
 	q         *run
 	p         *pass
+	slot      *slot
 	to        consumer
 	rowsTo    rowTaker   // the same, of a direct pass
 	groupsTo  groupTaker // the same, of a grouped pass
@@ -119,7 +120,12 @@ func (w *worker) partition(ctx context.Context, partition int) error {
 			return nil
 		}
 	}
-	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error { return take(ctx, r) })
+	err := w.q.env.Data.History.Scan(ctx, partition, want, func(r *history.Rows) error {
+		if err := w.slot.pass(ctx); err != nil {
+			return err
+		}
+		return take(ctx, r)
+	})
 	if err == nil && w.groupsTo != nil {
 		err = w.byDay(ctx)
 	}
@@ -198,7 +204,7 @@ func (w *worker) byDay(ctx context.Context) error {
 		slices.SortStableFunc(w.dayRuns, func(a, b dayRun) int { return cmp.Compare(a.day, b.day) })
 	}
 	for _, d := range w.dayRuns {
-		if err := ctx.Err(); err != nil {
+		if err := w.slot.pass(ctx); err != nil {
 			return err
 		}
 		if !w.prepare(d.r) {

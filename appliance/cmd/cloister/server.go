@@ -54,7 +54,8 @@ Its data lies in ./cloister-demo.`,
 				}
 				o.Demo = &appliance.Demo{People: people, Rate: perSecond}
 			}
-			boundMemory()
+			o.Memory = memory()
+			boundMemory(o.Memory)
 			stop := reloadOnHangup(ctx, o)
 			defer stop()
 			err := appliance.Run(ctx, o)
