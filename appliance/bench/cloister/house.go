@@ -64,7 +64,7 @@ func openHouse(dir string) (h *house, err error) {
 	}
 	h.Publisher, err = publisher.Open(publisher.Options{
 		Name: name, Title: name, Dir: roomsOf(dir), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(16),
-		Sender: nobody{}, Forgetter: nobody{}, Links: addresses,
+		Columns: columns, Budget: budget, Sender: nobody{}, Forgetter: nobody{}, Links: addresses,
 	})
 	if err == nil {
 		h.Start()

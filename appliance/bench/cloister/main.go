@@ -6,12 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
+	"syscall"
 
 	"github.com/cloisterhq/cloister/appliance/bench/engine"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+// What the daemon sets for all its publishers, as it sets it: an eighth of the
+// machine's memory for decoded columns, and for questions, and a collector that
+// leaves half as much idle as is in use.
+var (
+	columns *history.Cache
+	budget  *query.Budget
 )
 
 func main() {
+	debug.SetGCPercent(50)
+	var machine syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&machine); err != nil {
+		fmt.Fprintln(os.Stderr, "asking for the machine's memory:", err)
+		os.Exit(1)
+	}
+	share := int64(machine.Totalram) * int64(machine.Unit) / 8
+	columns, budget = history.NewCache(share), query.NewBudget(share, runtime.GOMAXPROCS(0))
 	var b bench
 	if err := errors.Join(engine.Serve(b.handle), b.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

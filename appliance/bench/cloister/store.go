@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -71,7 +72,7 @@ func openStore(dir string) (_ *store, err error) {
 	if s.people, err = people.Open(s.db, keys, people.Options{}); err != nil {
 		return nil, err
 	}
-	s.history, err = history.Open(s.db, s.shelves, keys, history.Options{})
+	s.history, err = history.Open(s.db, s.shelves, keys, history.Options{Cache: columns})
 	return s, err
 }
 
@@ -98,10 +99,15 @@ func (s *store) close() error {
 
 // Ask answers a question about what is there now.
 func (s *store) Ask(ctx context.Context, body []byte) (*query.Answer, error) {
+	share, err := budget.Begin(ctx, name, time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	defer share.End()
 	h, w := s.history.Snapshot(), s.people.Snapshot()
 	defer h.Release()
 	defer w.Release()
-	return query.Ask(ctx, body, query.Env{Data: query.Data{History: h, People: w}, Find: s.people.Find})
+	return query.Ask(ctx, body, query.Env{Data: query.Data{History: h, People: w}, Find: s.people.Find, Share: share, Deadline: time.Minute})
 }
 
 // Timeline gives what one person did, as a publisher does.
