@@ -113,10 +113,30 @@ func addOnce(ids []uint32, id uint32) []uint32 {
 }
 
 // memo is one worker's view of the dictionary: numbers by their bits, since
-// columns of numbers have no codes to remember by.
+// columns of numbers have no codes to remember by, and short texts, which come
+// back with the dictionary of every block.
 type memo struct {
 	d       *dictionary
 	numbers map[uint64]uint32
+	texts   map[string]uint32
+}
+
+const (
+	maxMemo     = 1 << 16 // entries
+	maxMemoText = 64      // bytes
+)
+
+func (m *memo) id(v event.Value) uint32 {
+	if v.Kind() != event.Text || len(v.Text()) > maxMemoText {
+		return m.d.id(v)
+	}
+	id, ok := m.texts[v.Text()]
+	if !ok {
+		if id = m.d.id(v); len(m.texts) < maxMemo {
+			m.texts[v.Text()] = id
+		}
+	}
+	return id
 }
 
 func (m *memo) number(f float64) uint32 {
@@ -128,7 +148,7 @@ func (m *memo) number(f float64) uint32 {
 		return id
 	}
 	id := m.d.id(event.OfFloat(f))
-	if len(m.numbers) < 1<<16 {
+	if len(m.numbers) < maxMemo {
 		m.numbers[bits] = id
 	}
 	return id

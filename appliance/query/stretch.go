@@ -53,7 +53,7 @@ type leafTest struct {
 }
 
 func newStretch(people People, d *dictionary, leaves int) *stretch {
-	s := &stretch{people: people, memo: memo{d: d, numbers: map[uint64]uint32{}}, leaves: make([]leafTest, leaves)}
+	s := &stretch{people: people, memo: memo{d: d, numbers: map[uint64]uint32{}, texts: map[string]uint32{}}, leaves: make([]leafTest, leaves)}
 	s.ask = s.leaf
 	return s
 }
@@ -263,7 +263,7 @@ func (s *stretch) idOf(r *reading, code uint32) uint32 {
 	}
 	known := r.byCode.known
 	if known[code-1] == 0 {
-		known[code-1] = s.memo.d.id(r.col.Dict[code-1])
+		known[code-1] = s.memo.id(r.col.Dict[code-1])
 	}
 	return known[code-1]
 }
