@@ -75,6 +75,10 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 	}
 	b.ids = sized(b.ids, len(p.rows))
 	w.s.values(&w.s.dims[0], p, b.ids, 1)
+	if number && oneBucket {
+		r.addNumbers(c)
+		return r.hold()
+	}
 	var groups []int32
 	for k, row := range p.rows {
 		if !oneBucket {
@@ -86,6 +90,33 @@ func (r *trendReport) takeRows(w *worker, rows *history.Rows, p *picked, day day
 		r.addRow(c, groups, number, b.floats, k)
 	}
 	return r.hold()
+}
+
+// addNumbers adds the buffer's numbers under its ids to the bucket at hand.
+func (r *trendReport) addNumbers(c *seriesCells) {
+	b := &r.buffer
+	sums := c.s.measure == measureSum || c.s.measure == measureAvg
+	var groups []int32
+	var cell *tally // of the one group, where there is one
+	for k, id := range b.ids {
+		if k == 0 || id != b.ids[k-1] {
+			groups, cell = c.groups.of(b.ids[k:k+1]), nil
+			if len(groups) == 1 && c.grow(int(groups[0])) {
+				cell = &c.cells[int(groups[0])*c.width+r.bucket]
+			}
+		}
+		f := b.floats[k]
+		switch {
+		case cell == nil:
+			r.addRow(c, groups, true, b.floats, k)
+		case !isNumber(f):
+		case sums:
+			cell.n++
+			cell.sum.add(f)
+		default:
+			cell.number(f)
+		}
+	}
 }
 
 func (r *trendReport) endPartition() error { return nil }
