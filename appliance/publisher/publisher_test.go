@@ -31,12 +31,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is a publisher on real engines, which can be closed and opened again.
 type house struct {
-	t       testing.TB
-	dir     string
-	ring    *keyring.Keyring
-	journal *journal.Server
-	post    *post
-	budget  *query.Budget
+	t         testing.TB
+	dir       string
+	ring      *keyring.Keyring
+	journal   *journal.Server
+	post      *post
+	retention history.Retention
+	budget    *query.Budget
 	*Publisher
 }
 
@@ -99,7 +100,7 @@ func (h *house) start() {
 	h.Publisher, err = Open(Options{
 		Name: "acme", Title: "Acme", Dir: filepath.Join(h.dir, "acme"), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(4), Small: true,
 		Purposes: []Purpose{{Name: "offers", Channels: []string{"email"}}},
-		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget,
+		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget, Retention: h.retention,
 		Failed: func(err error) { h.t.Errorf("the applier stopped: %v", err) },
 	})
 	if err != nil {
@@ -458,8 +459,14 @@ func TestRetentionTakesEventsOffAnswersAndDisk(t *testing.T) {
 		}
 		return ids
 	}
-	h.o.Retention = history.Retention{Events: 400 * 24 * time.Hour, Names: map[string]time.Duration{"Viewed": 30 * 24 * time.Hour}}
+	h.retention = history.Retention{Events: 400 * 24 * time.Hour, Names: map[string]time.Duration{"Viewed": 30 * 24 * time.Hour}}
+	h.reopen()
+	// The run at the start may be the one that removes them, and be at its
+	// checkpoint still.
 	if err := h.expire(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Checkpoint(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s := h.history.Snapshot()
