@@ -57,7 +57,7 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 	more, enough := context.WithCancel(ctx) // ends when no partition is left to wait for
 	defer enough()
 	var (
-		next   atomic.Int32
+		rota   = newRota(q.env.Workers)
 		wait   sync.WaitGroup
 		mu     sync.Mutex
 		out    []consumer
@@ -66,7 +66,7 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 		merged [event.Partitions]*store // hits of people with merged numbers
 	)
 	q.pause()
-	for range q.env.Workers {
+	for number := range q.env.Workers {
 		w := q.newWorker(p, newConsumer())
 		out = append(out, w.to)
 		wait.Go(func() {
@@ -75,8 +75,8 @@ func (q *run) read(p *pass, newConsumer func() consumer) ([]consumer, error) {
 			w.slot, err = q.env.Share.take(more)
 			defer w.slot.give()
 			for {
-				partition := int(next.Add(1)) - 1
-				if partition >= event.Partitions {
+				partition, ok := rota.take(number)
+				if !ok {
 					enough()
 					return
 				}
