@@ -1,6 +1,7 @@
 package history
 
 import (
+	"math"
 	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/block"
@@ -14,7 +15,8 @@ type content struct {
 	block  *frozen
 	set    string   // the places of the names in the block's, two bytes each; "" = all
 	rows   []uint16 // which of the block's rows these are; nil = all
-	people *block.People
+	whole  *block.People
+	runs   []block.Run // of whole, with as many rows as are here
 	events []uint16
 }
 
@@ -50,7 +52,7 @@ func (h *History) content(b *frozen, set nameSet) (*content, error) {
 			return nil, 0, err
 		}
 		c := all.only(set)
-		return c, c.people.Bytes() + int64(len(c.rows))*4, nil
+		return c, int64(len(c.rows))*4 + int64(len(c.runs))*24, nil
 	})
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (h *History) whole(b *frozen) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &content{h: h, block: b, people: people, events: events}, nil
+	return &content{h: h, block: b, whole: people, runs: people.Runs, events: events}, nil
 }
 
 // only makes the content of the rows with the events of a set.
@@ -83,9 +85,19 @@ func (c *content) only(set nameSet) *content {
 		rows[at] = uint16(row)
 		at += int(wanted[e])
 	}
-	out := &content{h: c.h, block: c.block, set: places, rows: rows[:n:n], people: c.people.Only(rows[:n]), events: make([]uint16, n)}
+	out := &content{h: c.h, block: c.block, set: places, rows: rows[:n:n], whole: c.whole, runs: make([]block.Run, len(c.runs)), events: make([]uint16, n)}
 	for i, row := range out.rows {
 		out.events[i] = c.events[row]
+	}
+	end, first := 0, 0
+	for i, run := range c.runs {
+		end += run.Rows
+		next, _ := slices.BinarySearch(out.rows, uint16(min(end, math.MaxUint16)))
+		if end > math.MaxUint16 {
+			next = n
+		}
+		out.runs[i] = block.Run{Partition: run.Partition, Day: run.Day, Rows: next - first}
+		first = next
 	}
 	return out
 }
@@ -111,12 +123,26 @@ func get[T any](c *content, chunk uint32, all func() (T, error), some func(T) (T
 	return v.(T), nil
 }
 
-// cachedGroups is no chunk: in the cache, the groups of a content's rows.
-const cachedGroups = 9
+// No chunks: in the cache, whose a content's rows are, and their groups.
+const (
+	cachedPeople = 9
+	cachedGroups = 10
+)
+
+func (c *content) people() (*block.People, error) {
+	return get(c, cachedPeople, func() (*block.People, error) { return c.whole, nil }, func(p *block.People) (*block.People, int64) {
+		p = p.Only(c.rows)
+		return p, p.Bytes()
+	})
+}
 
 func (c *content) groups() ([]uint16, error) {
 	v, err := c.h.cache.get(cacheKey{chunkID{c.block.id, cachedGroups}, c.set}, func() (any, int64, error) {
-		groups := c.people.Groups()
+		people, err := c.people()
+		if err != nil {
+			return nil, 0, err
+		}
+		groups := people.Groups()
 		return groups, int64(len(groups)) * 2, nil
 	})
 	if err != nil {
@@ -126,13 +152,7 @@ func (c *content) groups() ([]uint16, error) {
 }
 
 func (c *content) times() (block.Times, error) {
-	return get(c, chunkTimes, func() (block.Times, error) {
-		people, err := c.h.people(c.block)
-		if err != nil {
-			return block.Times{}, err
-		}
-		return c.h.times(c.block, people)
-	}, func(t block.Times) (block.Times, int64) {
+	return get(c, chunkTimes, func() (block.Times, error) { return c.h.times(c.block, c.whole) }, func(t block.Times) (block.Times, int64) {
 		t = t.Only(c.rows)
 		return t, t.Bytes()
 	})
@@ -168,6 +188,9 @@ type piece struct {
 	codes    *codes
 	from, to int
 }
+
+// People implements Source.
+func (p *piece) People() (*block.People, error) { return p.people() }
 
 // Groups implements Source.
 func (p *piece) Groups() ([]uint16, error) {
@@ -220,6 +243,9 @@ type headPiece struct {
 	ties      []uint32
 	columns   map[string]*block.Column
 }
+
+// People implements Source.
+func (p *headPiece) People() (*block.People, error) { return nil, nil }
 
 // Groups implements Source.
 func (p *headPiece) Groups() ([]uint16, error) { return nil, nil }

@@ -15,7 +15,9 @@ type Rows struct {
 	Wanted     bool   // every row has one of the names that were wanted
 	Sorted     bool   // by person, time, arrival; else by day first, or in order of arrival
 	// Persons are whose the rows are: one a row or, where there are Starts, one
-	// a group, whose first row Starts says, counted from -Base.
+	// a group, whose first row Starts says, counted from -Base. Where there are
+	// Runs, LoadGroups must have gone well before they are looked at, and before
+	// whatever else is asked of groups or persons but HasPerson and LastPerson.
 	Persons []uint32
 	Starts  []uint32
 	Base    int
@@ -26,11 +28,15 @@ type Rows struct {
 	Runs []Run
 
 	source Source
-	groups []uint16 // one a row: its group's place in Persons
+	groups []uint16      // one a row: its group's place in Persons
+	whole  *block.People // of the block, where Persons and Starts are not there yet
 }
 
 // Source is where what is not always asked for of rows comes from.
 type Source interface {
+	// People are those of the rows of a block that are wanted; nil where Persons
+	// are there already.
+	People() (*block.People, error)
 	// Groups are the rows' groups; nil where they have none.
 	Groups() ([]uint16, error)
 	Times() (block.Times, error)
@@ -61,8 +67,52 @@ func (r *Rows) Column(key string) (*block.Column, error) { return r.source.Colum
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.Events) }
 
-// LoadPersons makes Person quick, for whoever asks it of many rows.
+// LoadGroups fills in Persons, Starts and the groups of Runs. Whoever only
+// counts rows does without.
+func (r *Rows) LoadGroups() error {
+	if r.whole == nil {
+		return nil
+	}
+	people, err := r.source.People()
+	if err != nil {
+		return err
+	}
+	r.whole, r.Persons, r.Starts = nil, people.Persons, people.Starts
+	for i := range r.Runs {
+		run := &r.Runs[i]
+		run.Group, run.EndGroup = int(people.First[run.at]), int(people.First[run.at+1])
+	}
+	return nil
+}
+
+// persons are those of a run or, while groups are not loaded, of all the
+// block's rows of that day.
+func (r *Rows) persons(run Run) []uint32 {
+	if r.whole != nil {
+		return r.whole.Persons[r.whole.First[run.at]:r.whole.First[run.at+1]]
+	}
+	return r.Persons[run.Group:run.EndGroup]
+}
+
+// HasPerson says whether a person may have rows in one of the Runs: if not,
+// they surely have none.
+func (r *Rows) HasPerson(person uint32, run Run) bool {
+	_, ok := slices.BinarySearch(r.persons(run), person)
+	return ok
+}
+
+// LastPerson is a number that no person of one of the Runs is above.
+func (r *Rows) LastPerson(run Run) uint32 {
+	of := r.persons(run)
+	return of[len(of)-1]
+}
+
+// LoadPersons is LoadGroups, and makes Person quick for whoever asks it of many
+// rows.
 func (r *Rows) LoadPersons() (err error) {
+	if err := r.LoadGroups(); err != nil {
+		return err
+	}
 	if r.Starts != nil && r.groups == nil {
 		r.groups, err = r.source.Groups()
 	}
@@ -104,6 +154,7 @@ type Run struct {
 	Day  int32 // since 1970-01-01
 	From int
 	To   int
-	// The groups of its rows, up to and without EndGroup.
+	// The groups of its rows, up to and without EndGroup: see LoadGroups.
 	Group, EndGroup int
+	at              int // among the runs of the block
 }

@@ -133,9 +133,9 @@ func (s *Snapshot) blockRows(p place, w Want, set nameSet, cal *calendar) (*Rows
 	if err != nil {
 		return nil, err
 	}
-	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Persons: c.people.Persons, Starts: c.people.Starts, Names: p.block.names, Wanted: c.rows != nil}
+	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Names: p.block.names, Wanted: c.rows != nil, whole: c.whole}
 	row, from := 0, -1
-	for i, run := range c.people.Runs {
+	for i, run := range c.runs {
 		end := row + run.Rows
 		if run.Rows > 0 && run.Partition >= p.slice.Partition {
 			if run.Partition > p.slice.Partition || run.Day > last {
@@ -145,7 +145,7 @@ func (s *Snapshot) blockRows(p place, w Want, set nameSet, cal *calendar) (*Rows
 				if from < 0 {
 					from = row
 				}
-				r.Runs = append(r.Runs, Run{Day: run.Day, From: row - from, To: end - from, Group: int(c.people.First[i]), EndGroup: int(c.people.First[i+1])})
+				r.Runs = append(r.Runs, Run{Day: run.Day, From: row - from, To: end - from, at: i})
 			}
 		}
 		row = end

@@ -152,6 +152,9 @@ func (s *Snapshot) gather(best *spots, src source, persons []uint32, to int64, l
 	if err != nil {
 		return err
 	}
+	if err := r.LoadGroups(); err != nil {
+		return err
+	}
 	r.ofPersons(persons, func(row int) {
 		sp := spot{rows: r, row: row, time: times.At(row), gen: r.Generation}
 		if sp.time > to {

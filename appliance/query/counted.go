@@ -24,6 +24,9 @@ type counted struct {
 // takeRows implements rowTaker.
 func (c *counted) takeRows(_ *worker, r *history.Rows, p *picked, _ dayRange) error {
 	c.partition = r.Partition
+	if err := r.LoadGroups(); err != nil {
+		return err
+	}
 	if p.span {
 		for group, row := r.GroupAt(p.from), p.from; row < p.to; group++ {
 			end := min(int(r.Starts[group+1])-r.Base, p.to)

@@ -51,6 +51,9 @@ func newPlainWalker(q *run, fu *funnel) *plainWalker {
 // takeRows implements rowTaker.
 func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRange) error {
 	w.partition = r.Partition
+	if err := r.LoadGroups(); err != nil {
+		return err
+	}
 	n := p.len()
 	times, err := r.Times()
 	if err != nil {

@@ -186,6 +186,9 @@ func (g *pathGroups) child(at uint32, role *nameRole) uint32 {
 func (g *pathGroups) takeGroups(w *worker, r *history.Rows, runs []history.Run) error {
 	if g.of != r {
 		g.turn(w, r)
+		if err := r.LoadGroups(); err != nil {
+			return err
+		}
 		times, err := r.Times()
 		if err != nil {
 			return err
