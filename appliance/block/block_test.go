@@ -77,6 +77,10 @@ func TestRowsComeBack(t *testing.T) {
 		if got := times.Slice(from, n); !slices.Equal(instants(got), in.times[from:]) {
 			t.Fatalf("times from %d are %v", from, instants(got))
 		}
+		in2 := make([]int64, n-from)
+		if times.In(from, n, in2); !slices.Equal(in2, in.times[from:]) {
+			t.Fatalf("times in %d to %d are %v", from, n, in2)
+		}
 		some := someOf(t, n)
 		few, at := people.Only(some), times.Only(some)
 		var whose []uint32

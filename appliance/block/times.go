@@ -41,6 +41,18 @@ func (t *Times) Of(rows []int32, out []int64) {
 	}
 }
 
+// In gives the instants of rows from to to. out is as long as they are many.
+func (t *Times) In(from, to int, out []int64) {
+	if t.steps == nil {
+		copy(out, t.wide[from:to])
+		return
+	}
+	base, unit := t.base, t.unit
+	for i, step := range t.steps[from:to] {
+		out[i] = base + int64(step)*unit
+	}
+}
+
 // Slice is the instants of rows from to to.
 func (t *Times) Slice(from, to int) Times {
 	if t.steps != nil {

@@ -200,7 +200,7 @@ func (m *trendPass) bitmapLines() (lines, error) {
 
 func (m *trendPass) bitmapLine(s *series) (*line, error) {
 	days := m.q.daysOf(s.ref)
-	w := &window{q: m.q, ref: s.ref, days: days}
+	w := &window{q: m.q, ref: s.ref, days: days, limit: m.people}
 	l := &line{values: make([]float64, m.cut.len())}
 	slot, err := m.q.env.Share.take(m.q.ctx)
 	if err != nil {
@@ -215,13 +215,15 @@ func (m *trendPass) bitmapLine(s *series) (*line, error) {
 			return nil, err
 		}
 		from, to := m.cut.edges[b], m.cut.edges[b+1]
-		var raw *roaring.Bitmap
-		var err error
 		if s.trailing != nil {
-			raw, err = w.move(m.q.cal.day(m.q.cal.add(to, *s.trailing, -1)), m.q.cal.day(to))
-		} else {
-			raw, err = m.q.peopleBetween(s.ref, days, m.q.cal.day(from), m.q.cal.day(to))
+			n, err := w.move(m.q.cal.day(m.q.cal.add(to, *s.trailing, -1)), m.q.cal.day(to))
+			if err != nil {
+				return nil, err
+			}
+			l.values[b] = float64(n)
+			continue
 		}
+		raw, err := m.q.peopleBetween(s.ref, days, m.q.cal.day(from), m.q.cal.day(to))
 		if err != nil {
 			return nil, err
 		}
@@ -255,12 +257,13 @@ func (q *run) peopleBetween(r *ref, days []civil, from, to civil) (*roaring.Bitm
 	return roaring.ParOr(q.env.Workers, all...), nil
 }
 
-// window is the union of the bitmaps of consecutive days, moving on: a queue
-// of two stacks, so that a day is joined about three times whatever the length.
+// window counts the people of consecutive days, moving on: a queue of two
+// stacks, so that a day is joined about three times whatever the length.
 type window struct {
-	q    *run
-	ref  *ref
-	days []civil // that have events, not in the window yet
+	q     *run
+	ref   *ref
+	limit *roaring.Bitmap // nil = everyone
+	days  []civil         // that have events, not in the window yet
 
 	front     []joined // front[i] is the union of the i+1 newest days of the front
 	back      []joined // the days behind them, oldest first
@@ -274,15 +277,16 @@ type joined struct {
 	all *roaring.Bitmap
 }
 
-// move gives the people of the days in [from, to), neither of which ever goes
-// back. The bitmap may be shared, and is valid until the next move.
-func (w *window) move(from, to civil) (*roaring.Bitmap, error) {
+// move counts the people of the days in [from, to), neither of which ever goes
+// back.
+func (w *window) move(from, to civil) (uint64, error) {
 	for len(w.days) > 0 && w.days[0] < to {
 		if d := w.days[0]; d >= from {
 			b, err := w.q.peopleOn(w.ref, d)
 			if err != nil {
-				return nil, err
+				return 0, err
 			}
+			b = w.q.persons(b, w.limit)
 			if len(w.back) == 0 {
 				w.backUnion = b
 			} else if len(w.back) == 1 {
@@ -297,17 +301,20 @@ func (w *window) move(from, to civil) (*roaring.Bitmap, error) {
 	w.drop(from)
 	if len(w.front) == 0 && len(w.back) > 0 && w.back[0].day < from {
 		if err := w.turn(from); err != nil {
-			return nil, err
+			return 0, err
 		}
 	}
-	var parts []*roaring.Bitmap
-	if n := len(w.front); n > 0 {
-		parts = append(parts, w.front[n-1].all)
+	switch n := len(w.front); {
+	case n == 0 && len(w.back) == 0:
+		return 0, nil
+	case n == 0:
+		return w.backUnion.GetCardinality(), nil
+	case len(w.back) == 0:
+		return w.front[n-1].all.GetCardinality(), nil
+	default:
+		// The union itself is not needed, only how many it holds.
+		return w.front[n-1].all.OrCardinality(w.backUnion), nil
 	}
-	if len(w.back) > 0 {
-		parts = append(parts, w.backUnion)
-	}
-	return union(parts), nil
 }
 
 // drop takes days before from off the front.

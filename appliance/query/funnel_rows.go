@@ -64,6 +64,8 @@ func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRang
 	hits := w.hits[base:]
 	masks := by.masks
 	if p.span {
+		w.times = sized(w.times, n)
+		times.In(p.from, p.to, w.times)
 		n = 0
 		for group, row := r.GroupAt(p.from), p.from; row < p.to; group++ {
 			local := r.Persons[group] / event.Partitions
@@ -81,7 +83,7 @@ func (w *plainWalker) takeRows(by *worker, r *history.Rows, p *picked, _ dayRang
 				} else {
 					last = 0
 				}
-				hits[n] = stepHit{times.At(row), local, mask}
+				hits[n] = stepHit{w.times[row-p.from], local, mask}
 				n++
 			}
 			w.count(local, n-first)
