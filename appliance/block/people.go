@@ -22,6 +22,7 @@ type People struct {
 	Persons []uint32 // one a group
 	Starts  []uint32 // one a group, and the number of rows
 	First   []uint32 // one a run: its first group; and the number of groups
+	Last    uint32   // the largest of Persons
 }
 
 // NewPeople finds the groups of rows; persons has one a row. runs become its own.
@@ -34,6 +35,7 @@ func NewPeople(runs []Run, persons []uint32) *People {
 			if i == 0 || persons[row] != persons[row-1] {
 				p.Starts = append(p.Starts, uint32(row))
 				p.Persons = append(p.Persons, persons[row])
+				p.Last = max(p.Last, persons[row])
 			}
 			row++
 		}
@@ -135,6 +137,7 @@ func ReadPeople(b []byte, n int) (*People, error) {
 			}
 			row += count
 			p.Persons = append(p.Persons, uint32(person))
+			p.Last = max(p.Last, uint32(person))
 			p.Starts = append(p.Starts, uint32(row))
 		}
 		p.Runs = append(p.Runs, Run{Partition: partition, Day: int32(day), Rows: row - first})
@@ -150,7 +153,7 @@ func ReadPeople(b []byte, n int) (*People, error) {
 // no row is left of.
 func (p *People) Only(rows []uint16) *People {
 	most := min(len(rows), len(p.Persons))
-	out := &People{Runs: make([]Run, len(p.Runs)), First: make([]uint32, 0, len(p.Runs)+1),
+	out := &People{Last: p.Last, Runs: make([]Run, len(p.Runs)), First: make([]uint32, 0, len(p.Runs)+1),
 		Persons: make([]uint32, 0, most), Starts: make([]uint32, 0, most+1)}
 	at, end, group := 0, 0, 0
 	for i, run := range p.Runs {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"pgregory.net/rapid"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -321,8 +322,34 @@ func compareSets(t fataler, s *Snapshot, m *model) {
 			}
 		}
 	}
+	checkAnyPeople(t, s)
 	if len(s.Names()) != len(names) || days != len(people) {
 		t.Fatalf("%d names on %d days, want %d on %d", len(s.Names()), days, len(names), len(people))
+	}
+}
+
+// checkAnyPeople compares the people of any of the apps' events with those of
+// each.
+func checkAnyPeople(t interface{ Fatalf(string, ...any) }, s *Snapshot) {
+	joined := make(map[int32]*roaring.Bitmap)
+	for _, n := range s.Names() {
+		for _, day := range s.Days(n.Name) {
+			set, err := s.People(n.Name, day)
+			if err != nil {
+				t.Fatalf("people of %s on %d: %v", n.Name, day, err)
+			}
+			if joined[day] == nil {
+				joined[day] = roaring.New()
+			}
+			if !event.Own(n.Name) {
+				joined[day].Or(set)
+			}
+		}
+	}
+	for day, want := range joined {
+		if got, err := s.AnyPeople(day); err != nil || !got.Equals(want) {
+			t.Fatalf("people of any event on %d: %v, %v, want %v", day, got, err, want)
+		}
 	}
 }
 

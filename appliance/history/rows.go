@@ -13,11 +13,12 @@ type Rows struct {
 	Partition  int
 	Generation uint64 // later arrived = higher
 	Wanted     bool   // every row has one of the names that were wanted
+	Last       uint32 // a number that no person is above; of rows with Runs
 	Sorted     bool   // by person, time, arrival; else by day first, or in order of arrival
 	// Persons are whose the rows are: one a row or, where there are Starts, one
 	// a group, whose first row Starts says, counted from -Base. Where there are
 	// Runs, LoadGroups must have gone well before they are looked at, and before
-	// whatever else is asked of groups or persons but HasPerson and LastPerson.
+	// whatever else is asked of groups or persons but HasPerson.
 	Persons []uint32
 	Starts  []uint32
 	Base    int
@@ -99,12 +100,6 @@ func (r *Rows) persons(run Run) []uint32 {
 func (r *Rows) HasPerson(person uint32, run Run) bool {
 	_, ok := slices.BinarySearch(r.persons(run), person)
 	return ok
-}
-
-// LastPerson is a number that no person of one of the Runs is above.
-func (r *Rows) LastPerson(run Run) uint32 {
-	of := r.persons(run)
-	return of[len(of)-1]
 }
 
 // LoadPersons is LoadGroups, and makes Person quick for whoever asks it of many

@@ -133,7 +133,7 @@ func (s *Snapshot) blockRows(p place, w Want, set nameSet, cal *calendar) (*Rows
 	if err != nil {
 		return nil, err
 	}
-	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Names: p.block.names, Wanted: c.rows != nil, whole: c.whole}
+	r := Rows{Partition: p.slice.Partition, Generation: p.block.info.Generation, Names: p.block.names, Wanted: c.rows != nil, Last: c.whole.Last, whole: c.whole}
 	row, from := 0, -1
 	for i, run := range c.runs {
 		end := row + run.Rows

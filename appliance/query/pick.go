@@ -133,7 +133,7 @@ func (w *worker) pieces(r *history.Rows, runs []history.Run, fn func(p piece) er
 // for and have one number: it looks for the few who are not, since a look at
 // every row's person costs as much as counting it.
 func (w *worker) allPlain(r *history.Rows, run history.Run) bool {
-	if w.wanted != nil || len(w.odd) > maxOdd || r.LastPerson(run) > w.q.known {
+	if w.wanted != nil || len(w.odd) > maxOdd || r.Last > w.q.known {
 		return false
 	}
 	return !slices.ContainsFunc(w.odd, func(n uint32) bool { return r.HasPerson(n, run) })

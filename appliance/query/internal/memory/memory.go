@@ -145,6 +145,7 @@ func (h *History) divide(s *stretch, base int) {
 		}
 		run := &r.Runs[len(r.Runs)-1]
 		run.To = row + 1
+		r.Last = max(r.Last, r.Persons[row])
 	}
 	h.group(s)
 }
