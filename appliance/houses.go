@@ -74,7 +74,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 func (o *house) openDoor() {
 	rules := rulesOf(&o.cfg)
 	rules.Names = o.names
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: func(n int) { o.refused.Add(int64(n)) }}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: func(all []ingest.Refused) { o.refused.Add(int64(len(all))) }}
 }
 
 // namesInUse bounds the names that may come in, beside those there are.

@@ -74,6 +74,11 @@ type Consent struct {
 	Version string // of the notice that was shown, "" if unknown
 }
 
+// PurposeCollection is the purpose of collecting what a person does, which no
+// publisher names and every one has. Unlike all others it is granted while
+// nothing is said: a withdrawal opts the person out, with all their devices.
+const PurposeCollection = "collection"
+
 // Address is a way to reach a person on a channel. Removed takes it away.
 type Address struct {
 	Channel  string // "email", "sms", "push"

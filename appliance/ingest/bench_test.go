@@ -72,7 +72,8 @@ func BenchmarkHTTP(b *testing.B) {
 // BenchmarkSegment decodes and translates a body, without HTTP and journal.
 func BenchmarkSegment(b *testing.B) {
 	body := string(segmentBatch(100, 1))
-	rules := &Rules{Names: NewNames(nil, nil, nil)}
+	door := New(Options{Now: func() time.Time { return now }})
+	key := Key{Publisher: &Publisher{Rules: &Rules{Names: NewNames(nil, nil, nil)}}}
 	b.SetBytes(int64(len(body)))
 	start := time.Now()
 	n := 0
@@ -83,11 +84,12 @@ func BenchmarkSegment(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		facts, refused := translateSegment(req, rules, now, "")
-		if len(refused) > 0 {
-			b.Fatal(refused)
+		made := door.begin("segment", key)
+		translateSegment(made, req, "")
+		if len(made.refused) > 0 {
+			b.Fatal(made.refused)
 		}
-		n += len(facts)
+		n += len(made.facts)
 		p.forget()
 	}
 	b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")

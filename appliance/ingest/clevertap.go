@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 )
@@ -51,24 +50,27 @@ func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	records, err := clevertapRecords(p)
 	if err != nil {
+		d.unreadable("clevertap", key, err)
 		clevertapFail(w, statusOf(err), err.Error())
 		return
 	}
-	facts, refused := translateClevertap(records, key.Publisher.Rules, d.o.Now())
-	if key.Publisher.Refused != nil && len(refused) > 0 {
-		key.Publisher.Refused(len(refused))
-	}
+	b := d.begin("clevertap", key)
+	translateClevertap(b, records)
 	dry := r.URL.Query().Get("dryRun")
-	if dry != "1" && dry != "true" && !d.append(w, r, key.Publisher, facts) {
+	if dry != "1" && dry != "true" && !d.write(w, r, b) {
 		return
 	}
-	processed := len(records) - len(refused)
+	processed := len(records) - len(b.refused)
 	status := "success"
 	switch {
-	case processed == 0 && len(refused) > 0:
+	case processed == 0 && len(b.refused) > 0:
 		status = "fail"
-	case len(refused) > 0:
+	case len(b.refused) > 0:
 		status = "partial"
+	}
+	refused := make([]event.Value, 0, len(b.refused))
+	for _, one := range b.refused {
+		refused = append(refused, unprocessed(one))
 	}
 	writeJSON(w, http.StatusOK, event.OfObject([]event.Prop{
 		{Key: "status", Value: event.OfText(status)},
@@ -94,27 +96,22 @@ func clevertapRecords(p *parser) ([]event.Value, error) {
 	return records, nil
 }
 
-// translateClevertap makes facts of records, and answers for those that make none.
-func translateClevertap(records []event.Value, rules *Rules, now time.Time) (facts []event.Fact, refused []event.Value) {
-	limits := rules.limits()
-	limits.Name, limits.Key = max(limits.Name, clevertapMaxName), max(limits.Key, clevertapMaxName)
-	t := clevertapTranslator{rules: rules, now: now}
-	facts = make([]event.Fact, 0, len(records))
+// translateClevertap makes facts of records.
+func translateClevertap(b *batch, records []event.Value) {
+	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
+	b.facts = make([]event.Fact, 0, len(records))
+	t := clevertapTranslator{rules: b.pub.Rules, now: b.now}
 	for i, rec := range records {
 		f, err := t.translate(rec)
-		if err == nil && strings.HasSuffix(f.Device, ":OO") {
-			continue // raised while its user had opted out
+		switch {
+		case err != nil:
+			b.refuse(i, rec, err)
+		case strings.HasSuffix(f.Device, ":OO"):
+			// raised while its user had opted out
+		default:
+			b.keep(i, rec, f)
 		}
-		if err == nil {
-			err = rules.apply(&f, now, limits)
-		}
-		if err != nil {
-			refused = append(refused, unprocessed(i, rec, err))
-			continue
-		}
-		facts = append(facts, f)
 	}
-	return facts, refused
 }
 
 func clevertapFail(w http.ResponseWriter, status int, message string) {
@@ -126,12 +123,12 @@ func clevertapFail(w http.ResponseWriter, status int, message string) {
 }
 
 // unprocessed is how a record that was not taken stands in the answer.
-func unprocessed(index int, record event.Value, err error) event.Value {
+func unprocessed(r Refused) event.Value {
 	return event.OfObject([]event.Prop{
 		{Key: "status", Value: event.OfText("fail")},
-		{Key: "code", Value: event.OfInt(clevertapCode(err))},
-		{Key: "error", Value: event.OfText(fmt.Sprintf("%v. Skipped record number : %d", err, index+1))},
-		{Key: "record", Value: record},
+		{Key: "code", Value: event.OfInt(clevertapCode(r.Err))},
+		{Key: "error", Value: event.OfText(fmt.Sprintf("%v. Skipped record number : %d", r.Err, r.Index+1))},
+		{Key: "record", Value: r.Record},
 	})
 }
 

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/cloisterhq/cloister/appliance/event"
+	"time"
 )
 
 func TestClevertapRecords(t *testing.T) {
@@ -122,16 +121,18 @@ func FuzzClevertap(f *testing.F) {
 	f.Add(`{"d":[{"type":"event","identity":"u","ts":1764000000,"evtName":"Charged","evtData":{"Amount":25.5,"Items":[{"sku":"a"}],"When":"$D_1764000000"}}]}`)
 	f.Add(`{"d":[{"type":"profile","objectId":"g","profileData":{"Email":"a@b","Phone":919812345678,"MSG-email":true,"a":{"$incr":1}}}]}`)
 	f.Add(`{"d":[{"type":"token","objectId":"g","tokenData":{"id":"t","type":"chrome","keys":{"p256dh":"p","auth":"a"}}}]}`)
-	rules := &Rules{Purposes: map[string][]string{"news": {"email"}}}
+	door := New(Options{Now: func() time.Time { return now }})
+	key := Key{Publisher: &Publisher{Rules: &Rules{Purposes: map[string][]string{"news": {"email"}}}}}
 	f.Fuzz(func(t *testing.T, body string) {
 		records, err := clevertapRecords(&parser{s: body})
 		if err != nil {
 			return
 		}
-		facts, refused := translateClevertap(records, rules, now)
-		_ = event.OfList(refused).AppendJSON(nil)
-		limits := rules.limits()
-		limits.Name, limits.Key = clevertapMaxName, clevertapMaxName
-		fuzzFacts(t, facts, limits)
+		b := door.begin("clevertap", key)
+		translateClevertap(b, records)
+		for _, one := range b.refused {
+			_ = unprocessed(one).AppendJSON(nil)
+		}
+		fuzzFacts(t, b.facts, b.limits)
 	})
 }

@@ -131,9 +131,7 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 		}
 		taken += len(c.facts)
 		refused = append(refused, c.refused...)
-		if pub.Refused != nil && len(c.refused) > 0 {
-			pub.Refused(len(c.refused))
-		}
+		reportLines(pub, c.refused)
 		if len(refused) > MaxRefusedLines {
 			return taken, refused, fmt.Errorf("%w: %d", ErrRefusedLines, len(refused))
 		}
@@ -281,4 +279,16 @@ func (l *lineDecoder) id(line int64) string {
 	l.ids = strconv.AppendInt(append(l.ids, l.prefix...), line, 10)
 	// What is written once is not written again: ids only grows.
 	return unsafe.String(&l.ids[start], len(l.ids)-start)
+}
+
+// reportLines tells whoever looks after the apps of lines that were not taken.
+func reportLines(pub *Publisher, lines []LineError) {
+	if pub.Refused == nil || len(lines) == 0 {
+		return
+	}
+	all := make([]Refused, 0, len(lines))
+	for _, l := range lines {
+		all = append(all, Refused{Dialect: "import", Index: int(l.Line) - 1, Err: l})
+	}
+	pub.Refused(all)
 }

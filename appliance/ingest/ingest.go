@@ -39,7 +39,9 @@ type Publisher struct {
 	Name    string
 	Journal Journal
 	Rules   *Rules
-	Refused func(n int) // counts what was refused; may be nil
+	// Refused is told of records that were not taken; may be nil. It must not
+	// keep the records when it has returned: their memory is the request's.
+	Refused func([]Refused)
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.
@@ -124,19 +126,6 @@ func (d *Door) take(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-// append hands facts to the journal and, where that fails, answers. It
-// reports whether the caller may go on to say 200.
-func (d *Door) append(w http.ResponseWriter, r *http.Request, p *Publisher, facts []event.Fact) bool {
-	if len(facts) == 0 {
-		return true
-	}
-	if err := p.Journal.Append(r.Context(), facts); err != nil {
-		d.refuse(w, r, err)
-		return false
-	}
-	return true
 }
 
 // refuse answers for a journal that cannot take anything now. Apps retry all

@@ -3,10 +3,8 @@ package ingest
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 )
@@ -94,6 +92,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 	// text/plain to spare a preflight, rudder-sdk-node says it is a form.
 	req, err := readSegment(p, kind)
 	if err != nil {
+		d.unreadable("segment", key, err)
 		segmentFail(w, err)
 		return
 	}
@@ -103,20 +102,18 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	facts, refused := translateSegment(req, key.Publisher.Rules, d.o.Now(), r.RemoteAddr)
-	if key.Publisher.Refused != nil && len(refused) > 0 {
-		key.Publisher.Refused(len(refused))
-	}
-	if !d.append(w, r, key.Publisher, facts) {
+	b := d.begin("segment", key)
+	translateSegment(b, req, r.RemoteAddr)
+	if !d.write(w, r, b) {
 		return
 	}
 	// Segment answers success for nearly everything, since its libraries
 	// retry or drop whole batches; what was refused stands beside it.
 	answer := []event.Prop{{Key: "success", Value: event.OfBool(true)}}
-	if len(refused) > 0 {
+	if len(b.refused) > 0 {
 		answer = append(answer,
-			event.Prop{Key: "accepted", Value: event.OfInt(int64(len(req.items) - len(refused)))},
-			event.Prop{Key: "rejected", Value: event.OfList(refused)})
+			event.Prop{Key: "accepted", Value: event.OfInt(int64(len(req.items) - len(b.refused)))},
+			event.Prop{Key: "rejected", Value: rejected(b.refused)})
 	}
 	writeJSON(w, http.StatusOK, event.OfObject(answer))
 }
@@ -241,23 +238,18 @@ func (p *parser) segmentItems() ([]segmentItem, error) {
 	}
 }
 
-// translateSegment makes facts of a request, and answers for the items that make none.
-func translateSegment(req *segmentRequest, rules *Rules, now time.Time, remote string) (facts []event.Fact, refused []event.Value) {
-	limits := rules.limits()
-	t := segmentTranslator{rules: rules, now: now, outer: req.outer, remote: remote}
-	facts = make([]event.Fact, 0, len(req.items))
+// translateSegment makes facts of a request.
+func translateSegment(b *batch, req *segmentRequest, remote string) {
+	t := segmentTranslator{rules: b.pub.Rules, now: b.now, outer: req.outer, remote: remote}
+	b.facts = make([]event.Fact, 0, len(req.items))
 	for i, item := range req.items {
 		made, err := t.translate(req.kind, item)
-		for j := 0; err == nil && j < len(made); j++ {
-			err = rules.apply(&made[j], now, limits)
-		}
 		if err != nil {
-			refused = append(refused, refusal(i, event.Lookup(item.message.Object(), "messageId").Text(), err))
+			b.refuse(i, item.message, err)
 			continue
 		}
-		facts = append(facts, made...)
+		b.keep(i, item.message, made...)
 	}
-	return facts, refused
 }
 
 func segmentFail(w http.ResponseWriter, err error) {
@@ -267,19 +259,24 @@ func segmentFail(w http.ResponseWriter, err error) {
 	}))
 }
 
-// refusal is how an item that was not taken stands in an answer.
-func refusal(index int, id string, err error) event.Value {
-	out := []event.Prop{{Key: "index", Value: event.OfInt(int64(index))}}
-	if id != "" && len(id) <= 256 {
-		out = append(out, event.Prop{Key: "messageId", Value: event.OfText(id)})
+// rejected lists what was not taken, as it stands in an answer.
+func rejected(all []Refused) event.Value {
+	out := make([]event.Value, 0, len(all))
+	for _, one := range all {
+		ps := []event.Prop{{Key: "index", Value: event.OfInt(int64(one.Index))}}
+		if id := event.Lookup(one.Record.Object(), "messageId").Text(); id != "" && len(id) <= 256 {
+			ps = append(ps, event.Prop{Key: "messageId", Value: event.OfText(id)})
+		}
+		code, field, message := "invalid", "", one.Err.Error()
+		if r, ok := errors.AsType[*event.Refusal](one.Err); ok {
+			code, field, message = r.Code, r.Field, r.Message
+		}
+		out = append(out, event.OfObject(append(ps,
+			event.Prop{Key: "code", Value: event.OfText(code)},
+			event.Prop{Key: "field", Value: event.OfText(field)},
+			event.Prop{Key: "message", Value: event.OfText(message)})))
 	}
-	var r *event.Refusal
-	if errors.As(err, &r) {
-		out = append(out, event.Prop{Key: "code", Value: event.OfText(r.Code)}, event.Prop{Key: "field", Value: event.OfText(r.Field)}, event.Prop{Key: "message", Value: event.OfText(r.Message)})
-	} else {
-		out = append(out, event.Prop{Key: "code", Value: event.OfText("invalid")}, event.Prop{Key: "message", Value: event.OfText(fmt.Sprint(err))})
-	}
-	return event.OfObject(out)
+	return event.OfList(out)
 }
 
 // segmentKey finds the write key in a Basic header (its password empty, its

@@ -160,7 +160,7 @@ func TestSegmentItemsAreRefusedOneByOne(t *testing.T) {
 	a := newDoor(t)
 	a.pub.Rules.Retention = 100 * 365 * day
 	refused := 0
-	a.pub.Refused = func(n int) { refused += n }
+	a.pub.Refused = func(all []Refused) { refused += len(all) }
 	for i, b := range bad {
 		w := a.segment("/v1/batch", fmt.Sprintf(`{"batch":[{"type":"track","userId":"u","event":"Good","messageId":"a%d"},%s,{"type":"track","userId":"u","event":"Good","messageId":"b%d"}]}`, i, b.item, i))
 		a.want(w, 200, `"success":true,"accepted":2,"rejected":[{"index":1`, b.part)
@@ -276,14 +276,16 @@ func FuzzSegment(f *testing.F) {
 	f.Add("batch", `{"batch":[{"type":"track","userId":"u","event":"x","properties":{"a":[1,{"b":null}]},"timestamp":"2026-11-23T16:00:00.000Z"}],"sentAt":"2026-11-23T16:00:00.000Z"}`)
 	f.Add("identify", `{"userId":1,"traits":{"email":"a@b","phone":1234567},"context":{"consent":{"categoryPreferences":{"news":true}},"device":{"token":"t"}}}`)
 	f.Add("alias", `{"userId":"u","previousId":"v"}`)
-	rules := &Rules{Purposes: map[string][]string{"news": {"email"}}, IP: CutIP}
+	door := New(Options{Now: func() time.Time { return now }})
+	key := Key{Publisher: &Publisher{Rules: &Rules{Purposes: map[string][]string{"news": {"email"}}, IP: CutIP}}}
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		req, err := readSegment(&parser{s: body}, kind)
 		if err != nil {
 			return
 		}
-		facts, refused := translateSegment(req, rules, now, "192.0.2.1:1")
-		_ = event.OfList(refused).AppendJSON(nil)
-		fuzzFacts(t, facts, rules.limits())
+		b := door.begin("segment", key)
+		translateSegment(b, req, "192.0.2.1:1")
+		_ = rejected(b.refused).AppendJSON(nil)
+		fuzzFacts(t, b.facts, b.limits)
 	})
 }

@@ -1,0 +1,86 @@
+package ingest
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// Refused is a record that was not taken, for whoever looks after the apps.
+type Refused struct {
+	Dialect string      // "clevertap", "segment", ..
+	Key     string      // the id of the key that it came with
+	Index   int         // of the record in its request, from 0; -1 = the request itself
+	Err     error       // why: an *event.Refusal, or what the dialect says
+	Record  event.Value // as it came; lives no longer than the request
+}
+
+// batch is what a dialect makes of one request: the facts that are kept and the
+// records that are not. The publisher's rules are applied here and nowhere
+// else. It belongs to its request and is not for concurrent use.
+type batch struct {
+	pub     *Publisher
+	key     string
+	dialect string
+	now     time.Time
+	limits  event.Limits // the publisher's; a dialect may raise them before the first record
+
+	facts   []event.Fact
+	refused []Refused
+}
+
+// begin makes the batch of a request that came with key.
+func (d *Door) begin(dialect string, key Key) *batch {
+	return &batch{pub: key.Publisher, key: key.ID, dialect: dialect, now: d.o.Now(), limits: key.Publisher.Rules.limits()}
+}
+
+// keep takes the facts that a record made, all of them or, where the rules
+// refuse one, none.
+func (b *batch) keep(index int, record event.Value, made ...event.Fact) {
+	before := len(b.facts)
+	b.facts = append(b.facts, made...)
+	for i := before; i < len(b.facts); i++ {
+		if err := b.pub.Rules.apply(&b.facts[i], b.now, b.limits); err != nil {
+			b.facts = b.facts[:before]
+			b.refuse(index, record, err)
+			return
+		}
+	}
+}
+
+// refuse notes a record that cannot be taken.
+func (b *batch) refuse(index int, record event.Value, err error) {
+	b.refused = append(b.refused, Refused{Dialect: b.dialect, Key: b.key, Index: index, Err: err, Record: record})
+}
+
+// report tells whoever looks after the apps what was refused.
+func (b *batch) report() {
+	if b.pub.Refused != nil && len(b.refused) > 0 {
+		b.pub.Refused(b.refused)
+	}
+}
+
+// write reports what was refused and has the facts on disk when it returns
+// true; otherwise it has answered.
+func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
+	b.report()
+	if len(b.facts) == 0 {
+		return true
+	}
+	if err := b.pub.Journal.Append(r.Context(), b.facts); err != nil {
+		d.refuse(w, r, err)
+		return false
+	}
+	return true
+}
+
+// unreadable notes a request that makes nothing at all, where its key is known.
+func (d *Door) unreadable(dialect string, key Key, err error) {
+	if key.Publisher == nil {
+		return
+	}
+	b := d.begin(dialect, key)
+	b.refuse(-1, event.Value{}, err)
+	b.report()
+}
