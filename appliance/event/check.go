@@ -177,7 +177,7 @@ func (c *checker) props(field string, ps []Prop, depth int) {
 func (c *checker) value(field string, v Value, depth int) {
 	switch v.kind {
 	case Text:
-		c.text(field, v.text, c.l.Text)
+		c.text(field, v.text(), c.l.Text)
 	case Float:
 		if f, _ := v.Number(); f-f != 0 {
 			c.refuse(RefusedNotFinite, field, "the number is not finite")
@@ -187,15 +187,17 @@ func (c *checker) value(field string, v Value, depth int) {
 			c.refuse(RefusedTooDeep, field, fmt.Sprintf("nested deeper than %d", c.l.Depth))
 			return
 		}
-		if len(v.list) > c.l.List {
-			c.refuse(RefusedTooMany, field, fmt.Sprintf("%d elements, %d are allowed", len(v.list), c.l.List))
+		if v.kind == Object {
+			c.props(field, v.obj(), depth)
 			return
 		}
-		for _, e := range v.list {
-			c.value(field, e, depth+1)
+		list := v.list()
+		if len(list) > c.l.List {
+			c.refuse(RefusedTooMany, field, fmt.Sprintf("%d elements, %d are allowed", len(list), c.l.List))
+			return
 		}
-		if v.kind == Object {
-			c.props(field, v.obj, depth)
+		for i := range list {
+			c.value(field, list[i], depth+1)
 		}
 	}
 }

@@ -113,14 +113,14 @@ func AppendValue(dst []byte, v Value) []byte {
 	case Float:
 		dst = binary.LittleEndian.AppendUint64(dst, v.num)
 	case Text:
-		dst = appendText(dst, v.text)
+		dst = appendText(dst, v.text())
 	case List:
-		dst = binary.AppendUvarint(dst, uint64(len(v.list)))
-		for _, e := range v.list {
+		dst = binary.AppendUvarint(dst, uint64(len(v.list())))
+		for _, e := range v.list() {
 			dst = AppendValue(dst, e)
 		}
 	case Object:
-		dst = AppendProps(dst, v.obj)
+		dst = AppendProps(dst, v.obj())
 	}
 	return dst
 }

@@ -132,12 +132,12 @@ func isWhole(s string) bool {
 func (v Value) AppendJSON(dst []byte) []byte {
 	switch v.kind {
 	case Text:
-		return AppendJSONText(dst, v.text)
+		return AppendJSONText(dst, v.text())
 	case Time:
 		return AppendJSONText(dst, v.String())
 	case List:
 		dst = append(dst, '[')
-		for i, e := range v.list {
+		for i, e := range v.list() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -145,7 +145,7 @@ func (v Value) AppendJSON(dst []byte) []byte {
 		}
 		return append(dst, ']')
 	case Object:
-		return AppendJSONProps(dst, v.obj)
+		return AppendJSONProps(dst, v.obj())
 	case Null:
 		return append(dst, "null"...)
 	}
