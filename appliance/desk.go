@@ -139,6 +139,22 @@ func (d desk) Certificate(request string) (json.RawMessage, error) {
 	return json.Marshal(out)
 }
 
+func (d desk) Refusals(f console.RefusalFilter) console.Refusals {
+	var out console.Refusals
+	all, last := d.refusals.List(ingest.RefusalFilter{After: f.After, Code: f.Code, Dialect: f.Dialect, Key: f.Key}, f.Limit)
+	out.Last = last
+	for _, r := range all {
+		out.List = append(out.List, console.Refusal(r))
+	}
+	for _, c := range d.refusals.Counts() {
+		out.Counts = append(out.Counts, console.RefusalCount(c))
+	}
+	if d.rooms != nil {
+		out.Applied = d.rooms.Flow().Refused
+	}
+	return out
+}
+
 func (d desk) Recent() []console.LiveEvent {
 	if d.rooms == nil {
 		return nil

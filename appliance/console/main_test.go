@@ -231,6 +231,7 @@ type shop struct {
 	segments   []Segment
 	rfms       []RFM
 	lists      []people.ListInfo
+	refused    []Refusal
 	uploads    []ListUpload
 	decisions  map[string]delivery.Decision
 	mails      []Mail
@@ -291,6 +292,7 @@ func (s *shop) Name() string                                            { return
 func (s *shop) Title() string                                           { return strings.ToUpper(s.name) }
 func (s *shop) Location() *time.Location                                { return time.UTC }
 func (s *shop) Size() (int64, int64)                                    { return 3, 12 }
+func (s *shop) Refusals(f RefusalFilter) Refusals                       { return s.refusals(f) }
 func (s *shop) Suppressed(string, string) bool                          { return false }
 func (s *shop) Rate() float64                                           { return 3.5 }
 func (s *shop) Campaigns() Campaigns                                    { return s.campaigns }

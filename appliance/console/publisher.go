@@ -101,6 +101,9 @@ type Publisher interface {
 	Live(ctx context.Context) <-chan LiveEvent
 	Rate() float64 // events applied a second, over the last minute
 
+	// Refusals gives what the doors for apps did not take lately.
+	Refusals(f RefusalFilter) Refusals
+
 	Campaigns() Campaigns
 	Messages() Messages
 	// SaveCampaign makes or replaces a campaign that Validate gave; it is

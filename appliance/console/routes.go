@@ -63,6 +63,8 @@ var routes = []route{
 
 	{pattern: "GET /v1/publishers/{p}", may: view, serve: (*Console).overview},
 	{pattern: "GET /v1/publishers/{p}/live", may: view, serve: (*Console).stream, time: -1},
+	{pattern: "GET /v1/publishers/{p}/refusals", may: view, serve: (*Console).refusals},
+	{pattern: "GET /v1/publishers/{p}/refusals/live", may: view, serve: (*Console).refusalStream, time: -1},
 	{pattern: "POST /v1/publishers/{p}/query", may: ask, serve: (*Console).query, body: smallBody, time: askTime},
 	{pattern: "GET /v1/publishers/{p}/recent-people", may: readPeople, serve: (*Console).recentPeople},
 	{pattern: "GET /v1/publishers/{p}/people/{identity}", may: readPeople, serve: (*Console).person},

@@ -87,6 +87,7 @@ type Options struct {
 	Sender    delivery.Sender
 	Links     delivery.Links
 	Forgetter Forgetter
+	Holders   []erasure.Holder // what doors have of people; asked before the rooms here
 
 	Board  Board
 	Failed func(error) // why the applier stopped; called once, must not call Close
