@@ -329,6 +329,27 @@ func (d desk) CheckConnector(ctx context.Context, channel, name string) error {
 	return c.Check(ctx)
 }
 
+func (d desk) Export(ctx context.Context, kind string, o console.ExportOptions) (console.Export, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	take := d.rooms.ExportEvents
+	switch kind {
+	case "profiles":
+		take = d.rooms.ExportProfiles
+	case "messages":
+		take = d.rooms.ExportMessages
+	}
+	e, err := take(ctx, publisher.ExportOptions(o))
+	if errors.Is(err, publisher.ErrPosition) {
+		err = fmt.Errorf("%w: %w", console.ErrPosition, err)
+	}
+	if err != nil {
+		return nil, stopped(err)
+	}
+	return e, nil
+}
+
 func (d desk) Import(ctx context.Context, kind string, in console.Import) (console.Imported, error) {
 	if d.rooms == nil {
 		return console.Imported{}, errRoomsAway

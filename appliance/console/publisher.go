@@ -137,6 +137,9 @@ type Publisher interface {
 
 	// Import takes lines of NDJSON; kind is "events" or "profiles". See API.md.
 	Import(ctx context.Context, kind string, in Import) (Imported, error)
+	// Export takes out what there is; kind is "events", "profiles" or
+	// "messages". ErrPosition, or a *query.Error about the segment.
+	Export(ctx context.Context, kind string, o ExportOptions) (Export, error)
 }
 
 // Campaigns are a publisher's; *campaign.Campaigns is one.
