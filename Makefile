@@ -8,7 +8,7 @@ BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 
-.PHONY: build connectors console run test race faults bench bench-100m bench-short oracle package check fuzz clean need-go need-test
+.PHONY: build connectors console run test race faults bench bench-100m bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -86,6 +86,14 @@ bench-short: need-go
 oracle: need-go
 	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
 	cd appliance/bench && CGO_ENABLED=1 $(GO) test -count=1 -timeout 60m ./oracle $(ORACLE)
+
+# The SDKs that apps carry, as their makers publish them, against this daemon
+# (appliance/sdks/README.md). SDKS passes flags.
+SDKS ?=
+sdks: need-go
+	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium
+	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
+	cd appliance/sdks && npm ci --no-audit --no-fund --loglevel=error && $(GO) run . $(SDKS)
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

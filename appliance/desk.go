@@ -139,6 +139,22 @@ func (d desk) Certificate(request string) (json.RawMessage, error) {
 	return json.Marshal(out)
 }
 
+func (d desk) Refusals(f console.RefusalFilter) console.Refusals {
+	var out console.Refusals
+	all, last := d.refusals.List(ingest.RefusalFilter{After: f.After, Code: f.Code, Dialect: f.Dialect, Key: f.Key}, f.Limit)
+	out.Last = last
+	for _, r := range all {
+		out.List = append(out.List, console.Refusal(r))
+	}
+	for _, c := range d.refusals.Counts() {
+		out.Counts = append(out.Counts, console.RefusalCount(c))
+	}
+	if d.rooms != nil {
+		out.Applied = d.rooms.Flow().Refused
+	}
+	return out
+}
+
 func (d desk) Recent() []console.LiveEvent {
 	if d.rooms == nil {
 		return nil
@@ -311,6 +327,27 @@ func (d desk) CheckConnector(ctx context.Context, channel, name string) error {
 		return fmt.Errorf("connector %q: %w", name, console.ErrNotFound)
 	}
 	return c.Check(ctx)
+}
+
+func (d desk) Export(ctx context.Context, kind string, o console.ExportOptions) (console.Export, error) {
+	if d.rooms == nil {
+		return nil, errRoomsAway
+	}
+	take := d.rooms.ExportEvents
+	switch kind {
+	case "profiles":
+		take = d.rooms.ExportProfiles
+	case "messages":
+		take = d.rooms.ExportMessages
+	}
+	e, err := take(ctx, publisher.ExportOptions(o))
+	if errors.Is(err, publisher.ErrPosition) {
+		err = fmt.Errorf("%w: %w", console.ErrPosition, err)
+	}
+	if err != nil {
+		return nil, stopped(err)
+	}
+	return e, nil
 }
 
 func (d desk) Import(ctx context.Context, kind string, in console.Import) (console.Imported, error) {

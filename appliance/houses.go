@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 
+	"github.com/cloisterhq/cloister/appliance/erasure"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/ingest"
@@ -23,14 +23,14 @@ const problemNames = "ingest.names"
 // rooms: its connectors, and the rules at its door. It never changes; a new
 // configuration makes a new house around the same rooms and connectors.
 type house struct {
-	a       *appliance
-	cfg     config.Publisher
-	log     *slog.Logger
-	senders *senders
-	rooms   *rooms
-	door    *ingest.Publisher
-	names   *ingest.Names // that its facts may use
-	refused *atomic.Int64 // records, at the door
+	a        *appliance
+	cfg      config.Publisher
+	log      *slog.Logger
+	senders  *senders
+	rooms    *rooms
+	door     *ingest.Publisher
+	names    *ingest.Names // that its facts may use
+	refusals *ingest.Refusals
 }
 
 // houses are the publishers that the configuration names, in its order.
@@ -57,7 +57,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 		next = append(next, r)
 	}
 	s.put(next)
-	one := &house{a: a, cfg: *p, log: log, senders: s, refused: new(atomic.Int64)}
+	one := &house{a: a, cfg: *p, log: log, senders: s, refusals: ingest.NewRefusals(nil)}
 	var err error
 	if one.rooms, err = openRooms(p.Name, a.board, log, one.opening(cfg)); err != nil {
 		s.swap(ctx, nil)
@@ -74,7 +74,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 func (o *house) openDoor() {
 	rules := rulesOf(&o.cfg)
 	rules.Names = o.names
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: func(all []ingest.Refused) { o.refused.Add(int64(len(all))) }}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add}
 }
 
 // namesInUse bounds the names that may come in, beside those there are.
@@ -109,6 +109,7 @@ func (o *house) opening(cfg *config.Config) opening {
 		options.Dir = filepath.Join(cfg.Appliance.DataDir, "publishers", o.cfg.Name)
 		options.Journal, options.Keys, options.Shelves, options.Heads = a.journal, keys, a.shelves, a.heads
 		options.Small = len(cfg.Publishers) >= manyPublishers
+		options.Holders = []erasure.Holder{o.refusals}
 		options.Sender, options.Forgetter = o.senders, o.senders
 		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, keys); err != nil {
 			return nil, fmt.Errorf("addresses of publisher %q: %w", o.cfg.Name, err)
@@ -135,7 +136,7 @@ func (o *house) Append(ctx context.Context, facts []event.Fact) error {
 
 // change puts a new house in the place of an old one, around the same rooms.
 func (h *houses) change(ctx context.Context, cfg *config.Config, c change) {
-	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names, refused: c.old.refused}
+	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names, refusals: c.old.refusals}
 	one.openDoor()
 	h.mu.Lock()
 	if i := slices.Index(h.all, c.old); i >= 0 {

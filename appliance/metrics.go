@@ -72,7 +72,7 @@ var (
 	metricApplied  = metric("facts_applied_total", "Facts that went through the stages.", "publisher")
 	metricRepeats  = metric("facts_repeated_total", "Facts recognised as repeats and left out.", "publisher")
 	metricRefused  = metric("facts_refused_total", "Facts left out, by reason.", "publisher", "reason")
-	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher")
+	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher", "dialect", "code")
 	metricRows     = metric("rows", "Rows of events that can be asked about.", "publisher")
 	metricPeople   = metric("people", "People there are.", "publisher")
 	metricMessages = metric("messages_total", "Messages by what became of them.", "publisher", "state")
@@ -112,7 +112,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(metricNoMemory, float64(b.Refused))
 	for _, one := range a.houses.list() {
 		name := one.cfg.Name
-		count(metricDoor, float64(one.refused.Load()), name)
+		for _, r := range one.refusals.Counts() {
+			count(metricDoor, float64(r.Count), name, r.Dialect, r.Code)
+		}
 		for _, s := range one.senders.statuses() {
 			up := 0.0
 			if s.State == "running" {

@@ -49,6 +49,7 @@ type Console struct {
 	bundle    *bundle
 	heavy     chan struct{} // places for imports and long lists
 	live      liveCount
+	exports   exporting
 	changing  changing
 	failures  failedSignIns
 	lately    lately
@@ -118,5 +119,6 @@ func (c *Console) AdminHandler() http.Handler {
 func (c *Console) Close() error {
 	c.stop()
 	c.live.close()
+	c.exports.close()
 	return nil
 }

@@ -30,6 +30,7 @@ func TestWhoMayWhat(t *testing.T) {
 		view:       {access.Analyst: true, access.Marketer: true, access.Admin: true, access.Auditor: true},
 		ask:        {access.Analyst: true, access.Marketer: true, access.Admin: true},
 		readPeople: {access.Analyst: true, access.Marketer: true, access.Admin: true},
+		takeOut:    {access.Analyst: true, access.Marketer: true, access.Admin: true},
 		explain:    {access.Analyst: true, access.Marketer: true, access.Admin: true, access.Auditor: true},
 		programme:  {access.Marketer: true, access.Admin: true},
 		operate:    {access.Admin: true},

@@ -86,12 +86,7 @@ func (c *Console) stream(r *request) error {
 	}
 	ctx := r.Context()
 	hits := r.publisher.Live(ctx)
-	s := &sse{w: r.w, rc: http.NewResponseController(r.w)}
-	h := r.w.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
-	h.Set("X-Accel-Buffering", "no") // a proxy in between must not wait for more
-	r.w.WriteHeader(http.StatusOK)
-	s.start()
+	s := openStream(r)
 
 	recent := r.publisher.Recent()
 	for _, e := range recent[max(0, len(recent)-recentHits):] {
@@ -143,6 +138,16 @@ type sse struct {
 	w   http.ResponseWriter
 	rc  *http.ResponseController
 	err error
+}
+
+func openStream(r *request) *sse {
+	s := &sse{w: r.w, rc: http.NewResponseController(r.w)}
+	h := r.w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("X-Accel-Buffering", "no") // a proxy in between must not wait for more
+	r.w.WriteHeader(http.StatusOK)
+	s.start()
+	return s
 }
 
 func (s *sse) start() { s.flush(": hello\n\n") }

@@ -20,10 +20,10 @@ type watcher struct {
 	lines  *bufio.Reader
 }
 
-func (h *house) watch(who, publisher string) *watcher {
+func (h *house) watch(who, publisher, path string) *watcher {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	req, err := http.NewRequestWithContext(ctx, "GET", h.server.URL+"/v1/publishers/"+publisher+"/live", nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", h.server.URL+"/v1/publishers/"+publisher+path, nil)
 	check(h.t, err)
 	if secret, is := strings.CutPrefix(who, "cookie:"); is {
 		req.AddCookie(&http.Cookie{Name: "cloister", Value: secret})
@@ -77,7 +77,7 @@ func (h *house) open() int {
 
 func TestLive(t *testing.T) {
 	h := open(t)
-	w := h.watch(h.token("acme", access.Admin), "acme")
+	w := h.watch(h.token("acme", access.Admin), "acme", "/live")
 	if got := w.res.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/event-stream") {
 		t.Errorf("content type %s", got)
 	}
@@ -115,13 +115,13 @@ func TestLive(t *testing.T) {
 func TestLiveShowsRolesWhatTheyMaySee(t *testing.T) {
 	h := open(t)
 	for role, sees := range map[access.Role]bool{access.Analyst: false, access.Auditor: false, access.Marketer: true, access.Admin: true} {
-		w := h.watch(h.token("acme", role), "acme")
+		w := h.watch(h.token("acme", role), "acme", "/live")
 		if _, data := w.next(); strings.Contains(data, "acme-canary") != sees || strings.Contains(data, "amount") != sees {
 			t.Errorf("%s is shown %s", role, data)
 		}
 		w.close()
 	}
-	w := h.watch(h.token("acme", access.Admin), "beta")
+	w := h.watch(h.token("acme", access.Admin), "beta", "/live")
 	if w.res.StatusCode != http.StatusNotFound {
 		t.Errorf("another publisher's: %d", w.res.StatusCode)
 	}
@@ -146,7 +146,7 @@ func TestLiveEndsWithTheSession(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			h := open(t)
 			secret := h.operator("ann", access.Grants{"acme": access.Admin})
-			w := h.watch("cookie:"+secret, "acme")
+			w := h.watch("cookie:"+secret, "acme", "/live")
 			w.next()
 			w.next()
 			h.ticks <- h.clock()
@@ -167,18 +167,18 @@ func TestLiveIsBounded(t *testing.T) {
 	h := open(t)
 	token := h.token("acme", access.Admin)
 	for range streamsEach {
-		h.watch(token, "acme")
+		h.watch(token, "acme", "/live")
 	}
-	if w := h.watch(token, "acme"); w.res.StatusCode != http.StatusTooManyRequests || w.res.Header.Get("Retry-After") == "" {
+	if w := h.watch(token, "acme", "/live"); w.res.StatusCode != http.StatusTooManyRequests || w.res.Header.Get("Retry-After") == "" {
 		t.Errorf("one more of the same: %d", w.res.StatusCode)
 	}
 	for range maxStreams/streamsEach - 1 {
 		token := h.token("acme", access.Admin)
 		for range streamsEach {
-			h.watch(token, "acme")
+			h.watch(token, "acme", "/live")
 		}
 	}
-	if w := h.watch(h.token("acme", access.Admin), "acme"); w.res.StatusCode != http.StatusTooManyRequests {
+	if w := h.watch(h.token("acme", access.Admin), "acme", "/live"); w.res.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("one more in all: %d", w.res.StatusCode)
 	}
 	// Closing the console ends them all.
@@ -186,14 +186,14 @@ func TestLiveIsBounded(t *testing.T) {
 	if n := h.open(); n != 0 {
 		t.Errorf("%d are open after Close", n)
 	}
-	if w := h.watch(token, "acme"); w.res.StatusCode != http.StatusServiceUnavailable {
+	if w := h.watch(token, "acme", "/live"); w.res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("after Close: %d", w.res.StatusCode)
 	}
 }
 
 func TestLiveEndsWithThePublisher(t *testing.T) {
 	h := open(t)
-	w := h.watch(h.token("acme", access.Admin), "acme")
+	w := h.watch(h.token("acme", access.Admin), "acme", "/live")
 	w.next()
 	w.next()
 	h.acme.mu.Lock()

@@ -24,6 +24,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/export"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -231,11 +232,15 @@ type shop struct {
 	segments   []Segment
 	rfms       []RFM
 	lists      []people.ListInfo
+	refused    []Refusal
 	uploads    []ListUpload
 	decisions  map[string]delivery.Decision
 	mails      []Mail
 	live       []chan LiveEvent
 	imported   string
+	exported   *ExportOptions
+	exports    []export.Record
+	exportErr  error // ends an export behind its records
 	asked      []string
 	ask        func(body []byte) (*query.Answer, error)
 	connectors []Connector
@@ -291,6 +296,7 @@ func (s *shop) Name() string                                            { return
 func (s *shop) Title() string                                           { return strings.ToUpper(s.name) }
 func (s *shop) Location() *time.Location                                { return time.UTC }
 func (s *shop) Size() (int64, int64)                                    { return 3, 12 }
+func (s *shop) Refusals(f RefusalFilter) Refusals                       { return s.refusals(f) }
 func (s *shop) Suppressed(string, string) bool                          { return false }
 func (s *shop) Rate() float64                                           { return 3.5 }
 func (s *shop) Campaigns() Campaigns                                    { return s.campaigns }
@@ -529,3 +535,42 @@ func (s *shop) Import(_ context.Context, kind string, in Import) (Imported, erro
 }
 
 var errBroken = errors.New("a fault with acme-canary in its text")
+
+// Export gives s.exports, numbered by their positions.
+func (s *shop) Export(_ context.Context, kind string, o ExportOptions) (Export, error) {
+	if len(o.After) > 1 {
+		return nil, ErrPosition
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exported = &o
+	out := &shelf{records: s.exports, err: s.exportErr}
+	if len(o.After) > 0 {
+		out.first = int(o.After[0]) + 1
+	}
+	return out, nil
+}
+
+type shelf struct {
+	records []export.Record
+	first   int
+	err     error
+}
+
+func (s *shelf) Table() *export.Table {
+	return &export.Table{Columns: []export.Column{{Name: "user", Kind: event.Text}}, Group: "props", Keys: []string{"amount"}}
+}
+
+func (s *shelf) Close() {}
+
+func (s *shelf) Each(_ context.Context, fn func(*export.Record) error, mark func([]byte) error) error {
+	for i := s.first; i < len(s.records); i++ {
+		if err := fn(&s.records[i]); err != nil {
+			return err
+		}
+		if err := mark([]byte{byte(i)}); err != nil {
+			return err
+		}
+	}
+	return s.err
+}

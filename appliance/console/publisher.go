@@ -101,6 +101,9 @@ type Publisher interface {
 	Live(ctx context.Context) <-chan LiveEvent
 	Rate() float64 // events applied a second, over the last minute
 
+	// Refusals gives what the doors for apps did not take lately.
+	Refusals(f RefusalFilter) Refusals
+
 	Campaigns() Campaigns
 	Messages() Messages
 	// SaveCampaign makes or replaces a campaign that Validate gave; it is
@@ -134,6 +137,9 @@ type Publisher interface {
 
 	// Import takes lines of NDJSON; kind is "events" or "profiles". See API.md.
 	Import(ctx context.Context, kind string, in Import) (Imported, error)
+	// Export takes out what there is; kind is "events", "profiles" or
+	// "messages". ErrPosition, or a *query.Error about the segment.
+	Export(ctx context.Context, kind string, o ExportOptions) (Export, error)
 }
 
 // Campaigns are a publisher's; *campaign.Campaigns is one.

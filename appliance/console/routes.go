@@ -17,6 +17,7 @@ const (
 	view                  // what a publisher has, without people
 	ask                   // questions
 	readPeople            // somebody's page
+	takeOut               // events, profiles and messages as files
 	explain               // why a message was sent, or not
 	programme             // change campaigns, segments, rfms and lists
 	operate               // erase, import, check, see mail
@@ -29,6 +30,7 @@ var allowed = map[may][]access.Role{
 	view:       {access.Analyst, access.Marketer, access.Admin, access.Auditor},
 	ask:        {access.Analyst, access.Marketer, access.Admin},
 	readPeople: {access.Analyst, access.Marketer, access.Admin},
+	takeOut:    {access.Analyst, access.Marketer, access.Admin},
 	explain:    {access.Analyst, access.Marketer, access.Admin, access.Auditor},
 	programme:  {access.Marketer, access.Admin},
 	operate:    {access.Admin},
@@ -63,6 +65,8 @@ var routes = []route{
 
 	{pattern: "GET /v1/publishers/{p}", may: view, serve: (*Console).overview},
 	{pattern: "GET /v1/publishers/{p}/live", may: view, serve: (*Console).stream, time: -1},
+	{pattern: "GET /v1/publishers/{p}/refusals", may: view, serve: (*Console).refusals},
+	{pattern: "GET /v1/publishers/{p}/refusals/live", may: view, serve: (*Console).refusalStream, time: -1},
 	{pattern: "POST /v1/publishers/{p}/query", may: ask, serve: (*Console).query, body: smallBody, time: askTime},
 	{pattern: "GET /v1/publishers/{p}/recent-people", may: readPeople, serve: (*Console).recentPeople},
 	{pattern: "GET /v1/publishers/{p}/people/{identity}", may: readPeople, serve: (*Console).person},
@@ -102,6 +106,9 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/mailbox/{id}/html", may: operate, serve: (*Console).mailPage},
 	{pattern: "POST /v1/publishers/{p}/import/events", may: operate, serve: (*Console).importEvents, body: importBody, time: askTime},
 	{pattern: "POST /v1/publishers/{p}/import/profiles", may: operate, serve: (*Console).importProfiles, body: importBody, time: askTime},
+	{pattern: "GET /v1/publishers/{p}/export/events", may: takeOut, serve: (*Console).exportEvents, time: -1},
+	{pattern: "GET /v1/publishers/{p}/export/profiles", may: takeOut, serve: (*Console).exportProfiles, time: -1},
+	{pattern: "GET /v1/publishers/{p}/export/messages", may: takeOut, serve: (*Console).exportMessages, time: -1},
 
 	{pattern: "GET /v1/health", may: signedIn, serve: (*Console).health},
 	{pattern: "GET /v1/audit", may: signedIn, serve: (*Console).listAudit},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -31,6 +32,9 @@ type clevertapError struct {
 }
 
 func (e *clevertapError) Error() string { return e.message }
+
+// Reason is the vendor's code.
+func (e *clevertapError) Reason() string { return strconv.FormatInt(e.code, 10) }
 
 func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 	key, ok := d.o.Key(r.Header.Get("X-CleverTap-Account-Id"))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -81,6 +82,7 @@ type chunk struct {
 	slabP   []event.Prop // what they are cut from, kept for the next chunk
 	slabV   []event.Value
 	refused []LineError
+	told    []Refused     // the same, with the lines themselves, which are parts of buf
 	ready   chan struct{} // closed when it is decoded
 }
 
@@ -131,7 +133,9 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 		}
 		taken += len(c.facts)
 		refused = append(refused, c.refused...)
-		reportLines(pub, c.refused)
+		if pub.Refused != nil && len(c.told) > 0 {
+			pub.Refused(c.told)
+		}
 		if len(refused) > MaxRefusedLines {
 			return taken, refused, fmt.Errorf("%w: %d", ErrRefusedLines, len(refused))
 		}
@@ -233,9 +237,9 @@ type lineDecoder struct {
 
 // decode fills c.facts and c.refused.
 func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, string) error) {
-	c.facts, c.refused = c.facts[:0], nil
+	c.facts, c.refused, c.told = c.facts[:0], nil, nil
 	if c.long {
-		c.refused = append(c.refused, LineError{c.first, fmt.Sprintf("longer than %d bytes", importChunk)})
+		c.refuse(c.first, "", &event.Refusal{Code: event.RefusedTooLong, Field: "line", Message: fmt.Sprintf("longer than %d bytes", importChunk)})
 		return
 	}
 	// The facts share the chunk's memory, which nobody writes until they are
@@ -262,7 +266,7 @@ func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, st
 			err = l.rules.apply(&f, l.now, l.limits)
 		}
 		if err != nil {
-			c.refused = append(c.refused, LineError{line, err.Error()})
+			c.refuse(line, one, err)
 			continue
 		}
 		c.facts = append(c.facts, f)
@@ -281,14 +285,12 @@ func (l *lineDecoder) id(line int64) string {
 	return unsafe.String(&l.ids[start], len(l.ids)-start)
 }
 
-// reportLines tells whoever looks after the apps of lines that were not taken.
-func reportLines(pub *Publisher, lines []LineError) {
-	if pub.Refused == nil || len(lines) == 0 {
-		return
+// refuse notes a line that cannot be taken; its text is "" where it is not at hand.
+func (c *chunk) refuse(line int64, text string, err error) {
+	c.refused = append(c.refused, LineError{line, err.Error()})
+	one := Refused{Dialect: "import", Index: int(line) - 1, Err: err}
+	if text != "" {
+		one.Record = event.OfText(strings.ToValidUTF8(text, "\uFFFD"))
 	}
-	all := make([]Refused, 0, len(lines))
-	for _, l := range lines {
-		all = append(all, Refused{Dialect: "import", Index: int(l.Line) - 1, Err: l})
-	}
-	pub.Refused(all)
+	c.told = append(c.told, one)
 }

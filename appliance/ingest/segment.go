@@ -267,10 +267,7 @@ func rejected(all []Refused) event.Value {
 		if id := event.Lookup(one.Record.Object(), "messageId").Text(); id != "" && len(id) <= 256 {
 			ps = append(ps, event.Prop{Key: "messageId", Value: event.OfText(id)})
 		}
-		code, field, message := "invalid", "", one.Err.Error()
-		if r, ok := errors.AsType[*event.Refusal](one.Err); ok {
-			code, field, message = r.Code, r.Field, r.Message
-		}
+		code, field, message := reasonOf(one.Err)
 		out = append(out, event.OfObject(append(ps,
 			event.Prop{Key: "code", Value: event.OfText(code)},
 			event.Prop{Key: "field", Value: event.OfText(field)},

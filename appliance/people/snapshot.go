@@ -99,3 +99,20 @@ func (s *Snapshot) Identity(person uint32) (string, error) {
 	}
 	return r.listed(), nil
 }
+
+// Listed is Identity, told apart: the user id known longest or, where there is
+// none, the first device.
+func (s *Snapshot) Listed(person uint32) (user, device string, err error) {
+	n := s.v.winner(person)
+	if s.v.hidden(n) {
+		return "", "", ErrErased
+	}
+	r, err := s.p.readRecord(n)
+	if err != nil {
+		return "", "", err
+	}
+	if len(r.identities) > 0 {
+		return r.listed(), "", nil
+	}
+	return "", r.listed(), nil
+}

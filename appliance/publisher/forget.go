@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/erasure"
@@ -18,11 +19,11 @@ func (p *Publisher) openErasure() (err error) {
 		Publisher: p.o.Name, Keys: p.o.Keys,
 		// The checkpoint copies what the two before it have let go of, and only
 		// then does the journal go that mentions them.
-		Inside: []erasure.Holder{
+		Inside: append(slices.Clone(p.o.Holders),
 			holder{"people: lists, consent ledger and personal properties of events", p.sweepPeople},
 			holder{"history: rows, blocks and shelves", p.eraseHistory},
 			holder{"journal and checkpoint", func(ctx context.Context, _ []erasure.Forgotten) error { return p.Checkpoint(ctx) }},
-		},
+		),
 		Outside: []erasure.Holder{holder{"connectors", p.tellConnectors}},
 		Within:  []string{"people: identities, devices, profile, consent, addresses", "campaigns: timers", "delivery: messages and decisions"},
 		Kept: []string{

@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/erasure"
@@ -87,6 +89,7 @@ type Options struct {
 	Sender    delivery.Sender
 	Links     delivery.Links
 	Forgetter Forgetter
+	Holders   []erasure.Holder // what doors have of people; asked before the rooms here
 
 	Board  Board
 	Failed func(error) // why the applier stopped; called once, must not call Close
@@ -337,19 +340,37 @@ func (p *Publisher) Ask(ctx context.Context, body []byte) (*query.Answer, error)
 // env is the present moment, once the budget lets a question begin. To be
 // released.
 func (p *Publisher) env(ctx context.Context) (query.Env, func(), error) {
-	var share *query.Share
-	if p.o.Budget != nil {
-		var err error
-		if share, err = p.o.Budget.Begin(ctx, p.o.Name, questionTime); err != nil {
-			return query.Env{}, nil, err
-		}
+	share, err := p.share(ctx)
+	if err != nil {
+		return query.Env{}, nil, err
 	}
 	p.moment.RLock()
 	h, w := p.history.Snapshot(), p.people.Snapshot()
 	p.moment.RUnlock()
-	env := query.Env{
-		Data: query.Data{History: h, People: w}, Location: p.o.Location, Now: p.o.Now, Share: share,
+	return p.envOf(query.Data{History: h, People: w}, share), func() { w.Release(); h.Release(); share.End() }, nil
+}
+
+// share begins a question.
+func (p *Publisher) share(ctx context.Context) (*query.Share, error) {
+	if p.o.Budget == nil {
+		return nil, nil
+	}
+	return p.o.Budget.Begin(ctx, p.o.Name, questionTime)
+}
+
+func (p *Publisher) envOf(data query.Data, share *query.Share) query.Env {
+	return query.Env{
+		Data: data, Location: p.o.Location, Now: p.o.Now, Share: share,
 		Segment: p.programme.segment, RFMs: p.programme.rfms, Goal: p.goal, Find: p.people.Find, Deadline: questionTime,
 	}
-	return env, func() { w.Release(); h.Release(); share.End() }, nil
+}
+
+// evaluate answers who a people expression means, as of data.
+func (p *Publisher) evaluate(ctx context.Context, expression []byte, data query.Data) (*roaring.Bitmap, error) {
+	share, err := p.share(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer share.End()
+	return query.Evaluate(ctx, expression, p.envOf(data, share))
 }

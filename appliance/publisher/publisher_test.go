@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type house struct {
 	post      *post
 	retention history.Retention
 	budget    *query.Budget
+	forgotten atomic.Int64 // persons, by what a door has of them
 	*Publisher
 }
 
@@ -63,6 +65,11 @@ func (s *post) Forget(_ context.Context, addresses []event.Address) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forgotten = append(s.forgotten, addresses...)
+	return nil
+}
+
+func (h *house) atDoor(_ context.Context, persons []erasure.Forgotten) error {
+	h.forgotten.Add(int64(len(persons)))
 	return nil
 }
 
@@ -101,7 +108,8 @@ func (h *house) start() {
 		Name: "acme", Title: "Acme", Dir: filepath.Join(h.dir, "acme"), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(4), Small: true,
 		Purposes: []Purpose{{Name: "offers", Channels: []string{"email"}}},
 		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget, Retention: h.retention,
-		Failed: func(err error) { h.t.Errorf("the applier stopped: %v", err) },
+		Holders: []erasure.Holder{holder{"a door", h.atDoor}},
+		Failed:  func(err error) { h.t.Errorf("the applier stopped: %v", err) },
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -417,6 +425,7 @@ func TestAnErasureLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone("after a restart")
+	h.eventually("the door forgets them", func() bool { return h.forgotten.Load() > 0 })
 }
 
 func TestACheckpointTrimsTheJournalAndNothingIsMissing(t *testing.T) {

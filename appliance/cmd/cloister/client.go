@@ -210,6 +210,28 @@ func (c *client) send(ctx context.Context, method, path string, body io.Reader, 
 // roundTrip gives the body of a good answer, an *apiError, or the error of a
 // connection.
 func (c *client) roundTrip(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
+	answer, err := c.answer(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	b, err := io.ReadAll(io.LimitReader(answer, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxAnswer {
+		return nil, fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
+	}
+	return b, nil
+}
+
+// stream is roundTrip of a GET whose answer may be of any length.
+func (c *client) stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	return c.answer(ctx, http.MethodGet, path, nil)
+}
+
+// answer gives what a good answer's body is read from.
+func (c *client) answer(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
@@ -228,16 +250,13 @@ func (c *client) roundTrip(ctx context.Context, method, path string, body io.Rea
 		}
 		return nil, err
 	}
+	if resp.StatusCode/100 == 2 {
+		return resp.Body, nil
+	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, err
-	}
-	if len(b) > maxAnswer {
-		return nil, fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
-	}
-	if resp.StatusCode/100 == 2 {
-		return b, nil
 	}
 	answer := struct {
 		Error *apiError `json:"error"`

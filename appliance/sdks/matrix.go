@@ -1,0 +1,34 @@
+package main
+
+// sdks are those that are tried, in the order of the table.
+var sdks = []sdk{
+	{
+		name: "@segment/analytics-node", version: npm("@segment/analytics-node"), run: script("segment-node.mjs"),
+		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: segmentWant,
+	},
+	{
+		name: "segmentio/analytics-go", version: module("github.com/segmentio/analytics-go/v3"), run: segmentGo,
+		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: segmentWant,
+	},
+	{
+		name: "@rudderstack/rudder-sdk-node", version: npm("@rudderstack/rudder-sdk-node"), run: script("rudder-node.cjs"),
+		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: shop,
+	},
+	{
+		name: "rudderlabs/analytics-go", version: module("github.com/rudderlabs/analytics-go"), run: rudderGo,
+		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: shop,
+	},
+}
+
+// shop is what the same calls come to in every dialect that has them all.
+var shop = want{
+	events:  map[string]int{"Page Viewed": 1, "Screen Viewed": 1, "Group Joined": 1, "Order Completed": 20},
+	revenue: 510, person: "u-1",
+	profile: map[string]any{"name": "Asha Rao", "email": "asha@shop.example", "plan": "gold", "tz": "Asia/Kolkata"},
+}
+
+var segmentWant = func() want {
+	w := shop
+	w.consent = map[string]bool{"news": true}
+	return w
+}()

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// fault is what befalls a request on its way.
+type fault int
+
+const (
+	lost fault = iota + 1 // the daemon has answered, and the answer is lost
+	died                  // the daemon is killed before the request reaches it, and starts again
+)
+
+var errLost = errors.New("the answer is lost")
+
+// recorder stands between an SDK and the daemon: it counts what passes, and
+// makes the faults. It is the address that the SDK is told.
+type recorder struct {
+	server  *httptest.Server
+	carries []string      // prefixes of paths whose requests carry calls
+	faults  map[int]fault // by the number of the request that carries calls, from 1
+	restart func()        // kills the daemon, and begins to start it
+
+	mu       sync.Mutex
+	requests int            // that carried calls
+	others   map[string]int // "METHOD path" of the rest
+	answers  map[int]int    // by status, of those that carried calls
+	met      map[fault]int
+	missed   int // requests that found no daemon
+	log      []string
+}
+
+// record puts a recorder in front of target, with a certificate of its own if
+// target has one.
+func record(target string, carries []string, faults map[int]fault, restart func()) (*recorder, error) {
+	to, err := url.Parse(target)
+	if err != nil {
+		return nil, fmt.Errorf("the daemon's address: %w", err)
+	}
+	r := &recorder{carries: carries, faults: faults, restart: restart, others: map[string]int{}, answers: map[int]int{}, met: map[fault]int{}}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(to)
+			p.Out.Host = p.In.Host
+		},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		ModifyResponse: func(resp *http.Response) error {
+			if f, _ := resp.Request.Context().Value(faultKey{}).(fault); f == lost {
+				return errLost
+			}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			if !errors.Is(err, errLost) {
+				r.mu.Lock()
+				r.missed++
+				r.mu.Unlock()
+			}
+			panic(http.ErrAbortHandler) // hangs up, as a dead machine would
+		},
+	}
+	r.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.pass(w, req, proxy) }))
+	if to.Scheme == "https" {
+		r.server.EnableHTTP2 = true
+		r.server.StartTLS()
+	} else {
+		r.server.Start()
+	}
+	return r, nil
+}
+
+type faultKey struct{}
+
+func (r *recorder) pass(w http.ResponseWriter, req *http.Request, proxy http.Handler) {
+	f := r.count(req)
+	switch f {
+	case died:
+		r.restart()
+		panic(http.ErrAbortHandler)
+	case lost:
+		req = req.WithContext(context.WithValue(req.Context(), faultKey{}, f))
+	}
+	seen := &status{ResponseWriter: w}
+	proxy.ServeHTTP(seen, req)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.carrying(req) {
+		r.answers[seen.code]++
+	}
+	r.log = append(r.log, fmt.Sprintf("%s %.120s: %d", req.Method, req.URL.RequestURI(), seen.code))
+}
+
+// count counts a request and says what befalls it.
+func (r *recorder) count(req *http.Request) fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.carrying(req) {
+		r.others[req.Method+" "+req.URL.Path]++
+		return 0
+	}
+	r.requests++
+	f := r.faults[r.requests]
+	if f != 0 {
+		r.met[f]++
+		r.log = append(r.log, fmt.Sprintf("%s %.120s: %s", req.Method, req.URL.RequestURI(), [...]string{lost: "answer lost", died: "daemon killed"}[f]))
+	}
+	return f
+}
+
+func (r *recorder) carrying(req *http.Request) bool {
+	if req.Method == http.MethodOptions || req.Method == http.MethodHead {
+		return false
+	}
+	for _, prefix := range r.carries {
+		if strings.HasPrefix(req.URL.Path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// status keeps what was answered.
+type status struct {
+	http.ResponseWriter
+	code int
+}
+
+func (s *status) WriteHeader(code int) {
+	s.code = code
+	s.ResponseWriter.WriteHeader(code)
+}
+
+func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
