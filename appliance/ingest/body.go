@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
@@ -54,10 +55,22 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 	if len(r.Header.Values("Content-Encoding")) > 1 {
 		encoding = "more than one"
 	}
+	plain := r.Body
+	if encoding == "" {
+		// Some browser libraries pack and do not say so, to spare a preflight.
+		// No JSON and no form begins like this.
+		in := bufio.NewReaderSize(r.Body, 16)
+		if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
+			encoding = "gzip"
+		}
+		plain = readCloser{in, r.Body}
+	}
 	// How much it will be is not known before it is read, unless it is said.
 	reserve := limit
-	if n := r.ContentLength; n >= 0 && n <= limit && (encoding == "" || encoding == "identity") {
-		reserve = n
+	if n := r.ContentLength; n >= 0 && n <= limit {
+		if reserve = n; encoding != "" && encoding != "identity" {
+			reserve = min(limit, max(smallBody, maxRatio*n))
+		}
 	}
 	if d.bodies.Add(reserve) > d.o.MaxBodies {
 		d.bodies.Add(-reserve)
@@ -68,7 +81,7 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 		w.Header().Set("Connection", "close")
 		err = tooLarge(limit)
 	} else {
-		body, err = unpack(&counter{r: http.MaxBytesReader(w, r.Body, limit)}, encoding, limit, reserve)
+		body, err = unpack(&counter{r: http.MaxBytesReader(w, plain, limit)}, encoding, limit, reserve)
 	}
 	if err != nil {
 		d.bodies.Add(-reserve)
@@ -81,6 +94,11 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 		d.parsers.Put(p)
 		d.bodies.Add(-reserve)
 	}, nil
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // unpack reads all of raw, decompressed: size bytes or a little more, if that

@@ -101,11 +101,12 @@ func New(o Options) *Door {
 	d.parsers.New = func() any { return new(parser) }
 	d.clevertapRoutes()
 	d.segmentRoutes()
+	d.posthogRoutes()
 	return d
 }
 
-// ServeHTTP routes to the dialect: POST /1/upload, and under /v1/ what
-// Segment's libraries ask for. Everything else is 404.
+// ServeHTTP routes to the dialect: POST /1/upload, under /v1/ what Segment's
+// libraries ask for, and the paths of DIALECTS.md. Everything else is 404.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.mux.ServeHTTP(w, r) }
 
 // take bounds the requests in work around a dialect's handler.
