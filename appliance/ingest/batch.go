@@ -26,13 +26,17 @@ type batch struct {
 	now     time.Time
 	limits  event.Limits // the publisher's; a dialect may raise them before the first record
 
-	facts   []event.Fact
+	facts   []event.Fact // until they are written
 	refused []Refused
 }
 
+// manyFacts is up to how many facts' memory is kept for another request.
+const manyFacts = 4096
+
 // begin makes the batch of a request that came with key.
 func (d *Door) begin(dialect string, key Key) *batch {
-	return &batch{pub: key.Publisher, key: key.ID, dialect: dialect, now: d.o.Now(), limits: key.Publisher.Rules.limits()}
+	return &batch{pub: key.Publisher, key: key.ID, dialect: dialect, now: d.o.Now(), limits: key.Publisher.Rules.limits(),
+		facts: *d.facts.Get().(*[]event.Fact)}
 }
 
 // keep takes the facts that a record made, all of them or, where the rules
@@ -62,17 +66,30 @@ func (b *batch) report() {
 }
 
 // write reports what was refused and has the facts on disk when it returns
-// true; otherwise it has answered.
+// true; otherwise it has answered. The batch has no facts any more.
 func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
 	b.report()
-	if len(b.facts) == 0 {
+	facts := b.facts
+	b.facts = nil
+	defer d.used(facts)
+	if len(facts) == 0 {
 		return true
 	}
-	if err := b.pub.Journal.Append(r.Context(), b.facts); err != nil {
+	if err := b.pub.Journal.Append(r.Context(), facts); err != nil {
 		d.refuse(w, r, err)
 		return false
 	}
 	return true
+}
+
+// used keeps the memory of facts for another request.
+func (d *Door) used(facts []event.Fact) {
+	if cap(facts) > manyFacts {
+		return
+	}
+	clear(facts)
+	facts = facts[:0]
+	d.facts.Put(&facts)
 }
 
 // unreadable notes a request that makes nothing at all, where its key is known.

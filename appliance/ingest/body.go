@@ -76,14 +76,16 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 		d.bodies.Add(-reserve)
 		return nil, nil, errBodies
 	}
+	buf := d.buffers.Get().(*bytes.Buffer)
 	var body string
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
 		err = tooLarge(limit)
 	} else {
-		body, err = unpack(&counter{r: http.MaxBytesReader(w, plain, limit)}, encoding, limit, reserve)
+		body, err = unpack(buf, &counter{r: http.MaxBytesReader(w, plain, limit)}, encoding, limit, reserve)
 	}
 	if err != nil {
+		d.giveBack(buf)
 		d.bodies.Add(-reserve)
 		return nil, nil, err
 	}
@@ -92,8 +94,17 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 	return p, func() {
 		p.forget()
 		d.parsers.Put(p)
+		d.giveBack(buf) // another body will lie where this one does
 		d.bodies.Add(-reserve)
 	}, nil
+}
+
+// giveBack keeps a buffer of usual size for another body.
+func (d *Door) giveBack(buf *bytes.Buffer) {
+	if buf.Cap() <= smallBody {
+		buf.Reset()
+		d.buffers.Put(buf)
+	}
 }
 
 type readCloser struct {
@@ -101,9 +112,9 @@ type readCloser struct {
 	io.Closer
 }
 
-// unpack reads all of raw, decompressed: size bytes or a little more, if that
-// is below limit.
-func unpack(raw *counter, encoding string, limit, size int64) (string, error) {
+// unpack reads all of raw, decompressed, into buf: size bytes or a little more,
+// if that is below limit. The text is buf's own bytes.
+func unpack(buf *bytes.Buffer, raw *counter, encoding string, limit, size int64) (string, error) {
 	var in io.Reader = raw
 	switch encoding {
 	case "", "identity":
@@ -129,17 +140,16 @@ func unpack(raw *counter, encoding string, limit, size int64) (string, error) {
 	default:
 		return "", &bodyError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %.40q is not supported; one of gzip, deflate, zstd and identity is", encoding)}
 	}
-	var buf bytes.Buffer
 	if size < limit {
 		buf.Grow(int(size) + bytes.MinRead)
 	}
 	for {
-		n, err := io.CopyN(&buf, in, 64<<10)
+		n, err := io.CopyN(buf, in, 64<<10)
 		if got := int64(buf.Len()); got > limit || got > smallBody && got > maxRatio*raw.n {
 			return "", tooLarge(limit)
 		}
 		if err == io.EOF {
-			// Nothing writes to the buffer any more.
+			// Nothing writes to the buffer until it is given back.
 			return unsafe.String(unsafe.SliceData(buf.Bytes()), buf.Len()), nil
 		}
 		if err != nil {

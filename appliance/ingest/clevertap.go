@@ -103,7 +103,6 @@ func clevertapRecords(p *parser) ([]event.Value, error) {
 // translateClevertap makes facts of records.
 func translateClevertap(b *batch, records []event.Value) {
 	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
-	b.facts = make([]event.Fact, 0, len(records))
 	t := clevertapTranslator{rules: b.pub.Rules, now: b.now}
 	for i, rec := range records {
 		f, err := t.translate(rec)

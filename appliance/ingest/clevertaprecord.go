@@ -86,7 +86,7 @@ func (t *clevertapTranslator) event(f *event.Fact, o []event.Prop) error {
 	if !data.IsNull() && data.Kind() != event.Object {
 		return &clevertapError{512, "evtData must be an object"}
 	}
-	f.Props = properties(data.Object())
+	f.Props = slices.Clone(properties(data.Object()))
 	for i := range f.Props {
 		f.Props[i].Value = dates(f.Props[i].Value)
 	}
@@ -306,15 +306,14 @@ func dates(v event.Value) event.Value {
 	return v
 }
 
-// properties leaves out those without a value.
+// properties leaves out those without a value. Where there are none such, as
+// nearly always, it gives ps itself.
 func properties(ps []event.Prop) []event.Prop {
-	out := make([]event.Prop, 0, len(ps))
-	for _, p := range ps {
-		if !p.Value.IsNull() {
-			out = append(out, p)
-		}
+	null := func(p event.Prop) bool { return p.Value.IsNull() }
+	if !slices.ContainsFunc(ps, null) {
+		return slices.Clip(ps)
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(ps), null)
 }
 
 // idText is an id that may come as a text or as a whole number.

@@ -12,6 +12,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -79,7 +80,9 @@ type Door struct {
 	o       Options
 	slots   chan struct{}
 	bodies  atomic.Int64
-	parsers sync.Pool
+	parsers sync.Pool // of *parser
+	buffers sync.Pool // of *bytes.Buffer, for bodies
+	facts   sync.Pool // of *[]event.Fact, empty
 	mux     *http.ServeMux
 }
 
@@ -99,6 +102,8 @@ func New(o Options) *Door {
 	}
 	d := &Door{o: o, slots: make(chan struct{}, o.MaxRequests), mux: http.NewServeMux()}
 	d.parsers.New = func() any { return new(parser) }
+	d.buffers.New = func() any { return new(bytes.Buffer) }
+	d.facts.New = func() any { return new([]event.Fact) }
 	d.clevertapRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()

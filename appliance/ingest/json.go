@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -323,26 +324,49 @@ func (p *parser) keepValues(vs []event.Value) []event.Value {
 func (p *parser) text() (string, error) {
 	p.i++
 	start := p.i
-	ascii := true
-	for ; p.i < len(p.s); p.i++ {
+	for {
+		p.i = skipPlain(p.s, p.i)
+		if p.i >= len(p.s) {
+			return "", p.fail("%w", errEarly)
+		}
 		switch c := p.s[p.i]; {
 		case c == '"':
 			s := p.s[start:p.i]
-			if !ascii && !utf8.ValidString(s) {
-				p.i = start
-				return "", p.fail("this is not valid UTF-8")
-			}
 			p.i++
 			return s, nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < 0x20:
 			return "", p.fail("a control character stands in a text")
-		case c >= utf8.RuneSelf:
-			ascii = false
+		}
+		r, n := utf8.DecodeRuneInString(p.s[p.i:])
+		if r == utf8.RuneError && n == 1 {
+			p.i = start
+			return "", p.fail("this is not valid UTF-8")
+		}
+		p.i += n
+	}
+}
+
+// skipPlain gives the first place from i on where s has something else than
+// printable ASCII without quote and backslash, eight bytes at a time (the tests
+// for a byte in a word are those of Hacker's Delight, 6-1).
+func skipPlain(s string, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		b := s[i : i+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		quote, back := w^(ones*'"'), w^(ones*'\\')
+		// The lowest byte that is found is one for sure; those above may not be.
+		if found := ((quote-ones)&^quote | (back-ones)&^back | (w - ones*0x20) | w) & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
 		}
 	}
-	return "", p.fail("%w", errEarly)
+	for i < len(s) && s[i] >= 0x20 && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // escaped reads the rest of a string that has escapes.

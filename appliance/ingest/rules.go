@@ -88,7 +88,8 @@ func (r *Rules) limits() event.Limits {
 	return r.Limits
 }
 
-// properties leaves those that may be kept. It reuses ps.
+// properties leaves those that may be kept. ps stays as it is: a record that is
+// refused is shown as it came.
 func (r *Rules) properties(name string, ps []event.Prop) []event.Prop {
 	if len(r.Events) == 0 {
 		return ps
@@ -99,7 +100,7 @@ func (r *Rules) properties(name string, ps []event.Prop) []event.Prop {
 			return ps
 		}
 	}
-	kept := ps[:0]
+	kept := make([]event.Prop, 0, len(ps))
 	for _, p := range ps {
 		personal := slices.Contains(rule.Personal, p.Key)
 		if slices.Contains(rule.Deny, p.Key) || rule.Allow != nil && !personal && !slices.Contains(rule.Allow, p.Key) {

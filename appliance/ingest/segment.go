@@ -241,7 +241,6 @@ func (p *parser) segmentItems() ([]segmentItem, error) {
 // translateSegment makes facts of a request.
 func translateSegment(b *batch, req *segmentRequest, remote string) {
 	t := segmentTranslator{rules: b.pub.Rules, now: b.now, outer: req.outer, remote: remote}
-	b.facts = make([]event.Fact, 0, len(req.items))
 	for i, item := range req.items {
 		made, err := t.translate(req.kind, item)
 		if err != nil {

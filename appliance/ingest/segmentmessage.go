@@ -15,6 +15,7 @@ type segmentTranslator struct {
 	now    time.Time
 	outer  []event.Prop // the request: sentAt and context for every message of a batch
 	remote string       // address and port of the peer
+	made   [2]event.Fact
 }
 
 func invalid(field, message string) error {
@@ -22,7 +23,7 @@ func invalid(field, message string) error {
 }
 
 // translate makes the facts of one message: usually one, none for a message
-// that says nothing.
+// that says nothing. They are there until the next call.
 func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fact, error) {
 	if item.message.Kind() != event.Object {
 		return nil, &event.Refusal{Code: "invalid", Field: "batch", Message: "a message must be an object"}
@@ -60,7 +61,8 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 			f.Changes = append(f.Changes, z)
 		}
 		f.Consents, f.Addresses = known.Consents, append(known.Addresses, addresses(f.Changes)...)
-		return []event.Fact{f}, nil
+		t.made[0] = f
+		return t.made[:1], nil
 	case "alias":
 		f.Kind = event.Alias
 		if f.Previous = idText(event.Lookup(o, "previousId")); f.Previous == "" {
@@ -81,7 +83,8 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 	}
 	// Consent and tokens that ride on an event are a fact of their own.
 	if len(known.Consents)+len(known.Addresses) == 0 {
-		return []event.Fact{f}, nil
+		t.made[0] = f
+		return t.made[:1], nil
 	}
 	if f.Kind == event.Alias {
 		known.Device = ""
@@ -89,7 +92,8 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 	if f.ID != "" {
 		known.ID = f.ID + "/known"
 	}
-	return []event.Fact{known, f}, nil
+	t.made = [2]event.Fact{known, f}
+	return t.made[:], nil
 }
 
 // event makes one of what was done.
