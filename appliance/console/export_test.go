@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/cloisterhq/cloister/appliance/access"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/export"
@@ -162,4 +164,21 @@ func TestFewExportsAtATime(t *testing.T) {
 		h.exports.leave()
 	}
 	h.want(200, h.token("acme", access.Analyst), "GET", exportPath, "")
+}
+
+func TestExportAsParquet(t *testing.T) {
+	h := open(t)
+	h.acme.exports = someRecords(3000, 10)
+	got := h.want(200, h.token("acme", access.Analyst), "GET", exportPath+"?format=parquet", "")
+	f, err := parquet.OpenFile(strings.NewReader(got.body), int64(len(got.body)))
+	check(t, err)
+	if f.NumRows() != 3000 || got.Header.Get("Content-Type") != "application/vnd.apache.parquet" {
+		t.Errorf("%d rows, %s", f.NumRows(), got.Header.Get("Content-Type"))
+	}
+	for _, e := range h.entries() {
+		if e.Action == "export.events.end" && strings.HasPrefix(e.Detail, fmt.Sprintf("3000 records, %d bytes", len(got.body))) {
+			return
+		}
+	}
+	t.Errorf("the audit has %+v", h.entries())
 }

@@ -66,7 +66,8 @@ func TestACellIsItsText(t *testing.T) {
 	one := Table{Columns: []Column{{"x", event.Text}, {"y", event.Text}}}
 	rapid.Check(t, func(t *rapid.T) {
 		odd := rapid.SampledFrom([]string{"'", "=", "+", "-", "@", "\t", "\r", "\n", `"`, ",", ";", " ", "a", "é"})
-		s := strings.Join(rapid.SliceOf(odd).Draw(t, "text"), "")
+		// encoding/csv makes one LF of CR LF within a cell.
+		s := strings.ReplaceAll(strings.Join(rapid.SliceOf(odd).Draw(t, "text"), ""), "\r\n", "\r")
 		line := one.AppendCSV(nil, &Record{Cells: []event.Value{text(s), text("end")}})
 		r := csv.NewReader(bytes.NewReader(line))
 		cells, err := r.Read()
@@ -79,8 +80,7 @@ func TestACellIsItsText(t *testing.T) {
 		if cells[0] != "" && strings.IndexByte("=+-@\t\r", cells[0][0]) >= 0 {
 			t.Fatalf("%q would be run", cells[0])
 		}
-		// encoding/csv makes one line end of CR LF.
-		if got := Unguard(cells[0]); got != strings.ReplaceAll(s, "\r\n", "\n") && got != s {
+		if got := Unguard(cells[0]); got != s {
 			t.Fatalf("%q comes back as %q", s, got)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -66,6 +67,9 @@ func (e *Export) Close() {
 	e.w.Release()
 }
 
+// exportPatience is how long an export waits for the applier.
+const exportPatience = 30 * time.Second
+
 // begin opens an export of the present moment.
 func (p *Publisher) begin(ctx context.Context, o ExportOptions) (*Export, error) {
 	if o.To == 0 {
@@ -73,6 +77,12 @@ func (p *Publisher) begin(ctx context.Context, o ExportOptions) (*Export, error)
 	}
 	if o.From == 0 {
 		o.From = math.MinInt64
+	}
+	// What was acknowledged before is part of it.
+	waiting, cancel := context.WithTimeout(ctx, exportPatience)
+	defer cancel()
+	if err := p.CaughtUp(waiting); err != nil {
+		return nil, fmt.Errorf("waiting for what is still to be applied: %w", err)
 	}
 	e := &Export{p: p, o: o, names: make(map[uint32]listed)}
 	p.moment.RLock()
