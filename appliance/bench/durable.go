@@ -41,28 +41,45 @@ func (b *bench) durable(ctx context.Context) (err error) {
 		{"http single", engine.Request{Op: "collect", Callers: 64, Batch: 1, Rate: 10_000}},
 	}
 	got := make(map[string]map[string][]float64)
+	do := func(name string, r engine.Request) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if r.Dir == "" {
+			r.Dir = dir
+		}
+		r.Time = max(each, time.Second)
+		reply, err := b.alone(b.find(cloister), r)
+		if err != nil {
+			return err
+		}
+		if got[name] == nil {
+			got[name] = make(map[string][]float64)
+		}
+		for k, v := range reply.Figures {
+			got[name][k] = append(got[name][k], v)
+		}
+		return nil
+	}
+	of := func(name, figure string) float64 { return median(got[name][figure]) }
 	for range min(b.runs, 3) {
 		for _, s := range steps {
-			if err := ctx.Err(); err != nil {
+			if err := do(s.name, s.r); err != nil {
 				return err
-			}
-			if s.r.Dir == "" {
-				s.r.Dir = dir
-			}
-			s.r.Time = max(each, time.Second)
-			reply, err := b.alone(b.find(cloister), s.r)
-			if err != nil {
-				return err
-			}
-			if got[s.name] == nil {
-				got[s.name] = make(map[string][]float64)
-			}
-			for k, v := range reply.Figures {
-				got[s.name][k] = append(got[s.name][k], v)
 			}
 		}
 	}
-	of := func(name, figure string) float64 { return median(got[name][figure]) }
+	shares := []struct {
+		name string
+		of   float64
+	}{{"a tenth", .1}, {"half", .5}, {"the whole", 1}}
+	for range min(b.runs, 3) {
+		for _, s := range shares {
+			if err := do(s.name, engine.Request{Op: "collect", Callers: 32, Batch: 100, Rate: s.of * of("http", "rate")}); err != nil {
+				return err
+			}
+		}
+	}
 	add := func(area, what, unit string, ours, peer float64, against string, t target) {
 		b.report.add(line{Area: area, What: what, Unit: unit, Ours: ours, Peer: peer, Against: against, Target: t})
 	}
@@ -78,6 +95,13 @@ func (b *bench) durable(ctx context.Context) (err error) {
 		add(door, "100 events a body", events, of("http", "rate"), of("http unsynced", "rate"), "the same, in a file system that does not sync", target{AtLeast: .7})
 	}
 	add(door, "single events, 10,000 requests/s, p50", "ms", of("http single", "p50_ms"), of("small", "p50_ms"), "300 B append and fsync", target{AtMost: 5})
+	for _, s := range shares {
+		what := "100 events a body, at " + s.name + " of its peak"
+		add(door, what, events, of(s.name, "rate"), s.of*of("http", "rate"), "what was asked for", target{})
+		for _, p := range []struct{ name, figure string }{{"p50", "p50_ms"}, {"p99", "p99_ms"}, {"p99.9", "p999_ms"}} {
+			add(door, what+", "+p.name, "ms", of(s.name, p.figure), of("large", "p50_ms"), "1 MiB append and fsync, p50", target{})
+		}
+	}
 	if rate := of("http single", "rate"); rate < 9_500 {
 		b.report.leave("10,000 single requests/s were not reached: %s", grouped(rate))
 	}

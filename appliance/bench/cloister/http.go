@@ -16,7 +16,7 @@ import (
 )
 
 // collect sends bodies of Segment's dialect over real connections to the real
-// door and its journal, until 200: as fast as it goes, or at a rate of requests.
+// door and its journal, until 200: as fast as it goes, or at a rate of events.
 // Clients are as cheap as can be, since they share the cores with the door.
 func collect(r *engine.Request) (_ engine.Reply, err error) {
 	j, err := openJournal(r.Dir)
@@ -46,15 +46,11 @@ func collect(r *engine.Request) (_ engine.Reply, err error) {
 		}
 		defer clients[c].conn.Close()
 	}
-	began := time.Now()
 	every := time.Duration(0)
 	if r.Rate > 0 {
-		every = time.Duration(float64(r.Callers) / r.Rate * 1e9)
+		every = time.Duration(float64(r.Callers*r.Batch) / r.Rate * 1e9)
 	}
-	return drive(r.Callers, r.Time, func(c, i int) (int, error) {
-		time.Sleep(time.Until(began.Add(time.Duration(i)*every + time.Duration(c)*every/time.Duration(r.Callers))))
-		return r.Batch, clients[c].send()
-	})
+	return drive(r.Callers, r.Time, every, func(c, _ int) (int, error) { return r.Batch, clients[c].send() })
 }
 
 // client is one connection with a request that it repeats.
