@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/cloisterhq/cloister/appliance/audit"
+	"github.com/cloisterhq/cloister/appliance/clevertap"
 	"github.com/cloisterhq/cloister/appliance/console"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -36,12 +37,13 @@ func (a *appliance) openConsole() (err error) {
 
 func (a *appliance) openListeners(cfg *config.Config) error {
 	a.apps = ingest.New(ingest.Options{Key: a.houses.key, Logger: a.log, Ready: a.disk.ready})
+	servers := clevertap.New(clevertap.Options{Key: a.houses.server, Audit: a.audit, Ready: a.disk.ready, Logger: a.log})
 	recipients := links.New(links.Options{Publisher: a.recipients, Logger: a.log})
 	for _, l := range []struct {
 		name string
 		h    http.Handler
 	}{
-		{config.Collect, collect(a.apps, recipients)},
+		{config.Collect, collect(a.apps, servers, recipients)},
 		{config.Console, a.console.Handler()},
 		{config.Metrics, a.metrics()},
 	} {
@@ -54,10 +56,13 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 	return a.openAdmin(cfg.Appliance.DataDir)
 }
 
-// collect serves recipients' links beside the doors for apps.
-func collect(apps, recipients http.Handler) http.Handler {
+// collect serves recipients' links, and servers that ask, beside the doors for
+// apps.
+func collect(apps http.Handler, servers *clevertap.Door, recipients http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", apps)
+	mux.Handle("/1/", servers)
+	mux.Handle("/1/upload", servers.Upload(apps))
 	for _, path := range links.Paths {
 		mux.Handle(path, recipients)
 	}

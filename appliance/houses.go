@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cloisterhq/cloister/appliance/clevertap"
 	"github.com/cloisterhq/cloister/appliance/erasure"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/health"
@@ -178,16 +179,38 @@ func (h *houses) list() []*house {
 
 // key finds whom a credential of an app belongs to.
 func (h *houses) key(id string) (ingest.Key, bool) {
+	one, k, ok := h.keyOf(id)
+	if !ok {
+		return ingest.Key{}, false
+	}
+	return ingest.Key{ID: k.ID, Secret: k.Secret.Reveal(), Publisher: one.door}, true
+}
+
+func (h *houses) keyOf(id string) (*house, config.Key, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, one := range h.all {
 		for _, k := range one.cfg.Keys {
 			if k.ID == id {
-				return ingest.Key{ID: k.ID, Secret: k.Secret.Reveal(), Publisher: one.door}, true
+				return one, k, true
 			}
 		}
 	}
-	return ingest.Key{}, false
+	return nil, config.Key{}, false
+}
+
+// server finds what an account id and its passcode open for a server that asks.
+func (h *houses) server(id, passcode string) (clevertap.Key, bool) {
+	one, k, ok := h.keyOf(id)
+	if !ok || !(ingest.Key{ID: k.ID, Secret: k.Secret.Reveal()}).Opens(passcode) {
+		return clevertap.Key{}, false
+	}
+	may := func(what string) bool { return slices.Contains(k.Allow, what) }
+	out := clevertap.Key{ID: k.ID, Of: one.cfg.Name, Read: may(config.AllowRead), Erase: may(config.AllowErase), Campaigns: may(config.AllowCampaigns)}
+	if p := one.rooms.now.Load(); p != nil {
+		out.Publisher = p
+	}
+	return out, true
 }
 
 // close closes every publisher's rooms, then drains its connectors.

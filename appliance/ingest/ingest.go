@@ -52,6 +52,9 @@ type Key struct {
 	Publisher *Publisher
 }
 
+// Opens says whether secret is the key's; a key without one is opened by none.
+func (k Key) Opens(secret string) bool { return k.Secret != "" && sameSecret(k.Secret, secret) }
+
 // Options of the door.
 type Options struct {
 	// Key finds a credential by its id. It is asked on every request, so a

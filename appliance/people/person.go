@@ -45,11 +45,25 @@ type ConsentState struct {
 // Find gives the number of the person with this identity or, if there is no
 // such identity, this device. The erased are not found.
 func (p *People) Find(identityOrDevice string) (person uint32, ok bool) {
-	identity, device := p.hashID(idIdentity, identityOrDevice), p.hashID(idDevice, identityOrDevice)
+	return p.find(p.hashID(idIdentity, identityOrDevice), p.hashID(idDevice, identityOrDevice))
+}
+
+// FindIdentity is Find that is blind to devices.
+func (p *People) FindIdentity(identity string) (person uint32, ok bool) {
+	return p.find(p.hashID(idIdentity, identity))
+}
+
+// FindDevice is Find that is blind to identities.
+func (p *People) FindDevice(device string) (person uint32, ok bool) {
+	return p.find(p.hashID(idDevice, device))
+}
+
+// find gives the person with the first of these that belongs to anybody.
+func (p *People) find(hashes ...hash) (person uint32, ok bool) {
 	p.mu.RLock()
-	n := p.index.committed[identity]
-	if n == 0 {
-		n = p.index.committed[device]
+	var n uint32
+	for i := 0; n == 0 && i < len(hashes); i++ {
+		n = p.index.committed[hashes[i]]
 	}
 	v := p.view.Load()
 	p.mu.RUnlock()
@@ -57,6 +71,28 @@ func (p *People) Find(identityOrDevice string) (person uint32, ok bool) {
 		return 0, false
 	}
 	return v.winner(n), true
+}
+
+// With gives the people who have an address, suppressed or not, by number: as
+// of the last commit, the erased left out.
+func (p *People) With(channel, address string) ([]uint32, error) {
+	h := p.hashAddress(channel, address)
+	var out []uint32
+	err := p.db.View(func(t *kv.Txn) error {
+		numbers, err := p.holders(t, h)
+		if err != nil {
+			return err
+		}
+		v := p.view.Load()
+		for _, n := range numbers {
+			if w := v.winner(n); n <= v.max && !v.hidden(w) && !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
 }
 
 // living gives the number that a person goes by, or ErrUnknown or ErrErased.

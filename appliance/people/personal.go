@@ -46,7 +46,9 @@ func plainKey(key string) string {
 	}, key)
 }
 
+// Personal says whether an attribute identifies someone, by convention or since
+// the publisher says so: it rests sealed and is in no column.
+func (p *People) Personal(key string) bool { return p.personal[plainKey(key)] || PersonalKey(key) }
+
 // askable says whether an attribute may become a column.
-func (p *People) askable(a *attribute) bool {
-	return !a.personal && !p.personal[plainKey(a.key)] && !PersonalKey(a.key)
-}
+func (p *People) askable(a *attribute) bool { return !a.personal && !p.Personal(a.key) }

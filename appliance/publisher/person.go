@@ -2,8 +2,6 @@ package publisher
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -123,13 +121,9 @@ func (p *Publisher) Erase(ctx context.Context, identity string) (request string,
 	if !ok {
 		return "", people.ErrUnknown
 	}
-	var id [12]byte
-	rand.Read(id[:])
-	request = hex.EncodeToString(id[:])
-	now := p.o.Now().UnixMicro()
-	f := event.Fact{Kind: event.Erase, Time: now, Received: now, ID: request, Person: n}
-	if err := p.Append(ctx, []event.Fact{f}); err != nil {
-		return "", fmt.Errorf("asking for an erasure: %w", err)
+	requests, err := p.EraseAll(ctx, []uint32{n})
+	if err != nil {
+		return "", err
 	}
-	return request, p.CaughtUp(ctx)
+	return requests[0], nil
 }

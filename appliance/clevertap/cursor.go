@@ -1,0 +1,4 @@
+package clevertap
+
+// cursor is an export under way.
+type cursor struct{}

@@ -1,0 +1,338 @@
+package publisher
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/cloisterhq/cloister/appliance/block"
+	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/query"
+)
+
+// Activity is how often a person did something, and when: microseconds.
+type Activity struct {
+	Count       int64
+	First, Last int64
+}
+
+// Activities counts what some people did, by person and event name. What
+// merged people did counts as their winner's.
+func (p *Publisher) Activities(ctx context.Context, persons []uint32) (map[uint32]map[string]Activity, error) {
+	p.moment.RLock()
+	h, w := p.history.Snapshot(), p.people.Snapshot()
+	p.moment.RUnlock()
+	defer h.Release()
+	defer w.Release()
+	out := make(map[uint32]map[string]Activity, len(persons))
+	whose := make(map[uint32]map[string]Activity) // by the rows' numbers
+	var parts [event.Partitions]bool
+	for _, n := range persons {
+		n = w.Winner(n)
+		if w.Hidden(n) || out[n] != nil {
+			continue
+		}
+		out[n] = make(map[string]Activity)
+		for _, own := range append([]uint32{n}, w.Losers(event.PartitionOf(n))[n]...) {
+			whose[own] = out[n]
+			parts[event.PartitionOf(own)] = true
+		}
+	}
+	for part, asked := range parts {
+		if !asked {
+			continue
+		}
+		err := h.Scan(ctx, part, history.Want{}, func(r *history.Rows) error {
+			times, err := r.Times()
+			if err != nil {
+				return err
+			}
+			if err := r.LoadPersons(); err != nil {
+				return err
+			}
+			for row, name := range r.Events {
+				did := whose[r.Person(row)]
+				if did == nil {
+					continue
+				}
+				at := times.At(row)
+				a, ok := did[r.Names[name]]
+				if !ok {
+					a.First, a.Last = at, at
+				}
+				a.Count, a.First, a.Last = a.Count+1, min(a.First, at), max(a.Last, at)
+				did[r.Names[name]] = a
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("counting what people did: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Listing asks for events, page by page.
+type Listing struct {
+	Reference []byte // event reference of the question contract, that names an event
+	From, To  int64  // microseconds, To exclusive
+	People    []byte // expression P: only what these people did; nil = everybody
+	Limit     int    // of a page; at least 1
+	After     Place  // zero = the first page
+}
+
+// Place is behind an event of a listing. Events come by partition, by the
+// number that they lie under, by time; so pages neither repeat nor leave out
+// what was there all the time.
+type Place struct {
+	Partition int
+	Person    uint32
+	Time      int64
+	Same      int // events of that person and instant that came before, with this one
+}
+
+// Listed is an event of a listing. Person is whose it is now.
+type Listed struct {
+	Person uint32
+	Time   int64
+	Name   string
+	Props  []event.Prop // personal ones included, marked
+	place  Place
+}
+
+// List gives the next page, and the place behind it. Fewer events than Limit
+// say that it was the last.
+func (p *Publisher) List(ctx context.Context, l Listing) ([]Listed, Place, error) {
+	m, err := query.CompileEvent(l.Reference, p.o.Location)
+	if err != nil {
+		return nil, l.After, err
+	}
+	env, release, err := p.env(ctx)
+	if err != nil {
+		return nil, l.After, err
+	}
+	defer release()
+	only := env.Data.People.Exists()
+	if l.People != nil {
+		if only, err = query.Evaluate(ctx, l.People, env); err != nil {
+			return nil, l.After, err
+		}
+	}
+	g := listing{Listing: l, m: m, h: env.Data.History.(*history.Snapshot), w: env.Data.People, only: only}
+	for part := l.After.Partition; part < event.Partitions && len(g.page) < l.Limit; part++ {
+		if err := g.partition(ctx, part); err != nil {
+			return nil, l.After, fmt.Errorf("listing events: %w", err)
+		}
+	}
+	out, err := g.read()
+	if err != nil {
+		return nil, l.After, fmt.Errorf("listing events: %w", err)
+	}
+	if err := p.unseal(out); err != nil {
+		return nil, l.After, err
+	}
+	next := l.After
+	if len(out) > 0 {
+		next = out[len(out)-1].place
+	}
+	return out, next, nil
+}
+
+// unseal adds what is personal of events that lie person by person.
+func (p *Publisher) unseal(out []Listed) error {
+	for from := 0; from < len(out); {
+		to := from
+		for to < len(out) && out[to].place.Person == out[from].place.Person {
+			to++
+		}
+		rows := make([]history.Row, to-from)
+		for i := range rows {
+			rows[i] = history.Row{Time: out[from+i].Time, Name: out[from+i].Name, Props: out[from+i].Props}
+		}
+		personal, err := p.people.OpenEvents(out[from].Person, out[from].Time, out[to-1].Time+1)
+		if err != nil {
+			return fmt.Errorf("opening the personal properties of events: %w", err)
+		}
+		join(rows, personal)
+		for i := range rows {
+			out[from+i].Props = rows[i].Props
+		}
+		from = to
+	}
+	return nil
+}
+
+// listing is a page being made.
+type listing struct {
+	Listing
+	m    *query.Matcher
+	h    *history.Snapshot
+	w    query.People
+	only *roaring.Bitmap
+	page []candidate
+}
+
+// candidate is an event that may be on the page.
+type candidate struct {
+	rows  *history.Rows
+	row   int
+	place Place
+	order [3]uint64 // of equal instants: generation, tie, the scan's
+}
+
+func (a *candidate) compare(b *candidate) int {
+	return cmp.Or(cmp.Compare(a.place.Person, b.place.Person), cmp.Compare(a.place.Time, b.place.Time), slices.Compare(a.order[:], b.order[:]))
+}
+
+// candidates are the first of a partition, the last of them on top.
+type candidates struct{ list []candidate }
+
+func (c *candidates) Len() int           { return len(c.list) }
+func (c *candidates) Less(i, j int) bool { return c.list[i].compare(&c.list[j]) > 0 }
+func (c *candidates) Swap(i, j int)      { c.list[i], c.list[j] = c.list[j], c.list[i] }
+func (c *candidates) Push(x any)         { c.list = append(c.list, x.(candidate)) }
+func (c *candidates) Pop() any {
+	last := c.list[len(c.list)-1]
+	c.list = c.list[:len(c.list)-1]
+	return last
+}
+
+// partition adds the events of one. Those of the instant that the last page
+// ended in are all looked at: how many of them went before is known.
+func (g *listing) partition(ctx context.Context, part int) error {
+	after := g.After
+	if part != after.Partition {
+		after = Place{Time: math.MinInt64}
+	}
+	limit := g.Limit - len(g.page) + after.Same
+	var best candidates
+	name := g.m.Event()
+	keys := g.h.Keys(name)
+	var scanned uint64
+	err := g.h.Scan(ctx, part, history.Want{From: g.From, To: g.To, Names: []string{name}, Keys: keys}, func(r *history.Rows) error {
+		scanned++
+		code := slices.Index(r.Names, name)
+		if code < 0 {
+			return nil
+		}
+		times, err := r.Times()
+		if err != nil {
+			return err
+		}
+		ties, err := r.Ties()
+		if err != nil {
+			return err
+		}
+		if err := r.LoadPersons(); err != nil {
+			return err
+		}
+		columns, err := columnsOf(r, keys)
+		if err != nil {
+			return err
+		}
+		var props []event.Prop
+		for row, e := range r.Events {
+			at, n := times.At(row), r.Person(row)
+			if int(e) != code || at < g.From || at >= g.To || n < after.Person || n == after.Person && at < after.Time {
+				continue
+			}
+			if w := g.w.Winner(n); g.w.Hidden(n) || !g.only.Contains(w) {
+				continue
+			}
+			props = columns.read(row, props[:0])
+			if !g.m.Match(name, props, nil) {
+				continue
+			}
+			c := candidate{rows: r, row: row, place: Place{Partition: part, Person: n, Time: at}, order: [3]uint64{r.Generation, 0, scanned<<32 | uint64(row)}}
+			if ties != nil {
+				c.order[1] = uint64(ties[row])
+			}
+			switch {
+			case len(best.list) < limit:
+				heap.Push(&best, c)
+			case c.compare(&best.list[0]) < 0:
+				best.list[0] = c
+				heap.Fix(&best, 0)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(best.list, func(a, b candidate) int { return a.compare(&b) })
+	for i := range best.list {
+		at := &best.list[i].place
+		at.Same = 1
+		if i > 0 && best.list[i-1].place.Person == at.Person && best.list[i-1].place.Time == at.Time {
+			at.Same += best.list[i-1].place.Same
+		}
+		if at.Person == after.Person && at.Time == after.Time && at.Same <= after.Same {
+			continue // on the page before
+		}
+		if len(g.page) < g.Limit {
+			g.page = append(g.page, best.list[i])
+		}
+	}
+	return nil
+}
+
+// read makes events of the page.
+func (g *listing) read() ([]Listed, error) {
+	keys := g.h.Keys(g.m.Event())
+	opened := make(map[*history.Rows]columns)
+	out := make([]Listed, 0, len(g.page))
+	for i := range g.page {
+		c := &g.page[i]
+		cols, ok := opened[c.rows]
+		if !ok {
+			var err error
+			if cols, err = columnsOf(c.rows, keys); err != nil {
+				return nil, err
+			}
+			opened[c.rows] = cols
+		}
+		out = append(out, Listed{Person: g.w.Winner(c.place.Person), Time: c.place.Time, Name: g.m.Event(), Props: cols.read(c.row, nil), place: c.place})
+	}
+	return out, nil
+}
+
+type columns []struct {
+	key string
+	col *block.Column
+}
+
+func columnsOf(r *history.Rows, keys []string) (columns, error) {
+	var out columns
+	for _, key := range keys {
+		col, err := r.Column(key)
+		if err != nil {
+			return nil, err
+		}
+		if col != nil {
+			out = append(out, struct {
+				key string
+				col *block.Column
+			}{key, col})
+		}
+	}
+	return out, nil
+}
+
+func (c columns) read(row int, props []event.Prop) []event.Prop {
+	for _, one := range c {
+		if row >= one.col.Len() {
+			continue
+		}
+		if v := one.col.Value(row); !v.IsNull() {
+			props = append(props, event.Prop{Key: one.key, Value: v})
+		}
+	}
+	return props
+}
