@@ -113,6 +113,14 @@ func (d desk) Erase(ctx context.Context, identity string) (string, error) {
 	return request, stopped(err)
 }
 
+func (d desk) Demerge(ctx context.Context, identity string) (int, error) {
+	if d.rooms == nil {
+		return 0, errRoomsAway
+	}
+	parted, err := d.rooms.Demerge(ctx, identity)
+	return parted, stopped(err)
+}
+
 // Certificate is a request's status and, once every holder has reported, its
 // signed certificate.
 func (d desk) Certificate(request string) (json.RawMessage, error) {

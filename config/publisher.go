@@ -150,9 +150,16 @@ func (l *loader) clear(r *reader, name string) {
 		`Keep it elsewhere: `+name+` = file("/etc/cloister/..") or credential("..").`)
 }
 
+// PurposeCollection is the purpose that no publisher names and every one has.
+const PurposeCollection = "collection"
+
 func (l *loader) purpose(r *reader) Purpose {
 	p := Purpose{Range: r.n.at()}
 	p.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
+	if p.Name == PurposeCollection {
+		l.bad(codeTaken, r.n, r.n.labelAt(0), fmt.Sprintf("every publisher has the purpose %q", PurposeCollection),
+			"It stands for collecting what people do, and whoever withdraws it opts out of that. Give this one another name.")
+	}
 	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Offers and news"`})
 	p.Basis = r.text("basis", textRule{missing: BasisConsent, choice: []string{BasisConsent, BasisContract}})
 	p.Channels = r.texts("channels", textRule{choice: Channels})

@@ -382,6 +382,14 @@ func (s *shop) Explain(message string) (delivery.Decision, error) {
 	return d, nil
 }
 
+func (s *shop) Demerge(_ context.Context, identity string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.persons[identity].Joined)
+	s.persons[identity].Joined = nil
+	return n, nil
+}
+
 func (s *shop) Erase(_ context.Context, identity string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

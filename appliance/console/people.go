@@ -86,6 +86,7 @@ type personJSON struct {
 	Personal   []string            `json:"personal"`
 	Consent    []consentJSON       `json:"consent"`
 	Channels   []channelJSON       `json:"channels"`
+	Joined     []joinedJSON        `json:"joined"`
 	Created    *time.Time          `json:"created"`
 	Seen       *time.Time          `json:"seen"`
 	Masked     bool                `json:"masked"`
@@ -112,6 +113,16 @@ type consentJSON struct {
 	Version string     `json:"version"`
 }
 
+// joinedJSON is a number that became part of a person.
+type joinedJSON struct {
+	Person     uint32     `json:"person"`
+	Into       uint32     `json:"into"`
+	Since      *time.Time `json:"since"`
+	Rule       string     `json:"rule"`
+	Identities []string   `json:"identities"`
+	Devices    []string   `json:"devices"`
+}
+
 type channelJSON struct {
 	Channel    string `json:"channel"`
 	Address    string `json:"address"`
@@ -123,7 +134,7 @@ func showPerson(p *people.Person, r *request, decisions []delivery.Decision) per
 	full := mayReadValues(r.role)
 	out := personJSON{
 		Person: p.Number, Identities: []identityJSON{}, Devices: []deviceJSON{}, Profile: props{}, Personal: []string{},
-		Consent: []consentJSON{}, Channels: []channelJSON{},
+		Consent: []consentJSON{}, Channels: []channelJSON{}, Joined: []joinedJSON{},
 		Created: stamp(p.Created), Seen: stamp(p.Seen), Masked: !full, Messages: list(decisions),
 	}
 	for _, i := range p.Identities {
@@ -147,6 +158,9 @@ func showPerson(p *people.Person, r *request, decisions []delivery.Decision) per
 			ch.Address = masked
 		}
 		out.Channels = append(out.Channels, ch)
+	}
+	for _, j := range p.Joined {
+		out.Joined = append(out.Joined, joinedJSON{j.Number, j.Into, stamp(j.Since), j.Rule, list(j.Identities), list(j.Devices)})
 	}
 	return out
 }
@@ -341,6 +355,22 @@ func (c *Console) erase(r *request) error {
 		return err
 	}
 	return answer(r.w, http.StatusAccepted, map[string]string{"request": request})
+}
+
+func (c *Console) demerge(r *request) error {
+	p, err := c.find(r, r.PathValue("identity"))
+	if err != nil {
+		return err
+	}
+	var parted int
+	err = c.change(r, "person.demerge", subject(p), func() error {
+		parted, err = r.publisher.Demerge(r.Context(), r.PathValue("identity"))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return ok(r, map[string]int{"parted": parted})
 }
 
 func (c *Console) certificate(r *request) error {

@@ -90,6 +90,8 @@ type Publisher interface {
 	// Timeline gives a person's events before an instant, in microseconds
 	// since 1970 (0 = all), personal properties included.
 	Timeline(ctx context.Context, identity string, before int64, limit int, asc bool) ([]history.Row, error)
+	// Demerge parts what was merged into somebody, and says how many numbers.
+	Demerge(ctx context.Context, identity string) (parted int, err error)
 	// Erase takes a request to forget somebody, on disk; Certificate tells
 	// how far it is, or ErrNotFound.
 	Erase(ctx context.Context, identity string) (request string, err error)

@@ -15,6 +15,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/audit"
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
@@ -138,6 +139,23 @@ func TestErasing(t *testing.T) {
 	}
 	h.want(404, token, "DELETE", "/v1/publishers/acme/people/ann", "")
 	h.want(200, token, "GET", "/v1/publishers/acme/erasures/r1", "")
+}
+
+func TestDemerging(t *testing.T) {
+	h := open(t)
+	h.acme.persons["ann"].Joined = []people.Joined{{Number: 9, Into: 7, Rule: "login", Devices: []string{"d2"}}}
+	const path = "/v1/publishers/acme/people/ann"
+	for _, role := range []access.Role{access.Analyst, access.Marketer, access.Auditor} {
+		h.want(403, h.token("acme", role), "POST", path+"/demerge", "")
+	}
+	token := h.token("acme", access.Admin)
+	if got := h.want(200, token, "GET", path, ""); !strings.Contains(got.body, `"joined":[{"person":9,"into":7,"since":null,"rule":"login","identities":[],"devices":["d2"]}]`) {
+		t.Error(got.body)
+	}
+	if got := h.want(200, token, "POST", path+"/demerge", ""); strings.TrimSpace(got.body) != `{"parted":1}` {
+		t.Error(got.body)
+	}
+	h.want(404, token, "POST", "/v1/publishers/acme/people/nobody/demerge", "")
 }
 
 func TestRecentPeople(t *testing.T) {

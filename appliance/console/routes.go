@@ -71,6 +71,7 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/recent-people", may: readPeople, serve: (*Console).recentPeople},
 	{pattern: "GET /v1/publishers/{p}/people/{identity}", may: readPeople, serve: (*Console).person},
 	{pattern: "GET /v1/publishers/{p}/people/{identity}/timeline", may: readPeople, serve: (*Console).timeline},
+	{pattern: "POST /v1/publishers/{p}/people/{identity}/demerge", may: operate, serve: (*Console).demerge},
 	{pattern: "DELETE /v1/publishers/{p}/people/{identity}", may: operate, serve: (*Console).erase},
 	{pattern: "GET /v1/publishers/{p}/erasures/{request}", may: readAudit, serve: (*Console).certificate},
 	{pattern: "GET /v1/publishers/{p}/messages", may: readPeople, serve: (*Console).messages},

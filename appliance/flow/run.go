@@ -127,13 +127,17 @@ func (r *run) fact(f *event.Fact) error {
 			return err
 		}
 	}
-	if f.Kind == event.Track {
-		if err := r.row(f, who.Number); err != nil {
+	if who.OptedOut {
+		r.refused[people.RefusedOptedOut]++
+	} else {
+		if f.Kind == event.Track {
+			if err := r.row(f, who.Number); err != nil {
+				return err
+			}
+		}
+		if err := r.decide(f, who.Person); err != nil {
 			return err
 		}
-	}
-	if err := r.decide(f, who.Person); err != nil {
-		return err
 	}
 	for i := range who.Events {
 		own := &who.Events[i]

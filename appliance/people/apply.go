@@ -52,10 +52,14 @@ func (a *applying) apply() error {
 	default:
 		return nil // it concerns no person
 	}
-	if a.f.Kind == event.Identify {
+	switch a.f.Kind {
+	case event.Identify:
 		if err := a.learn(); err != nil {
 			return err
 		}
+	case event.Track:
+		// What the appliance itself did for them is not collected from them.
+		a.out.OptedOut = a.f.Person == 0 && a.optsOut()
 	}
 	if a.f.Kind == event.Track && a.f.Name == event.NotificationBounced {
 		if err := a.bounced(); err != nil {
@@ -130,6 +134,7 @@ func (a *applying) learn() error {
 	if err != nil {
 		return err
 	}
+	a.out.OptedOut = a.optsOut()
 	// To the day, so that saying nothing new every minute writes nothing.
 	if a.time/day > r.seen/day {
 		r.seen = a.time
@@ -140,11 +145,19 @@ func (a *applying) learn() error {
 		a.changed = true
 	}
 	for i := range a.f.Changes {
+		if a.out.OptedOut {
+			a.drop(a.f.Changes[i].Key)
+			continue
+		}
 		if err := a.change(&a.f.Changes[i]); err != nil {
 			return err
 		}
 	}
 	for i := range a.f.Addresses {
+		if a.out.OptedOut && !a.f.Addresses[i].Removed {
+			a.drop("channels." + a.f.Addresses[i].Channel)
+			continue
+		}
 		if err := a.address(&a.f.Addresses[i]); err != nil {
 			return err
 		}
@@ -210,7 +223,7 @@ func (a *applying) decide(c *event.Consent) error {
 		Purpose: c.Purpose, Channel: c.Channel, Granted: c.Granted, Since: a.time, Source: c.Source, Version: c.Version,
 	}}
 	known := a.p.consent[consentKey{c.Purpose, c.Channel}] != nil
-	if c.Purpose == "" || !slices.Contains(consentChannels, c.Channel) ||
+	if c.Purpose == "" || !slices.Contains(consentChannels, c.Channel) || c.Purpose == event.PurposeCollection && c.Channel != "" ||
 		!known && len(a.p.consent) >= maxPurposes*len(consentChannels) ||
 		r.inForce(c.Purpose, c.Channel) == nil && len(r.decisions) >= maxDecisions {
 		a.drop("consent." + c.Purpose)

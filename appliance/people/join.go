@@ -72,7 +72,7 @@ func (a *applying) resolve() error {
 	case device == 0: // 10
 		return a.attachDevice(f.Device, deviceHash)
 	case !p.identified.Contains(device) && !p.apart.Contains(device): // 12
-		return a.merge(device, "login")
+		return a.merge(device, ruleLogin)
 	default: // 13, 14
 		return a.moveDevice(f.Device, deviceHash, device)
 	}
@@ -123,7 +123,7 @@ func (a *applying) alias() error {
 		return nil
 	}
 	a.person = user
-	return a.merge(previous, "alias") // A4, A6
+	return a.merge(previous, ruleAlias) // A4, A6
 }
 
 // create makes a new person.

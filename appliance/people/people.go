@@ -95,13 +95,14 @@ type People struct {
 
 // Resolved is what became of a fact.
 type Resolved struct {
-	Person  uint32       // whom it concerns; 0 = nobody, or it is refused
-	Number  uint32       // of theirs, the one that an event is kept under: the named user's own, so that a demerge gives it back
-	New     bool         // the person is seen for the first time
-	Refused string       // why it is refused, "" if it is not
-	Merged  *Merge       // two numbers became one person
-	Dropped []string     // keys of attributes, channels and purposes that were not taken, since a ceiling is reached or the value does not fit
-	Events  []event.Fact // the appliance's own events that follow from it: Track facts with Person set
+	Person   uint32       // whom it concerns; 0 = nobody, or it is refused
+	Number   uint32       // of theirs, the one that an event is kept under: the named user's own, so that a demerge gives it back
+	New      bool         // the person is seen for the first time
+	Refused  string       // why it is refused, "" if it is not
+	OptedOut bool         // the person does not want to be collected: the fact joined ids, withdrew and took back, and is not kept
+	Merged   *Merge       // two numbers became one person
+	Dropped  []string     // keys of attributes, channels and purposes that were not taken, since a ceiling is reached or the value does not fit
+	Events   []event.Fact // the appliance's own events that follow from it: Track facts with Person set
 }
 
 // Merge says that Loser is one person with Winner from now on.

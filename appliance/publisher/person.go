@@ -72,6 +72,27 @@ func join(rows []history.Row, personal []people.PersonalEvent) {
 	}
 }
 
+// Demerge gives what was merged into the person with an identity its own life
+// again, with what was done and known before: how many numbers that was.
+func (p *Publisher) Demerge(ctx context.Context, identity string) (parted int, err error) {
+	known, err := p.Person(identity)
+	if err != nil || len(known.Joined) == 0 {
+		return 0, err
+	}
+	now := p.o.Now().UnixMicro()
+	f := event.Fact{Kind: event.Demerge, Time: now, Received: now, Person: known.Number}
+	if err := p.Append(ctx, []event.Fact{f}); err != nil {
+		return 0, fmt.Errorf("asking for a demerge: %w", err)
+	}
+	return len(known.Joined), p.CaughtUp(ctx)
+}
+
+// OptedOut says whether the person with an identity or a device does not want
+// to be collected, as of the last commit.
+func (p *Publisher) OptedOut(identityOrDevice string) bool {
+	return p.people.OptedOut(identityOrDevice)
+}
+
 // Suppressed says whether nothing may be sent to an address.
 func (p *Publisher) Suppressed(channel, address string) bool {
 	return p.people.Suppressed(channel, address)

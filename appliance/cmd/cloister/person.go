@@ -15,7 +15,7 @@ import (
 
 func newPerson() *cobra.Command {
 	return group("person", "The rights of a person: to see, to take along, to be forgotten",
-		newPersonShow(), newPersonExport(), newPersonErase())
+		newPersonShow(), newPersonExport(), newPersonDemerge(), newPersonErase())
 }
 
 // personVerb is what the verbs about a person have in common.
@@ -133,6 +133,31 @@ func timeline(ctx context.Context, c *client, person string, each func(json.RawM
 			return fmt.Errorf("more than %d events at %s: the rest cannot be exported", timelinePage, last.Format(time.RFC3339Nano))
 		}
 	}
+}
+
+func newPersonDemerge() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "demerge IDENTITY", Short: "Part again what was joined into one person",
+		Long: `Parts again what was joined into one person: each gets the events, attributes and
+consents back that were theirs. "person show" lists what was joined, when and
+why. A later login does not join them again. Prints how many were parted.`,
+	}
+	v := newPersonVerb(cmd)
+	cmd.RunE = verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+		c, _, person, err := v.open(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		var out struct {
+			Parted int `json:"parted"`
+		}
+		if err := c.do(ctx, http.MethodPost, person+"/demerge", nil, &out); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), out.Parted)
+		return err
+	})
+	return cmd
 }
 
 func newPersonErase() *cobra.Command {

@@ -24,6 +24,7 @@ publisher "Acme Bank" { # E1101: lower case letters, digits
     basis    = "legitimate" # E1023: basis cannot be "legitimate"
     channels = ["email", "telegram", "email"] # E1023: channels cannot be "telegram" # E1012: twice
   }
+  purpose "collection" {} # E1102: every publisher has the purpose "collection"
   purpose "none" { channels = [] } # E1024: a purpose needs a channel
   purpose "lists" { channels = "email" } # E1020: must be a list of texts
   cap "offers" {

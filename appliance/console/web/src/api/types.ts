@@ -159,6 +159,7 @@ export interface Person {
   personal: string[] | null;
   consent: { purpose: string; channel: string; granted: boolean; since: string; source?: string; version?: string }[] | null;
   channels: { channel: string; address: string; platform?: string; suppressed: boolean }[] | null;
+  joined: { person: number; into: number; since: string | null; rule: string; identities: string[]; devices: string[] }[] | null;
   created: string;
   seen: string;
   masked: boolean;

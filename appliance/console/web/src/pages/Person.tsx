@@ -1,6 +1,6 @@
 // One person: who they are, what they agreed to, what they did, what they got.
 import { useState } from "preact/hooks";
-import { ApiError, del, get } from "../api/client";
+import { ApiError, del, get, post } from "../api/client";
 import type { Decision, Person } from "../api/types";
 import { Button } from "../parts/Button";
 import { Confirm } from "../parts/Dialog";
@@ -17,6 +17,7 @@ export function PersonPage({ identity }: { identity: string }) {
   const path = "people/" + encodeURIComponent(identity);
   const loaded = useLoad((s) => get<Person>(api(path), s), [identity], { skip: !can("people") });
   const [erasing, setErasing] = useState(false);
+  const [parting, setParting] = useState(false);
   const back = { href: link("people"), label: "People" };
   const p = loaded.data;
 
@@ -73,12 +74,14 @@ export function PersonPage({ identity }: { identity: string }) {
           <Profile p={p} />
           <Consent p={p} />
           <Channels p={p} />
+          <Joined p={p} part={() => setParting(true)} />
         </div>
         <div class="person-main">
           <Timeline identity={identity} />
           <Messages list={p.messages ?? []} />
         </div>
       </div>
+      {parting && <Part path={path} close={() => setParting(false)} done={loaded.reload} />}
       {erasing && <Erase identity={identity} path={path} close={() => setErasing(false)} />}
     </Page>
   );
@@ -200,6 +203,54 @@ function Channels({ p }: { p: Person }) {
         </dl>
       )}
     </Panel>
+  );
+}
+
+const causes: { [rule: string]: string } = { login: "signed in on their device", alias: "an app said that they are one" };
+
+function Joined({ p, part }: { p: Person; part: () => void }) {
+  const all = p.joined ?? [];
+  if (all.length === 0) return null;
+  return (
+    <Panel title="Joined" note="who became one with this person">
+      <dl class="pairs">
+        {all.map((j) => (
+          <div key={j.person}>
+            <dt>Person {j.person}</dt>
+            <dd>
+              {[...j.identities, ...j.devices].map((id) => (
+                <code key={id} class="clip" title={id}>{id}</code>
+              ))}
+              <small>
+                {date(j.since ?? "")}: {causes[j.rule] ?? j.rule}
+              </small>
+            </dd>
+          </div>
+        ))}
+      </dl>
+      {can("erase") && (
+        <Button onClick={part}>Part them again</Button>
+      )}
+    </Panel>
+  );
+}
+
+function Part({ path, close, done }: { path: string; close: () => void; done: () => void }) {
+  return (
+    <Confirm
+      title="Part what was joined"
+      verb="Part them"
+      danger={false}
+      close={close}
+      run={async () => {
+        const { parted } = await post<{ parted: number }>(api(path + "/demerge"));
+        toast(parted === 1 ? "One person was parted." : `${parted} people were parted.`);
+        done();
+      }}
+    >
+      <p>Each gets back the events, attributes and consents that were theirs before. What was done since as this person stays here.</p>
+      <p>Signing in on the same device does not join them again.</p>
+    </Confirm>
   );
 }
 
