@@ -75,7 +75,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 func (o *house) openDoor() {
 	rules := rulesOf(&o.cfg)
 	rules.Names = o.names
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Purposes: purposesOf(&o.cfg)}
 }
 
 // namesInUse bounds the names that may come in, beside those there are.

@@ -51,6 +51,15 @@ func rulesOf(p *config.Publisher) *ingest.Rules {
 	return r
 }
 
+// purposesOf are the purposes as apps show them.
+func purposesOf(p *config.Publisher) []ingest.Purpose {
+	out := make([]ingest.Purpose, 0, len(p.Purposes))
+	for _, u := range p.Purposes {
+		out = append(out, ingest.Purpose{Name: u.Name, Title: u.Title, Contract: u.Basis == config.BasisContract, Channels: u.Channels})
+	}
+	return out
+}
+
 // keptOf says how long the events of a name are kept, where not all as long.
 func keptOf(p *config.Publisher) map[string]time.Duration {
 	var out map[string]time.Duration

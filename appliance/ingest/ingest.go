@@ -43,6 +43,12 @@ type Publisher struct {
 	// Refused is told of records that were not taken; may be nil. It must not
 	// keep the records when it has returned: their memory is the request's.
 	Refused func([]Refused)
+	// What apps are told of it. OptedOut says whether a device's person wants
+	// nothing collected; nil = nobody does. WebPush is the public VAPID key,
+	// "" = there is no web push.
+	Purposes []Purpose
+	OptedOut func(device string) bool
+	WebPush  string
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.
@@ -110,6 +116,8 @@ func New(o Options) *Door {
 	d.clevertapRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
+	d.cloisterRoutes()
+	d.scriptRoutes()
 	return d
 }
 
