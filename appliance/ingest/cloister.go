@@ -173,7 +173,6 @@ func translateCloister(b *batch, req *cloisterRequest, remote string) {
 	if skew := b.now.Sub(req.sentAt); !req.sentAt.IsZero() && skew.Abs() > cloisterSkew {
 		t.skew = skew
 	}
-	b.facts = make([]event.Fact, 0, len(req.records))
 	for i, record := range req.records {
 		f, err := t.translate(record)
 		if err != nil {
