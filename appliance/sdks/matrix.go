@@ -7,6 +7,10 @@ var sdks = []sdk{
 		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: segmentWant,
 	},
 	{
+		name: "@segment/analytics-next", version: npm("@segment/analytics-next"), run: page("segment.html", 2),
+		carries: []string{"/v1/p", "/v1/i", "/v1/t", "/v1/g", "/v1/s", "/v1/a", "/v1/b"}, faults: map[int]fault{5: lost, 9: died}, want: shop,
+	},
+	{
 		name: "segmentio/analytics-go", version: module("github.com/segmentio/analytics-go/v3"), run: segmentGo,
 		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: segmentWant,
 	},
