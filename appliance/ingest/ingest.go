@@ -165,6 +165,9 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func unavailable(w http.ResponseWriter, status, after int, message string) {
 	w.Header().Set("Retry-After", strconv.Itoa(after))
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("X-RateLimit-Reset", strconv.Itoa(after)) // seconds, as libraries of Segment read it
+	}
 	writeJSON(w, status, failure(status, message))
 }
 
