@@ -64,7 +64,7 @@ type browser struct {
 
 func (t *trial) open(ctx context.Context) (*browser, error) {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(t.chrome), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
+		chromedp.ExecPath(t.chrome), chromedp.Env("TZ=Europe/Berlin"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	alloc, stop := chromedp.NewExecAllocator(ctx, opts...)
 	tab, cancel := chromedp.NewContext(alloc)

@@ -36,7 +36,7 @@ type recorder struct {
 	others   map[string]int // "METHOD path" of the rest
 	answers  map[int]int    // by status, of those that carried calls
 	met      map[fault]int
-	missed   int // requests that found no daemon
+	missed   int // requests that carried calls and found no daemon
 	log      []string
 }
 
@@ -60,8 +60,8 @@ func record(target string, carries []string, faults map[int]fault, restart func(
 			}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			if !errors.Is(err, errLost) {
+		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) {
+			if !errors.Is(err, errLost) && r.carrying(req) {
 				r.mu.Lock()
 				r.missed++
 				r.mu.Unlock()
