@@ -49,6 +49,9 @@ type Publisher struct {
 	Purposes []Purpose
 	OptedOut func(device string) bool
 	WebPush  string
+	// Hold keeps records for an operator to look at; needed where Rules.Detect
+	// holds some.
+	Hold *Hold
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.

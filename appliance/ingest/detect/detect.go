@@ -45,16 +45,18 @@ const All Set = 1<<Kinds - 1
 // Has says whether k is in s.
 func (s Set) Has(k Kind) bool { return s&(1<<k) != 0 }
 
-// String lists the kinds, as "card, email".
-func (s Set) String() string {
-	var out []string
+// Names are those of the kinds in s.
+func (s Set) Names() (out []string) {
 	for k := range Kinds {
 		if s.Has(k) {
 			out = append(out, k.String())
 		}
 	}
-	return strings.Join(out, ", ")
+	return out
 }
+
+// String lists the kinds, as "card, email".
+func (s Set) String() string { return strings.Join(s.Names(), ", ") }
 
 // Hit is where something was found: s[From:To].
 type Hit struct {
@@ -215,6 +217,24 @@ func Normal(k Kind, s string) string {
 	}
 	return string(b)
 }
+
+// Of a word's characters.
+const (
+	isDigit = 1 + iota
+	isOther
+)
+
+var class = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case digit(byte(c)):
+			t[c] = isDigit
+		case word(byte(c)):
+			t[c] = isOther
+		}
+	}
+	return t
+}()
 
 func digit(c byte) bool  { return c-'0' <= 9 }
 func letter(c byte) bool { return c|0x20-'a' <= 'z'-'a' }

@@ -253,3 +253,23 @@ func BenchmarkScanner(b *testing.B) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	var all []byte
+	for c := range 256 {
+		all = append(all, byte(c), '7', byte(c))
+	}
+	for from := range 64 {
+		for to := from; to < len(all); to += 5 {
+			want := 0
+			for _, c := range all[from:to] {
+				if c >= '0' && c <= '9' {
+					want++
+				}
+			}
+			if got := count(string(all[from:to])); got != want {
+				t.Fatalf("%q has %d digits, not %d", all[from:to], want, got)
+			}
+		}
+	}
+}
