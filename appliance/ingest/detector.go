@@ -116,13 +116,20 @@ func (d *Detector) fact(f *event.Fact, personal []string) (hold detect.Set) {
 	if d == nil {
 		return 0
 	}
+	own := false
 	for i := 0; i < len(f.Props); i++ {
 		p := &f.Props[i]
 		if p.Personal || d.clean(&p.Value) || slices.Contains(d.Except, p.Key) {
 			continue
 		}
 		v, found := d.value(p.Value, p.Key)
-		p.Value = v
+		if found.kinds == 0 {
+			continue
+		}
+		if !own { // they may be the record's, which may yet be shown
+			f.Props, own = slices.Clone(f.Props), true
+		}
+		f.Props[i].Value = v
 		hold |= found.hold
 		if found.drop {
 			f.Props = slices.Delete(f.Props, i, i+1)
@@ -330,7 +337,9 @@ func (d *Detector) names(f *event.Fact) error {
 		if kinds := is(f.Name); kinds != 0 {
 			return &event.Refusal{Code: RefusedPersonal, Field: "event", Message: fmt.Sprintf("the name identifies somebody (%s); give it a name that is the same for all, and the rest as a property", kinds)}
 		}
-		f.Props = slices.DeleteFunc(f.Props, func(p event.Prop) bool { return is(p.Key) != 0 })
+		if named := func(p event.Prop) bool { return is(p.Key) != 0 }; slices.ContainsFunc(f.Props, named) {
+			f.Props = slices.DeleteFunc(slices.Clone(f.Props), named)
+		}
 	}
 	f.Changes = slices.DeleteFunc(f.Changes, func(c event.Change) bool { return is(c.Key) != 0 })
 	return nil
