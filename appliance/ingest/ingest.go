@@ -119,6 +119,8 @@ func New(o Options) *Door {
 	d.clevertapRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
+	d.mixpanelRoutes()
+	d.sharedRoutes()
 	d.cloisterRoutes()
 	d.scriptRoutes()
 	return d
