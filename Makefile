@@ -7,10 +7,11 @@ export CGO_ENABLED := 0
 BUILD := $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
+SDK := appliance/ingest/web
 
-.PHONY: build connectors console run test race faults bench bench-100m bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: build connectors console sdk run test race faults bench bench-100m bench-short oracle sdks package check fuzz clean need-go need-test
 
-build: need-go console connectors
+build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
 
 connectors: need-go
@@ -24,6 +25,13 @@ $(WEB)/dist/index.html: $(shell find $(WEB)/src -type f 2>/dev/null) $(WEB)/pack
 	@packaging/scripts/need.sh npm:nodejs,npm
 	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
+# cloister.js and its service worker.
+sdk: $(SDK)/dist/cloister.js
+
+$(SDK)/dist/cloister.js: $(shell find $(SDK)/src -type f 2>/dev/null) $(SDK)/build.mjs $(SDK)/package-lock.json
+	@packaging/scripts/need.sh npm:nodejs,npm
+	cd $(SDK) && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
 run: build
 	bin/cloister server --demo
 
@@ -35,6 +43,7 @@ need-go:
 test: need-test build
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
+	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
 	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp
 
@@ -49,6 +58,7 @@ race:
 check: need-go
 	$(GO) vet ./... && test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	cd $(WEB) && npm run --silent check
+	cd $(SDK) && npm run --silent check
 
 # Short fuzzing of every decoder and parser, a few seconds each.
 FUZZTIME ?= 5s
@@ -58,7 +68,7 @@ fuzz: need-go
 			echo "$$dir $$f" && $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; done; done
 
 clean:
-	rm -rf bin dist $(WEB)/dist/assets $(WEB)/dist/index.html
+	rm -rf bin dist $(WEB)/dist/assets $(WEB)/dist/index.html $(SDK)/dist/*.js
 
 # Long runs under faults: 30 rounds of kill -9 under load.
 faults: need-test build

@@ -157,10 +157,38 @@ func (d desk) Refusals(f console.RefusalFilter) console.Refusals {
 	for _, c := range d.refusals.Counts() {
 		out.Counts = append(out.Counts, console.RefusalCount(c))
 	}
+	out.Held = d.hold.Count()
 	if d.rooms != nil {
 		out.Applied = d.rooms.Flow().Refused
 	}
 	return out
+}
+
+func (d desk) Held(after uint64, limit int) ([]console.HeldRecord, int, error) {
+	all, err := d.hold.List(after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	out := make([]console.HeldRecord, len(all))
+	for i, h := range all {
+		h = d.door.Rules.ShowHeld(h)
+		out[i] = console.HeldRecord{Number: h.Number, At: h.At, Expires: h.At.Add(ingest.HoldLasts), Dialect: h.Dialect, Key: h.Key, Kinds: h.Kinds.Names(), Facts: h.Facts}
+	}
+	return out, d.hold.Count(), nil
+}
+
+func (d desk) ReleaseHeld(ctx context.Context, number uint64, mask bool) error {
+	return d.decide(number, func(h ingest.Held) error { return d.Append(ctx, d.door.Rules.Release(h, mask)) })
+}
+
+func (d desk) DiscardHeld(number uint64) error { return d.decide(number, nil) }
+
+func (d desk) decide(number uint64, release func(ingest.Held) error) error {
+	err := d.hold.Take(number, release)
+	if errors.Is(err, ingest.ErrNotHeld) {
+		return fmt.Errorf("%w: %w", console.ErrNotFound, err)
+	}
+	return stopped(err)
 }
 
 func (d desk) Recent() []console.LiveEvent {

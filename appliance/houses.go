@@ -13,6 +13,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/links"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/config"
@@ -31,7 +32,10 @@ type house struct {
 	rooms    *rooms
 	door     *ingest.Publisher
 	names    *ingest.Names // that its facts may use
+	keys     *keyring.Publisher
 	refusals *ingest.Refusals
+	hold     *ingest.Hold
+	detected *ingest.Detected
 }
 
 // houses are the publishers that the configuration names, in its order.
@@ -58,7 +62,11 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 		next = append(next, r)
 	}
 	s.put(next)
-	one := &house{a: a, cfg: *p, log: log, senders: s, refusals: ingest.NewRefusals(nil)}
+	one := &house{a: a, cfg: *p, log: log, senders: s, refusals: ingest.NewRefusals(nil), detected: new(ingest.Detected)}
+	if err := one.openHold(cfg); err != nil {
+		s.swap(ctx, nil)
+		return err
+	}
 	var err error
 	if one.rooms, err = openRooms(p.Name, a.board, log, one.opening(cfg)); err != nil {
 		s.swap(ctx, nil)
@@ -72,10 +80,28 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 	return nil
 }
 
+// openHold opens the publisher's keys, and what waits at its door.
+func (o *house) openHold(cfg *config.Config) (err error) {
+	if o.keys, err = o.a.ring.Publisher(o.cfg.Name); err != nil {
+		return fmt.Errorf("keys of publisher %q: %w", o.cfg.Name, err)
+	}
+	if o.hold, err = ingest.OpenHold(filepath.Join(o.dir(cfg), "held"), o.keys, nil, o.log); err != nil {
+		return fmt.Errorf("publisher %q: %w", o.cfg.Name, err)
+	}
+	return nil
+}
+
+func (o *house) dir(cfg *config.Config) string {
+	return filepath.Join(cfg.Appliance.DataDir, "publishers", o.cfg.Name)
+}
+
 func (o *house) openDoor() {
 	rules := rulesOf(&o.cfg)
 	rules.Names = o.names
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add}
+	if rules.Detect != nil {
+		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
+	}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold, Purposes: purposesOf(&o.cfg)}
 }
 
 // namesInUse bounds the names that may come in, beside those there are.
@@ -102,23 +128,20 @@ func (o *house) namesInUse() *ingest.Names {
 func (o *house) opening(cfg *config.Config) opening {
 	return func(failed func(error)) (*publisher.Publisher, error) {
 		a := o.a
-		keys, err := a.ring.Publisher(o.cfg.Name)
-		if err != nil {
-			return nil, fmt.Errorf("keys of publisher %q: %w", o.cfg.Name, err)
-		}
 		options := roomsOf(&o.cfg)
-		options.Dir = filepath.Join(cfg.Appliance.DataDir, "publishers", o.cfg.Name)
-		options.Journal, options.Keys, options.Shelves, options.Heads = a.journal, keys, a.shelves, a.heads
+		options.Dir = o.dir(cfg)
+		options.Journal, options.Keys, options.Shelves, options.Heads = a.journal, o.keys, a.shelves, a.heads
 		options.Small = len(cfg.Publishers) >= manyPublishers
-		options.Holders = []erasure.Holder{o.refusals}
+		var p *publisher.Publisher // it is there before it forgets anybody
+		options.Holders = []erasure.Holder{o.refusals, o.hold.Holder(func(id string) bool { return p.Erased(id) })}
 		options.Sender, options.Forgetter = o.senders, o.senders
-		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, keys); err != nil {
+		var err error
+		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, o.keys); err != nil {
 			return nil, fmt.Errorf("addresses of publisher %q: %w", o.cfg.Name, err)
 		}
 		options.Columns, options.Budget, options.Board, options.Logger = a.columns, a.budget, a.board, a.log
 		options.Failed = failed
-		p, err := publisher.Open(options)
-		if err != nil {
+		if p, err = publisher.Open(options); err != nil {
 			return nil, err
 		}
 		p.Start()
@@ -137,7 +160,8 @@ func (o *house) Append(ctx context.Context, facts []event.Fact) error {
 
 // change puts a new house in the place of an old one, around the same rooms.
 func (h *houses) change(ctx context.Context, cfg *config.Config, c change) {
-	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names, refusals: c.old.refusals}
+	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names,
+		keys: c.old.keys, refusals: c.old.refusals, hold: c.old.hold, detected: c.old.detected}
 	one.openDoor()
 	h.mu.Lock()
 	if i := slices.Index(h.all, c.old); i >= 0 {

@@ -73,6 +73,8 @@ var (
 	metricRepeats  = metric("facts_repeated_total", "Facts recognised as repeats and left out.", "publisher")
 	metricRefused  = metric("facts_refused_total", "Facts left out, by reason.", "publisher", "reason")
 	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher", "dialect", "code")
+	metricDetected = metric("detected_total", "What the detectors found in records, by kind and what became of it.", "publisher", "kind", "action")
+	metricWaits    = metric("records_held", "Records that wait for an operator to look at them.", "publisher")
 	metricRows     = metric("rows", "Rows of events that can be asked about.", "publisher")
 	metricPeople   = metric("people", "People there are.", "publisher")
 	metricMessages = metric("messages_total", "Messages by what became of them.", "publisher", "state")
@@ -112,6 +114,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(metricNoMemory, float64(b.Refused))
 	for _, one := range a.houses.list() {
 		name := one.cfg.Name
+		one.detected.Each(func(kind, action string, n int64) { count(metricDetected, float64(n), name, kind, action) })
+		gauge(metricWaits, float64(one.hold.Count()), name)
 		for _, r := range one.refusals.Counts() {
 			count(metricDoor, float64(r.Count), name, r.Dialect, r.Code)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/ingest"
+	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/config"
 )
@@ -40,7 +41,7 @@ func roomsOf(p *config.Publisher) publisher.Options {
 func rulesOf(p *config.Publisher) *ingest.Rules {
 	r := &ingest.Rules{
 		Events: map[string]ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
-		Retention: p.Retention.Events, Kept: keptOf(p), Limits: event.DefaultLimits(),
+		Retention: p.Retention.Events, Kept: keptOf(p), Limits: event.DefaultLimits(), Detect: detectorOf(p.Detect),
 	}
 	for _, e := range p.Properties {
 		r.Events[e.Event] = ingest.PropertyRules{Allow: e.Allow, Deny: e.Deny, Personal: e.Personal}
@@ -49,6 +50,27 @@ func rulesOf(p *config.Publisher) *ingest.Rules {
 		r.Purposes[u.Name] = slices.Clone(u.Channels)
 	}
 	return r
+}
+
+// purposesOf are the purposes as apps show them.
+func purposesOf(p *config.Publisher) []ingest.Purpose {
+	out := make([]ingest.Purpose, 0, len(p.Purposes))
+	for _, u := range p.Purposes {
+		out = append(out, ingest.Purpose{Name: u.Name, Title: u.Title, Contract: u.Basis == config.BasisContract, Channels: u.Channels})
+	}
+	return out
+}
+
+// detectorOf is what looks for what identifies somebody; nil = nothing does.
+func detectorOf(c config.Detect) *ingest.Detector {
+	actions := map[string]ingest.Action{
+		config.DetectKeep: ingest.Keep, config.DetectMask: ingest.MaskIt, config.DetectHash: ingest.HashIt,
+		config.DetectDrop: ingest.DropIt, config.DetectHold: ingest.HoldIt,
+	}
+	return ingest.NewDetector([detect.Kinds]ingest.Action{
+		detect.Card: actions[c.Card], detect.NationalID: actions[c.NationalID], detect.IBAN: actions[c.IBAN],
+		detect.Email: actions[c.Email], detect.Phone: actions[c.Phone],
+	}, c.Except)
 }
 
 // keptOf says how long the events of a name are kept, where not all as long.

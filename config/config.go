@@ -105,6 +105,7 @@ type Publisher struct {
 	Caps       []Cap
 	Properties []Properties
 	Profile    Profile
+	Detect     Detect
 	Limits     Limits
 	Connectors []Connector
 	Range      Range
@@ -194,6 +195,27 @@ type Properties struct {
 	Deny     []string
 	Personal []string
 	Range    Range
+}
+
+// What becomes of something that the detectors find.
+const (
+	DetectKeep = "keep" // it is not looked for
+	DetectMask = "mask"
+	DetectHash = "hash"
+	DetectDrop = "drop"
+	DetectHold = "hold"
+)
+
+// Detect says what becomes of what identifies somebody in values that are not
+// marked personal.
+type Detect struct {
+	Card       string // default: mask
+	NationalID string // these: keep
+	IBAN       string
+	Email      string
+	Phone      string
+	Except     []string // names of properties and attributes that are not looked at
+	Range      Range
 }
 
 // Profile are the rules for attributes of people.

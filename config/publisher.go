@@ -75,6 +75,7 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		p.Profile = Profile{Range: b.n.at(), Personal: b.texts("personal", propertyRule)}
 		b.end()
 	}
+	p.Detect = detect(r.one("detect"))
 	p.Limits = Limits{Journal: defaultJournal}
 	if b := r.one("limits"); b != nil {
 		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}

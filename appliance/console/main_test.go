@@ -233,6 +233,8 @@ type shop struct {
 	rfms       []RFM
 	lists      []people.ListInfo
 	refused    []Refusal
+	waiting    []HeldRecord
+	decided    []string
 	uploads    []ListUpload
 	decisions  map[string]delivery.Decision
 	mails      []Mail

@@ -105,6 +105,7 @@ type Publisher interface {
 
 	// Refusals gives what the doors for apps did not take lately.
 	Refusals(f RefusalFilter) Refusals
+	Held
 
 	Campaigns() Campaigns
 	Messages() Messages

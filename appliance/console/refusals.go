@@ -43,6 +43,7 @@ type Refusals struct {
 	Last    uint64           // number of the newest, whatever was asked for
 	Counts  []RefusalCount   // since the start, by dialect and code
 	Applied map[string]int64 // facts that were taken and then left out, by reason
+	Held    int              // records that wait to be looked at
 }
 
 type refusalJSON struct {
@@ -139,7 +140,7 @@ func (c *Console) refusals(r *request) error {
 		applied = map[string]int64{}
 	}
 	return ok(r, map[string]any{
-		"refusals": out, "last": all.Last, "counts": list(all.Counts), "applied": applied, "masked": !mayReadValues(r.role),
+		"refusals": out, "last": all.Last, "counts": list(all.Counts), "applied": applied, "held": all.Held, "masked": !mayReadValues(r.role),
 	})
 }
 

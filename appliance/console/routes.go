@@ -20,7 +20,7 @@ const (
 	takeOut               // events, profiles and messages as files
 	explain               // why a message was sent, or not
 	programme             // change campaigns, segments, rfms and lists
-	operate               // erase, import, check, see mail
+	operate               // erase, import, check, see mail, decide on held records
 	readAudit             // what was done
 	appliance             // operators: admin of the whole appliance
 )
@@ -67,6 +67,9 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/live", may: view, serve: (*Console).stream, time: -1},
 	{pattern: "GET /v1/publishers/{p}/refusals", may: view, serve: (*Console).refusals},
 	{pattern: "GET /v1/publishers/{p}/refusals/live", may: view, serve: (*Console).refusalStream, time: -1},
+	{pattern: "GET /v1/publishers/{p}/held", may: operate, serve: (*Console).held},
+	{pattern: "POST /v1/publishers/{p}/held/{n}/release", may: operate, serve: (*Console).releaseHeld, body: 1 << 10},
+	{pattern: "DELETE /v1/publishers/{p}/held/{n}", may: operate, serve: (*Console).discardHeld},
 	{pattern: "POST /v1/publishers/{p}/query", may: ask, serve: (*Console).query, body: smallBody, time: askTime},
 	{pattern: "GET /v1/publishers/{p}/recent-people", may: readPeople, serve: (*Console).recentPeople},
 	{pattern: "GET /v1/publishers/{p}/people/{identity}", may: readPeople, serve: (*Console).person},

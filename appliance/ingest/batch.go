@@ -1,10 +1,14 @@
 package ingest
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 )
 
 // Refused is a record that was not taken, for whoever looks after the apps.
@@ -27,6 +31,7 @@ type batch struct {
 	limits  event.Limits // the publisher's; a dialect may raise them before the first record
 
 	facts   []event.Fact // until they are written
+	held    []Held
 	refused []Refused
 }
 
@@ -44,12 +49,24 @@ func (d *Door) begin(dialect string, key Key) *batch {
 func (b *batch) keep(index int, record event.Value, made ...event.Fact) {
 	before := len(b.facts)
 	b.facts = append(b.facts, made...)
+	var hold detect.Set
 	for i := before; i < len(b.facts); i++ {
-		if err := b.pub.Rules.apply(&b.facts[i], b.now, b.limits); err != nil {
+		found, err := b.pub.Rules.apply(&b.facts[i], b.now, b.limits)
+		if err != nil {
 			b.facts = b.facts[:before]
 			b.refuse(index, record, err)
 			return
 		}
+		hold |= found
+	}
+	if hold != 0 && !b.pub.Hold.Room() {
+		b.facts = b.facts[:before]
+		b.refuse(index, record, errHoldFull)
+		return
+	}
+	if hold != 0 {
+		b.held = append(b.held, Held{Dialect: b.dialect, Key: b.key, Kinds: hold, Facts: slices.Clone(b.facts[before:])})
+		b.facts = b.facts[:before]
 	}
 }
 
@@ -60,9 +77,37 @@ func (b *batch) refuse(index int, record event.Value, err error) {
 
 // report tells whoever looks after the apps what was refused.
 func (b *batch) report() {
-	if b.pub.Refused != nil && len(b.refused) > 0 {
-		b.pub.Refused(b.refused)
+	b.pub.tell(b.refused)
+}
+
+// errHoldFull refuses a record that would have to wait.
+var errHoldFull = &event.Refusal{Code: "hold_full", Field: "record", Message: "it would have to be looked at first, and as many wait for that as can"}
+
+// append has what waits and what goes on on disk when it returns nil. The held
+// come first: they know their repeats whatever time has passed.
+func (p *Publisher) append(ctx context.Context, held []Held, facts []event.Fact) error {
+	if len(held) > 0 {
+		if err := p.Hold.Add(held); err != nil {
+			return fmt.Errorf("holding records for review: %w", err)
+		}
 	}
+	if len(facts) == 0 {
+		return nil
+	}
+	return p.Journal.Append(ctx, facts)
+}
+
+// tell tells whoever looks after the apps of what was refused. What the
+// detectors look for is masked in it.
+func (p *Publisher) tell(refused []Refused) {
+	if p.Refused == nil || len(refused) == 0 {
+		return
+	}
+	shown := slices.Clone(refused) // the dialect may answer with the records as they came
+	for i := range shown {
+		shown[i].Record = p.Rules.Detect.shown(shown[i].Record)
+	}
+	p.Refused(shown)
 }
 
 // write reports what was refused and has the facts on disk when it returns
@@ -72,14 +117,11 @@ func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
 	facts := b.facts
 	b.facts = nil
 	defer d.used(facts)
-	if len(facts) == 0 {
-		return true
-	}
-	if err := b.pub.Journal.Append(r.Context(), facts); err != nil {
+	err := b.pub.append(r.Context(), b.held, facts)
+	if err != nil {
 		d.refuse(w, r, err)
-		return false
 	}
-	return true
+	return err == nil
 }
 
 // used keeps the memory of facts for another request.

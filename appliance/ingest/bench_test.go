@@ -85,7 +85,7 @@ func BenchmarkSegment(b *testing.B) {
 			b.Fatal(err)
 		}
 		made := door.begin("segment", key)
-		translateSegment(made, req, "")
+		translateSegment(made, req, segmentSender{})
 		if len(made.refused) > 0 {
 			b.Fatal(made.refused)
 		}

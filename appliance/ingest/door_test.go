@@ -170,7 +170,11 @@ func show(f *event.Fact) string {
 		fmt.Fprintf(&b, " consent:%s/%s=%v", c.Purpose, c.Channel, c.Granted)
 	}
 	for _, a := range f.Addresses {
-		fmt.Fprintf(&b, " to:%s/%s=%s%s", a.Channel, a.Platform, a.Value, a.Extra)
+		to := "to"
+		if a.Removed {
+			to = "not"
+		}
+		fmt.Fprintf(&b, " %s:%s/%s=%s%s", to, a.Channel, a.Platform, a.Value, a.Extra)
 	}
 	return b.String()
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // readForm reads a body as readBody does, and takes off what libraries put
@@ -24,6 +26,29 @@ func (d *Door) readForm(w http.ResponseWriter, r *http.Request, limit int64) (p 
 	}
 	p.begin(body)
 	return p, fields, release, nil
+}
+
+// sentMillis is when a request says that it was sent, by the sender's clock,
+// as browser libraries write it into the query; zero = it does not.
+func sentMillis(fields url.Values) time.Time {
+	for _, name := range []string{"sent_at", "_"} {
+		if ms, err := strconv.ParseInt(fields.Get(name), 10, 64); err == nil && ms > 0 {
+			return time.UnixMilli(ms)
+		}
+	}
+	return time.Time{}
+}
+
+// skew is how far a sender's clock is behind ours, by what it says of the
+// sending. Less than a minute is the way of the request.
+func skew(now, sent time.Time) time.Duration {
+	if sent.IsZero() {
+		return 0
+	}
+	if by := now.Sub(sent); by > time.Minute || by < -time.Minute {
+		return by
+	}
+	return 0
 }
 
 // unwrap finds the JSON in a body, whatever its Content-Type says: browsers

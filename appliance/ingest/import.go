@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 	"github.com/cloisterhq/cloister/appliance/journal"
 )
 
@@ -81,6 +82,7 @@ type chunk struct {
 	facts   []event.Fact
 	slabP   []event.Prop // what they are cut from, kept for the next chunk
 	slabV   []event.Value
+	held    []Held
 	refused []LineError
 	told    []Refused     // the same, with the lines themselves, which are parts of buf
 	ready   chan struct{} // closed when it is decoded
@@ -115,7 +117,7 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 	})
 	for range workers {
 		running.Go(func() {
-			l := &lineDecoder{now: d.o.Now(), rules: pub.Rules, limits: pub.Rules.limits(), prefix: "import:" + source + ":"}
+			l := &lineDecoder{now: d.o.Now(), rules: pub.Rules, hold: pub.Hold, limits: pub.Rules.limits(), prefix: "import:" + source + ":"}
 			for c := range work {
 				l.decode(c, decode)
 				close(c.ready)
@@ -128,14 +130,12 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 		case <-ctx.Done():
 			return taken, refused, ctx.Err()
 		}
-		if err := patient(ctx, pub.Journal, c.facts); err != nil {
+		if err := patient(ctx, pub, c); err != nil {
 			return taken, refused, fmt.Errorf("appending lines from %d on: %w", c.first, err)
 		}
-		taken += len(c.facts)
+		taken += len(c.facts) + len(c.held)
 		refused = append(refused, c.refused...)
-		if pub.Refused != nil && len(c.told) > 0 {
-			pub.Refused(c.told)
-		}
+		pub.tell(c.told)
 		if len(refused) > MaxRefusedLines {
 			return taken, refused, fmt.Errorf("%w: %d", ErrRefusedLines, len(refused))
 		}
@@ -150,13 +150,10 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 
 // patient appends, and while the journal takes nothing tries again. Facts that
 // were perhaps written have ids.
-func patient(ctx context.Context, j Journal, facts []event.Fact) error {
-	if len(facts) == 0 {
-		return nil
-	}
+func patient(ctx context.Context, pub *Publisher, c *chunk) error {
 	const wait = 100 * time.Millisecond
 	for tries := importPatience / wait; ; tries-- {
-		err := j.Append(ctx, facts)
+		err := pub.append(ctx, c.held, c.facts)
 		if tries == 0 || !errors.Is(err, journal.ErrOverloaded) && !errors.Is(err, journal.ErrUnavailable) {
 			return err
 		}
@@ -227,6 +224,7 @@ func readChunks(r io.Reader, line int64, get func() *chunk, give func(*chunk) er
 type lineDecoder struct {
 	now    time.Time
 	rules  *Rules
+	hold   *Hold
 	limits event.Limits
 	prefix string // of ids
 
@@ -237,7 +235,7 @@ type lineDecoder struct {
 
 // decode fills c.facts and c.refused.
 func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, string) error) {
-	c.facts, c.refused, c.told = c.facts[:0], nil, nil
+	c.facts, c.held, c.refused, c.told = c.facts[:0], nil, nil, nil
 	if c.long {
 		c.refuse(c.first, "", &event.Refusal{Code: event.RefusedTooLong, Field: "line", Message: fmt.Sprintf("longer than %d bytes", importChunk)})
 		return
@@ -257,13 +255,20 @@ func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, st
 		if l.p.peek() == 0 && l.p.i == len(one) {
 			continue
 		}
-		f := event.Fact{Flags: event.Imported}
+		f, hold := event.Fact{Flags: event.Imported}, detect.Set(0)
 		err := decode(l, &f, one)
 		if err == nil {
 			if f.ID == "" {
 				f.ID = l.id(line)
 			}
-			err = l.rules.apply(&f, l.now, l.limits)
+			hold, err = l.rules.apply(&f, l.now, l.limits)
+		}
+		if err == nil && hold != 0 && !l.hold.Room() {
+			err = errHoldFull
+		}
+		if err == nil && hold != 0 {
+			c.held = append(c.held, Held{Dialect: "import", Kinds: hold, Facts: []event.Fact{f}})
+			continue
 		}
 		if err != nil {
 			c.refuse(line, one, err)

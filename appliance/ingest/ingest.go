@@ -43,6 +43,15 @@ type Publisher struct {
 	// Refused is told of records that were not taken; may be nil. It must not
 	// keep the records when it has returned: their memory is the request's.
 	Refused func([]Refused)
+	// What apps are told of it. OptedOut says whether a device's person wants
+	// nothing collected; nil = nobody does. WebPush is the public VAPID key,
+	// "" = there is no web push.
+	Purposes []Purpose
+	OptedOut func(device string) bool
+	WebPush  string
+	// Hold keeps records for an operator to look at; needed where Rules.Detect
+	// holds some.
+	Hold *Hold
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.
@@ -110,6 +119,10 @@ func New(o Options) *Door {
 	d.clevertapRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
+	d.mixpanelRoutes()
+	d.sharedRoutes()
+	d.cloisterRoutes()
+	d.scriptRoutes()
 	return d
 }
 
@@ -157,6 +170,9 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func unavailable(w http.ResponseWriter, status, after int, message string) {
 	w.Header().Set("Retry-After", strconv.Itoa(after))
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("X-RateLimit-Reset", strconv.Itoa(after)) // seconds, as libraries of Segment read it
+	}
 	writeJSON(w, status, failure(status, message))
 }
 

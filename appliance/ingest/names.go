@@ -40,9 +40,9 @@ func NewNames(events, keys, attributes []string) *Names {
 	return &Names{events: set(events), keys: set(keys), attributes: set(attributes)}
 }
 
-// admit takes note of the names in f, or refuses it.
+// admit takes note of the names in f, which are not all known, or refuses it.
 func (n *Names) admit(f *event.Fact) error {
-	if n == nil || n.known(f) {
+	if n == nil {
 		return nil
 	}
 	n.mu.Lock()
@@ -91,6 +91,9 @@ func add(m map[string]bool, key string) {
 
 // known says whether every name in f is in use, as nearly always.
 func (n *Names) known(f *event.Fact) bool {
+	if n == nil {
+		return false
+	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if f.Kind == event.Track {

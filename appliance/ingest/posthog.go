@@ -3,7 +3,6 @@ package ingest
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -20,11 +19,8 @@ const posthogMaxBody = 5 << 20
 func (d *Door) posthogRoutes() {
 	capture := posthogStatus(credentialed(d.take(d.posthog)))
 	preflight := credentialed(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	both := func(path string, h http.HandlerFunc) {
-		d.mux.HandleFunc(path, h)
-		d.mux.HandleFunc(path+"/{$}", h)
-	}
-	for _, path := range []string{"/i/v0/e", "/e", "/capture", "/batch", "/track"} {
+	both := d.slashed
+	for _, path := range []string{"/i/v0/e", "/e", "/capture"} {
 		both("POST "+path, capture)
 		both("GET "+path, capture)
 		both("OPTIONS "+path, preflight)
@@ -115,16 +111,12 @@ func (d *Door) posthog(w http.ResponseWriter, r *http.Request) {
 		d.posthogFail(w, r, badBody("%v", err))
 		return
 	}
-	sent := fields.Get("sent_at")
-	if sent == "" {
-		sent = fields.Get("_")
-	}
-	d.posthogBody(w, r, body, sent)
+	d.posthogBody(w, r, body, sentMillis(fields))
 }
 
 // posthogBody takes a body that is read already. sent is when the request says
-// that it was sent, in milliseconds; "" = it does not.
-func (d *Door) posthogBody(w http.ResponseWriter, r *http.Request, body event.Value, sent string) {
+// that it was sent; zero = it does not.
+func (d *Door) posthogBody(w http.ResponseWriter, r *http.Request, body event.Value, sent time.Time) {
 	req, err := readPosthog(body)
 	if err != nil {
 		d.posthogFail(w, r, err)
@@ -135,8 +127,8 @@ func (d *Door) posthogBody(w http.ResponseWriter, r *http.Request, body event.Va
 		d.posthogFail(w, r, errAPIKey)
 		return
 	}
-	if ms, err := strconv.ParseInt(sent, 10, 64); err == nil && req.sent.IsZero() && ms > 0 {
-		req.sent = time.UnixMilli(ms)
+	if req.sent.IsZero() {
+		req.sent = sent
 	}
 	b := d.begin("posthog", key)
 	translatePosthog(b, req, r.RemoteAddr)

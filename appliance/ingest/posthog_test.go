@@ -52,7 +52,7 @@ func TestPosthogRecordings(t *testing.T) {
 	wantCounts(t, got, map[string]int{
 		"track Order Completed": 3, "track Now": 1, "track No person": 1, "track Old": 1, "track Page Viewed": 1, "track Added To Cart": 1,
 		"track Group Joined": 1, "track Plain": 1, "track Anon": 1, "track Known": 1,
-		"identify ": 9, "alias ": 3,
+		"identify ": 9, "alias ": 6,
 	})
 }
 
@@ -93,12 +93,12 @@ func TestPosthogEvents(t *testing.T) {
 		{"known by an event", `{"event":"Bought","distinct_id":"u","uuid":"m","properties":{"$set":{"a":1},"$unset":{"b":""}},` + at + `}`,
 			[]string{`identify id=m/known user=u at=2026-11-23T16:00:00Z a:0=1 b:4=null`, `track id=m user=u name=Bought at=2026-11-23T16:00:00Z`}},
 		{"alias", `{"event":"$create_alias","distinct_id":"u","uuid":"m","properties":{"alias":"v"},` + at + `}`,
-			[]string{`alias id=m user=u previous=v at=2026-11-23T16:00:00Z`}},
+			[]string{`alias id=m user=u previous=v at=2026-11-23T16:00:00Z`, `alias id=m/further user=v previous=u at=2026-11-23T16:00:00Z`}},
 		{"alias before anybody is known", `{"event":"$create_alias","distinct_id":"d","properties":{"alias":"u","$device_id":"d"},` + at + `}`,
 			[]string{`alias user=u previous=d at=2026-11-23T16:00:00Z`}},
 		{"alias of the same", `{"event":"$create_alias","distinct_id":"u","properties":{"alias":"u"},` + at + `}`, nil},
 		{"merge", `{"event":"$merge_dangerously","distinct_id":"u","properties":{"alias":"v"},` + at + `}`,
-			[]string{`alias user=u previous=v at=2026-11-23T16:00:00Z`}},
+			[]string{`alias user=u previous=v at=2026-11-23T16:00:00Z`, `alias user=v previous=u at=2026-11-23T16:00:00Z`}},
 		{"page", `{"event":"$pageview","distinct_id":"u","properties":{"$current_url":"https://shop.example/a?b","$pathname":"/a","$referrer":"$direct","title":"A","$browser":"Chrome","$os":"Linux","$raw_user_agent":"x","$session_id":"s","token":"WRITEKEY"},` + at + `}`,
 			[]string{`track user=u name=Page Viewed at=2026-11-23T16:00:00Z props={"title":"A","url":"https://shop.example/a?b","path":"/a","browser":"Chrome","os":"Linux"}`}},
 		{"an own property wins", `{"event":"$screen","distinct_id":"u","properties":{"name":"own","$screen_name":"Cart","$groups":{"company":"acme","name":"x"}},` + at + `}`,

@@ -172,19 +172,18 @@ func posthogWho(name string, o, props []event.Prop) (user, device string) {
 
 // posthogAlias joins an alias to whom it is for; where nobody is identified
 // yet, the alias is the user and the device joins them.
-func posthogAlias(f event.Fact, alias event.Value) ([]event.Fact, error) {
-	f.Kind, f.Name = event.Alias, ""
-	f.Previous = idText(alias)
-	if f.Previous == "" {
+func posthogAlias(f event.Fact, value event.Value) ([]event.Fact, error) {
+	alias := idText(value)
+	switch {
+	case alias == "":
 		return nil, invalid("properties.alias", "the id that joins is missing")
-	}
-	if f.User == "" {
-		f.User, f.Previous = f.Previous, f.Device
-	}
-	f.Device = ""
-	if f.User == f.Previous {
+	case f.User != "":
+		return aliased(f, f.User, alias), nil
+	case f.Device == alias:
 		return nil, nil
 	}
+	f.Kind, f.Name = event.Alias, ""
+	f.User, f.Previous, f.Device = alias, f.Device, ""
 	return []event.Fact{f}, nil
 }
 
@@ -274,10 +273,8 @@ func (t *posthogTranslator) time(o []event.Prop) (int64, error) {
 	if own, ok := posthogTime(event.Lookup(o, "sent_at")); ok {
 		sent = own
 	}
-	if !sent.IsZero() && !t.req.history {
-		if skew := t.now.Sub(sent); skew > time.Minute || skew < -time.Minute {
-			at = at.Add(skew)
-		}
+	if !t.req.history {
+		at = at.Add(skew(t.now, sent))
 	}
 	return at.UnixMicro(), nil
 }

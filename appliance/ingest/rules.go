@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 )
 
 // Rules are what one publisher's operator wrote about what may come in. They
@@ -21,7 +22,8 @@ type Rules struct {
 	Kept      map[string]time.Duration // by event name, where shorter
 	Limits    event.Limits             // zero = event.DefaultLimits
 	IP        IP
-	Names     *Names // nil = no ceilings
+	Detect    *Detector // nil = nothing is looked for
+	Names     *Names    // nil = no ceilings
 }
 
 // IP says what becomes of the addresses that apps are seen at.
@@ -47,8 +49,9 @@ const day = 24 * time.Hour
 var earliest = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 // apply makes f what may be kept, or says why it cannot be taken (an
-// *event.Refusal). now is the door's clock; limits are the dialect's.
-func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) error {
+// *event.Refusal). now is the door's clock; limits are the dialect's. hold are
+// the kinds of what was found in it for which it has to wait.
+func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) (hold detect.Set, err error) {
 	f.Received = now.UnixMicro()
 	if f.Time > f.Received+day.Microseconds() {
 		f.Time = f.Received
@@ -57,11 +60,31 @@ func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) error {
 	if f.Kind == event.Track {
 		f.Props = r.properties(f.Name, f.Props)
 	}
+	hold = r.Detect.fact(f, r.Personal)
 	if !plain(f, &limits) {
 		if err := event.Check(f, limits); err != nil {
-			return err
+			return 0, err
 		}
 	}
+	if err := r.recent(f, now); err != nil {
+		return 0, err
+	}
+	for i := range f.Changes {
+		if slices.Contains(r.Personal, f.Changes[i].Key) {
+			f.Changes[i].Personal = true
+		}
+	}
+	if r.Names.known(f) {
+		return hold, nil
+	}
+	if err := r.Detect.names(f); err != nil {
+		return 0, err
+	}
+	return hold, r.Names.admit(f)
+}
+
+// recent refuses what is older than it would be kept.
+func (r *Rules) recent(f *event.Fact, now time.Time) error {
 	kept := r.Retention
 	if one := r.Kept[f.Name]; one > 0 {
 		kept = one
@@ -72,12 +95,7 @@ func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) error {
 	case f.Kind == event.Track && kept > 0 && f.Time < now.Add(-kept).UnixMicro():
 		return &event.Refusal{Code: event.RefusedTooOld, Field: "ts", Message: fmt.Sprintf("older than the retention of %d days", int(kept/day))}
 	}
-	for i := range f.Changes {
-		if slices.Contains(r.Personal, f.Changes[i].Key) {
-			f.Changes[i].Personal = true
-		}
-	}
-	return r.Names.admit(f)
+	return nil
 }
 
 // limits are the publisher's, or the general ones.

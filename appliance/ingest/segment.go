@@ -28,12 +28,15 @@ var segmentTypes = map[string]string{
 
 func (d *Door) segmentRoutes() {
 	d.mux.HandleFunc("POST /v1/{type}", cors(d.take(d.segment)))
-	// Browser libraries ask what to load before they send: nothing but us.
-	d.mux.HandleFunc("GET /v1/projects/{key}/settings", cors(d.segmentSettings))
-	preflight := cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	d.mux.HandleFunc("OPTIONS /v1/{type}", preflight)
-	d.mux.HandleFunc("OPTIONS /v1/projects/{key}/settings", preflight)
+	d.mux.HandleFunc("OPTIONS /v1/{type}", cors(preflight))
+	d.mux.HandleFunc("GET /v1/pixel/{type}", d.segmentPixel)
+	// What a page sends as it goes: nobody waits for an answer.
+	d.mux.HandleFunc("POST /beacon/v1/{type}", cors(d.take(d.segment)))
+	d.mux.HandleFunc("OPTIONS /beacon/v1/{type}", cors(preflight))
+	d.segmentAsked()
 }
+
+func preflight(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
 // cors lets browsers send from any page: a write key is public, and nothing is
 // ever answered here but counts. Libraries ask for headers of their own.
@@ -42,7 +45,7 @@ func cors(next http.HandlerFunc) http.HandlerFunc {
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Allow-Methods", "GET, POST")
-		h.Set("Access-Control-Expose-Headers", "Retry-After")
+		h.Set("Access-Control-Expose-Headers", "Retry-After, X-RateLimit-Reset")
 		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" && len(asked) < 1024 {
 			h.Set("Access-Control-Allow-Headers", asked)
 			h.Set("Access-Control-Max-Age", "86400")
@@ -50,18 +53,6 @@ func cors(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-func (d *Door) segmentSettings(w http.ResponseWriter, r *http.Request) {
-	key, ok := d.o.Key(r.PathValue("key"))
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	own := event.OfObject([]event.Prop{{Key: "apiKey", Value: event.OfText(key.ID)}})
-	writeJSON(w, http.StatusOK, event.OfObject([]event.Prop{
-		{Key: "integrations", Value: event.OfObject([]event.Prop{{Key: "Segment.io", Value: own}})},
-	}))
 }
 
 var errWriteKey = &bodyError{http.StatusUnauthorized, "the write key is not known; it is the id of a key block of the publisher"}
@@ -103,7 +94,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	b := d.begin("segment", key)
-	translateSegment(b, req, r.RemoteAddr)
+	translateSegment(b, req, senderOf(r))
 	if !d.write(w, r, b) {
 		return
 	}
@@ -144,6 +135,9 @@ func readSegment(p *parser, kind string) (*segmentRequest, error) {
 		var v event.Value
 		if v, err = p.segmentMessage(0); err == nil {
 			req.outer, req.items = v.Object(), []segmentItem{{v, len(p.s)}}
+		}
+		if err == nil && len(p.s) > segmentMaxOne {
+			err = badBody("%s", segmentTooLong.Message)
 		}
 	}
 	if err == nil {
@@ -238,9 +232,27 @@ func (p *parser) segmentItems() ([]segmentItem, error) {
 	}
 }
 
+// segmentSender is what a request says of its sender outside its body, which
+// comes first.
+type segmentSender struct {
+	remote    string // address and port of the peer
+	sentAt    string // header of RudderStack's library for browsers
+	anonymous string // as well
+}
+
+func senderOf(r *http.Request) segmentSender {
+	s := segmentSender{remote: r.RemoteAddr, sentAt: r.Header.Get("SentAt")}
+	if text := r.Header.Get("AnonymousId"); text != "" {
+		if id, err := base64Text(text); err == nil {
+			s.anonymous = string(id)
+		}
+	}
+	return s
+}
+
 // translateSegment makes facts of a request.
-func translateSegment(b *batch, req *segmentRequest, remote string) {
-	t := segmentTranslator{rules: b.pub.Rules, now: b.now, outer: req.outer, remote: remote}
+func translateSegment(b *batch, req *segmentRequest, from segmentSender) {
+	t := segmentTranslator{rules: b.pub.Rules, now: b.now, outer: req.outer, from: from}
 	for i, item := range req.items {
 		made, err := t.translate(req.kind, item)
 		if err != nil {
@@ -276,7 +288,8 @@ func rejected(all []Refused) event.Value {
 }
 
 // segmentKey finds the write key in a Basic header (its password empty, its
-// colon sometimes missing); said is false where only the body may have it.
+// colon sometimes missing) or the query; said is false where only the body may
+// have it, as with OAuth's tokens, which say nothing here: a write key is public.
 func segmentKey(r *http.Request) (id string, said bool) {
 	if user, _, ok := r.BasicAuth(); ok {
 		return user, user != ""
@@ -286,5 +299,6 @@ func segmentKey(r *http.Request) (id string, said bool) {
 			return strings.TrimSuffix(string(b), ":"), true
 		}
 	}
-	return "", false
+	id = r.URL.Query().Get("writeKey")
+	return id, id != ""
 }

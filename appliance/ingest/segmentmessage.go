@@ -11,12 +11,14 @@ import (
 
 // segmentTranslator makes facts of Segment's messages.
 type segmentTranslator struct {
-	rules  *Rules
-	now    time.Time
-	outer  []event.Prop // the request: sentAt and context for every message of a batch
-	remote string       // address and port of the peer
-	made   [2]event.Fact
+	rules *Rules
+	now   time.Time
+	outer []event.Prop // the request: what holds for every message of a batch that does not say it itself
+	from  segmentSender
+	made  [2]event.Fact
 }
+
+var segmentTooLong = &event.Refusal{Code: event.RefusedTooLong, Field: "message", Message: "a message may not be larger than 32 kB"}
 
 func invalid(field, message string) error {
 	return &event.Refusal{Code: event.RefusedEmpty, Field: field, Message: message}
@@ -29,7 +31,7 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 		return nil, &event.Refusal{Code: "invalid", Field: "batch", Message: "a message must be an object"}
 	}
 	if item.bytes > segmentMaxOne {
-		return nil, &event.Refusal{Code: event.RefusedTooLong, Field: "message", Message: "larger than 32 kB"}
+		return nil, segmentTooLong
 	}
 	o := item.message.Object()
 	if kind == "batch" {
@@ -39,6 +41,9 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 		ID:     idText(event.Lookup(o, "messageId")),
 		User:   idText(event.Lookup(o, "userId")),
 		Device: idText(event.Lookup(o, "anonymousId")),
+	}
+	if f.Device == "" && f.User == "" {
+		f.Device = t.from.anonymous
 	}
 	if f.Device == f.User {
 		f.Device = "" // RudderStack's Go library copies the user there
@@ -56,7 +61,7 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 		err = t.event(kind, &f, o, context)
 	case "identify":
 		f.Kind = event.Identify
-		f.Changes = traits(event.Lookup(o, "traits").Object(), event.Lookup(context, "traits").Object())
+		f.Changes = traits(event.Lookup(o, "traits").Object(), t.inContext(context, "traits").Object())
 		if z, ok := zone(t.inContext(context, "timezone")); ok && event.Lookup(event.Lookup(o, "traits").Object(), "tz").IsNull() {
 			f.Changes = append(f.Changes, z)
 		}
@@ -132,7 +137,7 @@ func (t *segmentTranslator) event(kind string, f *event.Fact, o, context []event
 		ip := t.inContext(context, "ip").Text()
 		if t.inContext(context, "direct").Bool() {
 			// The sender is the device itself, and says so.
-			if peer, err := netip.ParseAddrPort(t.remote); err == nil {
+			if peer, err := netip.ParseAddrPort(t.from.remote); err == nil {
 				ip = peer.Addr().String()
 			}
 		}
@@ -166,28 +171,43 @@ func (t *segmentTranslator) inContext(own []event.Prop, key string) event.Value 
 func (t *segmentTranslator) time(o []event.Prop) (int64, error) {
 	stamp, original := event.Lookup(o, "timestamp"), event.Lookup(o, "originalTimestamp")
 	told := stamp.Text() != "" && original.Text() != "" && stamp.Text() != original.Text()
-	if stamp.IsNull() || stamp.Text() == "" && stamp.Kind() == event.Text {
-		stamp = original
+	for _, other := range []event.Value{original, event.Lookup(t.outer, "timestamp")} {
+		if stamp.IsNull() || stamp.Kind() == event.Text && stamp.Text() == "" {
+			stamp = other
+		}
 	}
-	if stamp.IsNull() || stamp.Text() == "" && stamp.Kind() == event.Text {
+	if stamp.IsNull() || stamp.Kind() == event.Text && stamp.Text() == "" {
 		return t.now.UnixMicro(), nil
 	}
-	at, err := time.Parse(time.RFC3339Nano, stamp.Text())
-	if err != nil {
-		return 0, &event.Refusal{Code: "invalid", Field: "timestamp", Message: "it must be ISO 8601 with a zone, as 2026-01-02T15:04:05.000Z"}
+	at, ok := isoTime(stamp.Text())
+	if !ok {
+		return 0, &event.Refusal{Code: "invalid", Field: "timestamp", Message: "it must be ISO 8601, as 2026-01-02T15:04:05.000Z"}
 	}
-	sent := event.Lookup(o, "sentAt")
-	if sent.IsNull() {
-		sent = event.Lookup(t.outer, "sentAt")
+	sent := event.Lookup(o, "sentAt").Text()
+	for _, other := range []string{event.Lookup(t.outer, "sentAt").Text(), t.from.sentAt} {
+		if sent == "" {
+			sent = other
+		}
 	}
-	if sent.Text() != "" && !told {
-		if s, err := time.Parse(time.RFC3339Nano, sent.Text()); err == nil {
+	if sent != "" && !told {
+		if s, ok := isoTime(sent); ok {
 			if skew := t.now.Sub(s); skew > time.Minute || skew < -time.Minute {
 				at = at.Add(skew)
 			}
 		}
 	}
 	return at.UnixMicro(), nil
+}
+
+// isoTime reads a time of any precision. Without a zone it is UTC, as on the
+// servers whose libraries write it so.
+func isoTime(text string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // consents reads a consent object: a category is a purpose, by its name. An

@@ -96,6 +96,20 @@ func (p *People) With(channel, address string) ([]uint32, error) {
 	return out, err
 }
 
+// Erased says whether an identity or a device is one of somebody who was
+// erased, and has not agreed anew.
+func (p *People) Erased(identityOrDevice string) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	v := p.view.Load()
+	for _, kind := range []idKind{idIdentity, idDevice} {
+		if n := p.index.committed[p.hashID(kind, identityOrDevice)]; n != 0 && v.hidden(v.winner(n)) {
+			return true
+		}
+	}
+	return false
+}
+
 // living gives the number that a person goes by, or ErrUnknown or ErrErased.
 func (p *People) living(person uint32) (uint32, error) {
 	v := p.view.Load()

@@ -98,6 +98,10 @@ func (p *Publisher) Suppressed(channel, address string) bool {
 	return p.people.Suppressed(channel, address)
 }
 
+// Erased says whether an identity or a device is one of somebody who was
+// erased, and has not agreed anew.
+func (p *Publisher) Erased(identityOrDevice string) bool { return p.people.Erased(identityOrDevice) }
+
 // Size counts the people there are and the rows of their events.
 func (p *Publisher) Size() (persons, rows int64) {
 	p.moment.RLock()

@@ -415,6 +415,9 @@ func TestAnErasureLeavesNothing(t *testing.T) {
 		}
 	}
 	gone("at once")
+	if !h.Erased("asha") || h.Erased("noor") || h.Erased("nobody") {
+		t.Error("who is erased is not known by their id")
+	}
 	h.tell(track("asha", "Charged"))
 	gone("after a late event")
 	if _, err := h.Certificate(request); !errors.Is(err, erasure.ErrPending) {

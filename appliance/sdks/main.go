@@ -73,6 +73,16 @@ type trial struct {
 	daemon *daemon
 	url    string // what the SDK is told
 	errors []string
+	ends   []func()
+}
+
+// after has f done when the trial has ended.
+func (t *trial) after(f func()) { t.ends = append(t.ends, f) }
+
+func (t *trial) end() {
+	for _, f := range slices.Backward(t.ends) {
+		f()
+	}
 }
 
 // A trial ends within trialTime; patience is for what an SDK sends again once
@@ -109,6 +119,7 @@ func (l lab) try(ctx context.Context, s sdk) (r result, err error) {
 	}
 	defer rec.server.Close()
 	t := &trial{lab: l, daemon: d, url: rec.server.URL}
+	defer t.end()
 	r.calls, err = s.run(ctx, t)
 	r.recorded(rec)
 	if err == nil {

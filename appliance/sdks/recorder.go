@@ -27,7 +27,7 @@ var errLost = errors.New("the answer is lost")
 // makes the faults. It is the address that the SDK is told.
 type recorder struct {
 	server  *httptest.Server
-	carries []string      // prefixes of paths whose requests carry calls
+	carries []string      // paths whose requests carry calls; those with / at their end stand for all below
 	faults  map[int]fault // by the number of the request that carries calls, from 1
 	restart func()        // kills the daemon, and begins to start it
 
@@ -36,7 +36,7 @@ type recorder struct {
 	others   map[string]int // "METHOD path" of the rest
 	answers  map[int]int    // by status, of those that carried calls
 	met      map[fault]int
-	missed   int // requests that found no daemon
+	missed   int // requests that carried calls and found no daemon
 	log      []string
 }
 
@@ -60,8 +60,8 @@ func record(target string, carries []string, faults map[int]fault, restart func(
 			}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			if !errors.Is(err, errLost) {
+		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) {
+			if !errors.Is(err, errLost) && r.carrying(req) {
 				r.mu.Lock()
 				r.missed++
 				r.mu.Unlock()
@@ -121,8 +121,8 @@ func (r *recorder) carrying(req *http.Request) bool {
 	if req.Method == http.MethodOptions || req.Method == http.MethodHead {
 		return false
 	}
-	for _, prefix := range r.carries {
-		if strings.HasPrefix(req.URL.Path, prefix) {
+	for _, path := range r.carries {
+		if req.URL.Path == path || strings.HasSuffix(path, "/") && strings.HasPrefix(req.URL.Path, path) {
 			return true
 		}
 	}

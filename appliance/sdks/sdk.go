@@ -18,7 +18,7 @@ type sdk struct {
 	run     func(context.Context, *trial) (calls int, err error)
 	version func() (string, error)
 	secure  bool          // it speaks https alone
-	carries []string      // prefixes of paths whose requests carry calls
+	carries []string      // paths whose requests carry calls; those with / at their end stand for all below
 	faults  map[int]fault // by the number of such a request
 	once    bool          // it does not send again what was not answered
 	want    want

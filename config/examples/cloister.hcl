@@ -115,6 +115,20 @@ publisher "main" {
   # }
   # profile { personal = ["passport"] } # beside name, e-mail, phone and their kind
 
+  # What becomes of what identifies somebody in values that are about something
+  # else: "keep" (it is not looked for), "mask" (411111******1111), "hash" (a
+  # keyed hash, the same for the same number, so that it can be counted), "drop"
+  # (the property) or "hold" (the record waits until an admin releases it). What
+  # is marked personal is there on purpose and is not looked at.
+  # detect {
+  #   card        = "mask" # so without the block; the others are kept
+  #   national_id = "hash" # Aadhaar, PAN, SSN, CPF, China's, France's, Italy's and Singapore's
+  #   iban        = "mask"
+  #   email       = "drop"
+  #   phone       = "hold"
+  #   except      = ["order_id"] # names that look like something and are not
+  # }
+
   # How much of the journal may lie on the disk.
   # limits { journal = "16GiB" }
 

@@ -27,6 +27,14 @@ publisher "a_b-1" {
     allow = ["a"]
     deny  = []
   }
+  detect {
+    card        = "hold"
+    national_id = "hash"
+    iban        = "drop"
+    email       = "mask"
+    phone       = "keep"
+    except      = ["order_id"]
+  }
   connector "email" "relay" {
     plugin = "smtp"
     settings {

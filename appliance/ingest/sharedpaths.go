@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"net/http"
+
+	"github.com/cloisterhq/cloister/appliance/event"
+)
+
+// The paths that several dialects use are told apart by the body alone, never
+// by a slash at the end or a header.
+
+// slashed serves a path with and without a slash at its end.
+func (d *Door) slashed(pattern string, h http.HandlerFunc) {
+	d.mux.HandleFunc(pattern, h)
+	d.mux.HandleFunc(pattern+"/{$}", h)
+}
+
+func (d *Door) sharedRoutes() {
+	preflight := credentialed(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	for path, h := range map[string]http.HandlerFunc{"/track": d.sharedTrack, "/batch": d.posthog} {
+		h := posthogStatus(credentialed(d.take(h)))
+		d.slashed("POST "+path, h)
+		d.slashed("GET "+path, h)
+		d.slashed("OPTIONS "+path, preflight)
+	}
+}
+
+// sharedTrack is PostHog's where a body has a batch, or where the key or the
+// id stands beside an event's name, and Mixpanel's everywhere else: its events
+// have all of that among their properties.
+func (d *Door) sharedTrack(w http.ResponseWriter, r *http.Request) {
+	p, fields, release, err := d.readForm(w, r, posthogMaxBody)
+	if err != nil {
+		d.mixpanelFail(w, r, fields, err)
+		return
+	}
+	defer release()
+	items, err := readMixpanel(p)
+	if err != nil {
+		d.mixpanelFail(w, r, fields, err)
+		return
+	}
+	for _, item := range items[:min(1, len(items))] {
+		for _, name := range []string{"batch", "api_key", "token", "distinct_id"} {
+			if !event.Lookup(item.Object(), name).IsNull() {
+				body := event.OfList(items)
+				if len(items) == 1 {
+					body = items[0]
+				}
+				d.posthogBody(w, r, body, sentMillis(fields))
+				return
+			}
+		}
+	}
+	d.mixpanelEvents(w, r, items, fields)
+}
