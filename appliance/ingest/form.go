@@ -59,9 +59,9 @@ func unwrap(body string, query url.Values, limit int) (string, url.Values, error
 	}
 	fields, data := query, body
 	if strings.HasPrefix(body, "data=") || strings.Contains(body, "&data=") {
-		form, err := url.ParseQuery(body)
+		form, err := parseForm(body)
 		if err != nil {
-			return "", nil, badBody("the form cannot be read: %v", err)
+			return "", nil, err
 		}
 		for name, values := range query {
 			if !form.Has(name) {
@@ -90,6 +90,14 @@ func unwrap(body string, query url.Values, limit int) (string, url.Values, error
 		return "", nil, badBody("%v", err)
 	}
 	return text, fields, nil
+}
+
+func parseForm(body string) (url.Values, error) {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return nil, badBody("the form cannot be read: %v", err)
+	}
+	return form, nil
 }
 
 func looksLikeJSON(s string) bool {

@@ -120,6 +120,7 @@ func New(o Options) *Door {
 	d.segmentRoutes()
 	d.posthogRoutes()
 	d.mixpanelRoutes()
+	d.amplitudeRoutes()
 	d.sharedRoutes()
 	d.cloisterRoutes()
 	d.scriptRoutes()
@@ -169,6 +170,9 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unavailable(w http.ResponseWriter, status, after int, message string) {
+	if _, ok := w.(no429); ok && status == http.StatusTooManyRequests {
+		status = http.StatusServiceUnavailable
+	}
 	w.Header().Set("Retry-After", strconv.Itoa(after))
 	if status == http.StatusTooManyRequests {
 		w.Header().Set("X-RateLimit-Reset", strconv.Itoa(after)) // seconds, as libraries of Segment read it

@@ -19,12 +19,11 @@ const (
 )
 
 func (d *Door) mixpanelRoutes() {
-	preflight := credentialed(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	for path, h := range map[string]http.HandlerFunc{"/engage": d.mixpanelEngage, "/groups": d.mixpanelGroups, "/import": d.mixpanelImport} {
 		h := credentialed(d.take(h))
 		d.slashed("POST "+path, h)
 		d.slashed("GET "+path, h)
-		d.slashed("OPTIONS "+path, preflight)
+		d.slashed("OPTIONS "+path, credentialed(preflight))
 	}
 	for pattern, answer := range map[string]string{
 		"GET /decide":   `{"notifications":[],"surveys":[],"variants":[],"automatic_events":false,"config":{"enable_collect_everything":false}}`,
@@ -34,8 +33,8 @@ func (d *Door) mixpanelRoutes() {
 	} {
 		d.slashed(pattern, credentialed(func(w http.ResponseWriter, _ *http.Request) { writeText(w, "application/json", answer) }))
 	}
-	d.slashed("OPTIONS /settings", preflight)
-	d.slashed("OPTIONS /record", preflight)
+	d.slashed("OPTIONS /settings", credentialed(preflight))
+	d.slashed("OPTIONS /record", credentialed(preflight))
 }
 
 // readMixpanel reads records: one, a list, or one a line.

@@ -7,9 +7,9 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
-// mixpanelHistory is the age from which an event is history brought in
+// historyAge is the age from which an event is history brought in
 // afterwards, by whatever path: Mixpanel itself takes such at /import only.
-const mixpanelHistory = 5 * day
+const historyAge = 5 * day
 
 // mixpanelTranslator makes facts of Mixpanel's records.
 type mixpanelTranslator struct {
@@ -82,7 +82,7 @@ func mixpanelEvent(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error) 
 	if f.Time, err = t.time("properties.time", event.Lookup(props, "time")); err != nil {
 		return nil, err
 	}
-	if f.Time < t.now.Add(-mixpanelHistory).UnixMicro() {
+	if f.Time < t.now.Add(-historyAge).UnixMicro() {
 		f.Flags |= event.Imported
 	}
 	f.User, f.Device = mixpanelWho(props, "")
@@ -326,7 +326,7 @@ func (t *mixpanelTranslator) charge(of event.Fact, o []event.Prop) event.Fact {
 			f.Props = append(f.Props, p)
 		}
 	}
-	if f.Time < t.now.Add(-mixpanelHistory).UnixMicro() {
+	if f.Time < t.now.Add(-historyAge).UnixMicro() {
 		f.Flags |= event.Imported
 	}
 	return f

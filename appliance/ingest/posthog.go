@@ -17,13 +17,12 @@ import (
 const posthogMaxBody = 5 << 20
 
 func (d *Door) posthogRoutes() {
-	capture := posthogStatus(credentialed(d.take(d.posthog)))
-	preflight := credentialed(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	capture := credentialed(never429(d.take(d.posthog)))
 	both := d.slashed
 	for _, path := range []string{"/i/v0/e", "/e", "/capture"} {
 		both("POST "+path, capture)
 		both("GET "+path, capture)
-		both("OPTIONS "+path, preflight)
+		both("OPTIONS "+path, credentialed(preflight))
 	}
 	// What libraries ask for beside: no flags, no recordings, no surveys.
 	fixed := func(answer string) http.HandlerFunc {
@@ -31,10 +30,10 @@ func (d *Door) posthogRoutes() {
 	}
 	for _, path := range []string{"/flags", "/decide"} {
 		both("POST "+path, fixed(posthogFlags))
-		both("OPTIONS "+path, preflight)
+		both("OPTIONS "+path, credentialed(preflight))
 	}
 	both("POST /s", fixed(`{"status":1}`)) // recordings of the screen: never read
-	both("OPTIONS /s", preflight)
+	both("OPTIONS /s", credentialed(preflight))
 	for path, answer := range map[string]string{
 		"/api/surveys":                       `{"surveys":[]}`,
 		"/api/early_access_features":         `{"earlyAccessFeatures":[]}`,
@@ -43,10 +42,10 @@ func (d *Door) posthogRoutes() {
 		"/flags/definitions":                 `{"flags":[],"group_type_mapping":{},"cohorts":{}}`,
 	} {
 		both("GET "+path, fixed(answer))
-		both("OPTIONS "+path, preflight)
+		both("OPTIONS "+path, credentialed(preflight))
 	}
 	d.mux.HandleFunc("GET /array/{key}/{config}", credentialed(d.posthogConfig))
-	d.mux.HandleFunc("OPTIONS /array/{key}/{config}", preflight)
+	d.mux.HandleFunc("OPTIONS /array/{key}/{config}", credentialed(preflight))
 }
 
 // No flag is set, and all that a library could load on top is off.
@@ -82,20 +81,15 @@ func writeText(w http.ResponseWriter, kind, text string) {
 	_, _ = w.Write([]byte(text))
 }
 
-// posthogStatus answers 503 for 429: posthog-js keeps what it could not send
-// where the status is 500 or more, and throws it away at 429.
-func posthogStatus(next http.HandlerFunc) http.HandlerFunc {
+// never429 answers 503 for 429, for libraries that keep what they could not
+// send where the status is 500 or more, and throw it away at 429 (posthog-js)
+// or send it again at once until they give up (Amplitude's).
+func never429(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { next(no429{w}, r) }
 }
 
+// no429 marks the answers of never429.
 type no429 struct{ http.ResponseWriter }
-
-func (w no429) WriteHeader(status int) {
-	if status == http.StatusTooManyRequests {
-		status = http.StatusServiceUnavailable
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
 
 func (w no429) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

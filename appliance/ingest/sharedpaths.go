@@ -16,12 +16,34 @@ func (d *Door) slashed(pattern string, h http.HandlerFunc) {
 }
 
 func (d *Door) sharedRoutes() {
-	preflight := credentialed(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	for path, h := range map[string]http.HandlerFunc{"/track": d.sharedTrack, "/batch": d.posthog} {
-		h := posthogStatus(credentialed(d.take(h)))
+	for path, h := range map[string]http.HandlerFunc{"/track": d.sharedTrack, "/batch": d.sharedBatch} {
+		h := credentialed(never429(d.take(h)))
 		d.slashed("POST "+path, h)
 		d.slashed("GET "+path, h)
-		d.slashed("OPTIONS "+path, preflight)
+		d.slashed("OPTIONS "+path, credentialed(preflight))
+	}
+}
+
+// sharedBatch is Amplitude's where the body has a list events, and PostHog's
+// everywhere else.
+func (d *Door) sharedBatch(w http.ResponseWriter, r *http.Request) {
+	p, fields, release, err := d.readForm(w, r, amplitudeMaxBatch)
+	if err != nil {
+		d.posthogFail(w, r, err)
+		return
+	}
+	defer release()
+	size := len(p.s)
+	body, err := p.whole()
+	switch {
+	case err != nil:
+		d.posthogFail(w, r, badBody("%v", err))
+	case !event.Lookup(body.Object(), "events").IsNull():
+		d.amplitudeBody(w, r, body, size)
+	case size > posthogMaxBody:
+		d.posthogFail(w, r, tooLarge(posthogMaxBody))
+	default:
+		d.posthogBody(w, r, body, sentMillis(fields))
 	}
 }
 
