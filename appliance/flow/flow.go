@@ -200,16 +200,34 @@ func facts(batch []journal.Record) (n int) {
 	return n
 }
 
-// apply commits a batch of records in as many runs as that takes.
+// roomEvery is how often a full disk is looked at again.
+const roomEvery = 250 * time.Millisecond
+
+// apply commits a batch of records in as many runs as that takes. While the
+// disk is full it waits, rather than have everything opened anew: questions are
+// answered meanwhile, as of then.
 func (a *Applier) apply(ctx context.Context, batch []journal.Record) error {
+	full := false
 	for len(batch) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		done, err := a.run(batch)
+		if errors.Is(err, errNoRoom) {
+			if !full {
+				full = true
+				a.o.Logger.Error("the applier waits for space on the disk", "error", err)
+			}
+			select {
+			case <-time.After(roomEvery):
+			case <-ctx.Done():
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		full = false
 		batch = batch[done:]
 	}
 	return nil

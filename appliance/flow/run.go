@@ -27,6 +27,9 @@ type run struct {
 	refused                  map[string]int64
 }
 
+// errNoRoom: the disk is at the reserve of the state, and nothing was begun.
+var errNoRoom = errors.New("flow: no room for a transaction")
+
 // run applies facts from the front of batch until the transaction has enough,
 // commits, and makes it visible. It gives how many records are done with.
 func (a *Applier) run(batch []journal.Record) (done int, err error) {
@@ -34,7 +37,7 @@ func (a *Applier) run(batch []journal.Record) (done int, err error) {
 	r := &run{a: a, at: a.position(), refused: make(map[string]int64)}
 	maxBytes, maxKeys := a.db.Limits()
 	err = a.db.Update(func(t *kv.Txn) error {
-		r.t = t
+		r.t = t // from here on memory runs ahead of the disk
 		for done < len(batch) {
 			rec := &batch[done]
 			for int(r.at.skip) < len(rec.Facts) {
@@ -52,6 +55,9 @@ func (a *Applier) run(batch []journal.Record) (done int, err error) {
 		}
 		return r.finish()
 	})
+	if r.t == nil && errors.Is(err, kv.ErrFull) {
+		return 0, fmt.Errorf("%w: %w", errNoRoom, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("applying: %w", err)
 	}

@@ -22,6 +22,9 @@ import (
 // did not agree with the tables.
 const keptManifest = "MANIFEST.kept"
 
+// stoppedMark is there after a write that failed, until the next opening.
+const stoppedMark = "STOPPED"
+
 // checkDir verifies a Badger directory that is locked and closed, before
 // Badger sees it: Badger repairs what does not agree by deleting it. It changes
 // nothing but to keep a copy of the manifest. Whatever is wrong is ErrDamaged.
@@ -69,6 +72,12 @@ func checkDir(dir string, bo badger.Options) error {
 		return err
 	}
 	if len(unlisted) == 0 {
+		return nil
+	}
+	// Closing after a failed write makes tables of what is in memory, the
+	// transaction that failed included, and may fail again before they are
+	// listed. What was acknowledged is in the logs or in listed tables then.
+	if _, err := os.Stat(filepath.Join(dir, stoppedMark)); err == nil {
 		return nil
 	}
 	return checkUnlisted(dir, unlisted, bo)

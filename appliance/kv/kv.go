@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -142,6 +144,9 @@ func openEngine(dir string, bo badger.Options, reserve int64) (*badger.DB, error
 		// It opens without what it cannot read, and only logs that.
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrDamaged, errSaid), b.Close())
 	}
+	if err := os.Remove(filepath.Join(dir, stoppedMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, b.Close())
+	}
 	return b, nil
 }
 
@@ -184,6 +189,11 @@ func (d *DB) stop(why error) {
 	if d.stopped == nil {
 		d.stopped = why
 		d.o.Logger.Error("database stopped", "dir", d.dir, "error", why)
+		// The disk may not take this either; then the next opening may ask for
+		// more than it has to.
+		if err := os.WriteFile(filepath.Join(d.dir, stoppedMark), []byte(why.Error()+"\n"), 0o600); err != nil {
+			d.o.Logger.Error("a failed write could not be noted", "dir", d.dir, "error", err)
+		}
 	}
 }
 
