@@ -55,7 +55,13 @@ type Options struct {
 	Stderr      io.Writer
 	Logger      *slog.Logger
 	Level       *slog.LevelVar // of Logger, set as the configuration says; may be nil
+	// Exit ends the process at once, after a write that failed; nil = os.Exit.
+	Exit func(code int)
 }
+
+// exitFailed is what the process ends with after a write that failed; systemd
+// starts it again.
+const exitFailed = 1
 
 // memoryShare is what all decoded columns, and what all questions, may take of
 // the memory that the process may use: an eighth each.
@@ -115,6 +121,9 @@ type appliance struct {
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
+	}
+	if o.Exit == nil {
+		o.Exit = os.Exit
 	}
 	share := memoryShare(o.Memory)
 	a := &appliance{
@@ -191,7 +200,7 @@ func (a *appliance) openFoundations(cfg *config.Config) (err error) {
 	}
 	a.closes(a.ring.Close)
 	a.sweepSockets(dir)
-	if a.db, err = kv.Open(filepath.Join(dir, "appliance"), kv.Options{Small: true, Logger: a.log}); err != nil {
+	if a.db, err = kv.Open(filepath.Join(dir, "appliance"), kv.Options{Small: true, Logger: a.log, Failed: a.failStop}); err != nil {
 		return err
 	}
 	a.closes(a.db.Close)
@@ -207,6 +216,13 @@ func (a *appliance) openFoundations(cfg *config.Config) (err error) {
 	}
 	a.closes(a.journal.Close)
 	return nil
+}
+
+// failStop ends the process after a write that failed, and closes nothing: what
+// is on disk is all that was acknowledged, and starting again finds it.
+func (a *appliance) failStop(err error) {
+	a.log.Error("a write failed; the daemon ends at once, so that nothing is written behind it, and finds what was acknowledged when it starts again", "error", err)
+	a.o.Exit(exitFailed)
 }
 
 // masterKey reads the master key, or makes the default one at the first start.

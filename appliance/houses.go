@@ -140,7 +140,7 @@ func (o *house) opening(cfg *config.Config) opening {
 			return nil, fmt.Errorf("addresses of publisher %q: %w", o.cfg.Name, err)
 		}
 		options.Columns, options.Budget, options.Board, options.Logger = a.columns, a.budget, a.board, a.log
-		options.Failed = failed
+		options.Failed, options.WriteFailed = failed, a.failStop
 		if p, err = publisher.Open(options); err != nil {
 			return nil, err
 		}

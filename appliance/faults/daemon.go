@@ -97,6 +97,9 @@ var errEnded = errors.New("the daemon ended")
 func (d *daemon) start(ctx context.Context) error {
 	args := append(append([]string{}, d.wrap...), d.h.program, "server", "--config", d.config)
 	d.cmd = exec.Command(args[0], args[1:]...)
+	if d.h.verbose {
+		d.h.keepLog(d)
+	}
 	d.log.reset()
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -122,6 +125,14 @@ func (d *daemon) start(ctx context.Context) error {
 	}
 	d.kill()
 	return fmt.Errorf("the daemon is not ready after a minute: %s", d.log.end())
+}
+
+// keepLog puts the log of the run before beside the configuration.
+func (h *harness) keepLog(d *daemon) {
+	if f, err := os.OpenFile(d.config+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
+		fmt.Fprintf(f, "%s\n--- started %s\n", d.log.all(), time.Now().Format(time.RFC3339Nano))
+		f.Close()
+	}
 }
 
 // kill ends it at once, with what it is run under.
@@ -234,6 +245,12 @@ func (t *tail) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.b = nil
+}
+
+func (t *tail) all() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
 }
 
 func (t *tail) end() string {

@@ -84,6 +84,7 @@ func run() (err error) {
 	only := flag.String("only", "", "faults whose name contains one of these, by commas")
 	rounds := flag.Int("rounds", 0, "rounds of each; 0 = as many as belong to it")
 	verbose := flag.Bool("v", false, "tell of every round")
+	keep := flag.Bool("keep", false, "leave what was made where it is")
 	flag.Parse()
 	if _, err := os.Stat(*program); err != nil {
 		return fmt.Errorf("%w: run `make build` first", err)
@@ -94,7 +95,13 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() {
+		if *keep {
+			fmt.Fprintln(os.Stderr, "faults: everything lies in", dir)
+			return
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
 	h := &harness{program: *program, dir: dir, log: os.Stderr, verbose: *verbose}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FAULT\tROUNDS\tACKNOWLEDGED\tLOST\tDUPLICATED\tNOTICED\tTIME\t")

@@ -53,6 +53,12 @@ type Options struct {
 	Reserve int64
 	// Logger takes what Badger has to say; nil discards it.
 	Logger *slog.Logger
+	// Failed is told once that a write failed, Badger's own housekeeping
+	// included; nil = nobody is. What was acknowledged is safe as the files
+	// are, and only so: Badger goes on to tidy, and closing it does, and after
+	// a failed sync that may delete what it takes for replaced. So the process
+	// should end there and then, without closing anything.
+	Failed func(error)
 }
 
 func (o Options) withDefaults() Options {
@@ -105,6 +111,10 @@ func Open(dir string, o Options) (*DB, error) {
 	}
 	d := &DB{dir: dir, o: o, lock: lock, b: b}
 	d.idle = sync.NewCond(&d.mu)
+	if log, ok := b.Opts().Logger.(engineLog); ok {
+		failed := d.stop
+		log.failed.Store(&failed)
+	}
 	return d, nil
 }
 
@@ -193,6 +203,9 @@ func (d *DB) stop(why error) {
 		// more than it has to.
 		if err := os.WriteFile(filepath.Join(d.dir, stoppedMark), []byte(why.Error()+"\n"), 0o600); err != nil {
 			d.o.Logger.Error("a failed write could not be noted", "dir", d.dir, "error", err)
+		}
+		if d.o.Failed != nil {
+			d.o.Failed(why)
 		}
 	}
 }

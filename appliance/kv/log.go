@@ -14,14 +14,21 @@ import (
 // its own housekeeping, so it counts as debug here.
 type engineLog struct {
 	to     *slog.Logger
-	errors *atomic.Uint64 // how many errors it told
+	errors *atomic.Uint64               // how many errors it told
+	failed *atomic.Pointer[func(error)] // told of each, once there is somebody
 }
 
-func newEngineLog(to *slog.Logger) engineLog { return engineLog{to, new(atomic.Uint64)} }
+func newEngineLog(to *slog.Logger) engineLog {
+	return engineLog{to, new(atomic.Uint64), new(atomic.Pointer[func(error)])}
+}
 
 func (l engineLog) Errorf(f string, a ...any) {
 	l.errors.Add(1)
-	l.to.Error("badger", "said", said(f, a))
+	text := said(f, a)
+	l.to.Error("badger", "said", text)
+	if failed := l.failed.Load(); failed != nil {
+		(*failed)(fmt.Errorf("%w: %s", errSaid, text))
+	}
 }
 
 func (l engineLog) Warningf(f string, a ...any) { l.to.Warn("badger", "said", said(f, a)) }

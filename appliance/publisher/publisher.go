@@ -93,6 +93,8 @@ type Options struct {
 
 	Board  Board
 	Failed func(error) // why the applier stopped; called once, must not call Close
+	// WriteFailed is told that the state could not be written: kv.Options.Failed.
+	WriteFailed func(error)
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -163,7 +165,7 @@ func Open(o Options) (_ *Publisher, err error) {
 
 func (p *Publisher) openEngines() (err error) {
 	o := &p.o
-	if p.db, err = kv.Open(filepath.Join(o.Dir, "state"), kv.Options{Small: o.Small, Logger: o.Logger}); err != nil {
+	if p.db, err = kv.Open(filepath.Join(o.Dir, "state"), kv.Options{Small: o.Small, Logger: o.Logger, Failed: o.WriteFailed}); err != nil {
 		return err
 	}
 	p.closes(p.db.Close)
