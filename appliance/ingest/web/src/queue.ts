@@ -145,7 +145,7 @@ export class Queue {
   }
 
   private body(batch: [string, Rec][]): string {
-    return JSON.stringify({ key: this.key, sentAt: new Date(this.wire.now()).toISOString(), batch: batch.map(([, r]) => r) });
+    return JSON.stringify({ key: this.key, sentAt: new Date(this.wire.now()).toISOString(), direct: true, batch: batch.map(([, r]) => r) });
   }
 
   private mark(batch: [string, Rec][]): void {
