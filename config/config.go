@@ -107,6 +107,7 @@ type Publisher struct {
 	Profile    Profile
 	Detect     Detect
 	Limits     Limits
+	WebPushKey string // public VAPID key, base64url; "" = browsers cannot subscribe
 	Connectors []Connector
 	Range      Range
 }

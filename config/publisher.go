@@ -23,6 +23,7 @@ var (
 	publisherPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 	namePattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 	keyPattern       = regexp.MustCompile(`^[!-~]+$`)
+	webPushPattern   = regexp.MustCompile(`^B[A-Za-z0-9_-]{86}$`) // 65 bytes, of which the first is 4
 )
 
 const (
@@ -81,6 +82,7 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}
 		b.end()
 	}
+	p.WebPushKey = r.text("web_push_key", textRule{pattern: webPushPattern, form: "It is the public VAPID key, a point of P-256 as 87 characters of base64url: B.. .", example: `"BEl62iUY..7JbE"`})
 	p.Connectors = l.connectors(r.many("connector", "channel", "name"))
 	r.end()
 	if len(p.Keys) == 0 {

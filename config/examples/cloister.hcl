@@ -129,6 +129,10 @@ publisher "main" {
   #   except      = ["order_id"] # names that look like something and are not
   # }
 
+  # The public half of the key pair that browsers' push services know you by
+  # (VAPID); cloister.js subscribes with it.
+  # web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
+
   # How much of the journal may lie on the disk.
   # limits { journal = "16GiB" }
 

@@ -42,5 +42,6 @@ publisher "Acme Bank" { # E1101: lower case letters, digits
     cards  = "mask" # E1010: there is no argument "cards"
     except = ["order_id", "order_id"] # E1012: twice
   }
+  web_push_key = "AEl62" # E1025: the public VAPID key
   limits { journal = "1MiB" } # E1024: between 64MiB and 1024TiB
 }

@@ -17,6 +17,7 @@ listener "console" {
 listener "metrics" { address = "[::1]:0" }
 
 publisher "a_b-1" {
+  web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
   key "k" {
     id     = "K"
     secret = file("relative/secret")
