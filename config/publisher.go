@@ -77,6 +77,7 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		b.end()
 	}
 	p.Detect = detect(r.one("detect"))
+	p.Collect = collect(r.one("collect"))
 	p.Limits = Limits{Journal: defaultJournal}
 	if b := r.one("limits"); b != nil {
 		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}
@@ -200,21 +201,4 @@ func (l *loader) cap(r *reader, purposes []Purpose) Cap {
 			suggest(c.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
 	}
 	return c
-}
-
-var propertyRule = textRule{min: 1, max: 128, example: `"card_number"`}
-
-func (l *loader) properties(r *reader) Properties {
-	p := Properties{Range: r.n.at()}
-	p.Event, _ = r.name(0, textRule{max: 128, form: `It is the name of an event, of at most 128 bytes; "*" stands for all events without rules of their own.`})
-	p.Allow = r.texts("allow", propertyRule)
-	p.Deny = r.texts("deny", propertyRule)
-	p.Personal = r.texts("personal", propertyRule)
-	r.end()
-	for i, name := range p.Deny {
-		if slices.Contains(p.Allow, name) || slices.Contains(p.Personal, name) {
-			l.bad(codeTogether, r.n, elementAt(r.n.args["deny"], i), fmt.Sprintf("%q is denied, and taken as well", name), "What is denied is dropped at the door. Remove it from one of the lists.")
-		}
-	}
-	return p
 }

@@ -96,6 +96,8 @@ const (
 	Restamped Flags = 1 << iota
 	// Imported: history brought in afterwards; it never starts a campaign.
 	Imported
+	// OffSchema: the publisher's schema has it otherwise, and lets it pass.
+	OffSchema
 )
 
 // Fact is one thing that is known, as the journal keeps it. Which fields

@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/cloisterhq/cloister/appliance/event"
-	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 	"github.com/cloisterhq/cloister/appliance/journal"
 )
 
@@ -255,23 +254,29 @@ func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, st
 		if l.p.peek() == 0 && l.p.i == len(one) {
 			continue
 		}
-		f, hold := event.Fact{Flags: event.Imported}, detect.Set(0)
+		f, v := event.Fact{Flags: event.Imported}, verdict{}
 		err := decode(l, &f, one)
 		if err == nil {
 			if f.ID == "" {
 				f.ID = l.id(line)
 			}
-			hold, err = l.rules.apply(&f, l.now, l.limits)
+			v, err = l.rules.apply(&f, l.now, l.limits)
 		}
-		if err == nil && hold != 0 && !l.hold.Room() {
+		if err == nil && v.hold != 0 && !l.hold.Room() {
 			err = errHoldFull
 		}
-		if err == nil && hold != 0 {
-			c.held = append(c.held, Held{Dialect: "import", Kinds: hold, Facts: []event.Fact{f}})
+		switch {
+		case err == errInactive:
+			c.note(line, one, err)
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			c.refuse(line, one, err)
+			continue
+		case v.off != nil:
+			c.note(line, one, v.off)
+		}
+		if v.hold != 0 {
+			c.held = append(c.held, Held{Dialect: "import", Kinds: v.hold, Facts: []event.Fact{f}})
 			continue
 		}
 		c.facts = append(c.facts, f)
@@ -293,9 +298,20 @@ func (l *lineDecoder) id(line int64) string {
 // refuse notes a line that cannot be taken; its text is "" where it is not at hand.
 func (c *chunk) refuse(line int64, text string, err error) {
 	c.refused = append(c.refused, LineError{line, err.Error()})
+	c.told = append(c.told, lineRefused(line, text, err))
+}
+
+// note notes a line that the sender may take for accepted.
+func (c *chunk) note(line int64, text string, err error) {
+	one := lineRefused(line, text, err)
+	one.Accepted = true
+	c.told = append(c.told, one)
+}
+
+func lineRefused(line int64, text string, err error) Refused {
 	one := Refused{Dialect: "import", Index: int(line) - 1, Err: err}
 	if text != "" {
 		one.Record = event.OfText(strings.ToValidUTF8(text, "\uFFFD"))
 	}
-	c.told = append(c.told, one)
+	return one
 }

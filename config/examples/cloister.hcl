@@ -112,6 +112,28 @@ publisher "main" {
   # properties "Charged" {
   #   deny     = ["card_number"]
   #   personal = ["delivery_address"]
+  #
+  #   # What the event is made of: string, integer, float, boolean, time, list,
+  #   # object or any. Where it is not so the event is refused ("refuse"), the
+  #   # property is dropped ("drop"), or it is taken with a mark ("mark").
+  #   types     = { amount = "float", currency = "string" }
+  #   required  = ["amount"]
+  #   violation = "refuse"
+  #
+  #   # What becomes of properties that none of these lists names: "allow", "drop"
+  #   # (as where there is a list allow) or "refuse" (the event).
+  #   unknown = "allow"
+  # }
+  # properties "Cart Viewed" { state = "inactive" } # accepted and left out; "discarded" is refused
+  # properties "*" { state = "discarded" }          # only events named here are taken
+  # properties "Page Viewed" { allow = ["path"] }   # nothing else of it is kept
+
+  # What is kept of where apps run: of the IP address nothing ("drop") or its
+  # network ("cut": /24, /48); of the user agent nothing, browser, system and
+  # class of device ("reduce"), or all of it ("keep").
+  # collect {
+  #   ip         = "drop"
+  #   user_agent = "drop"
   # }
   # profile { personal = ["passport"] } # beside name, e-mail, phone and their kind
 

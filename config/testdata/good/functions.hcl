@@ -28,6 +28,19 @@ publisher "a_b-1" {
     allow = ["a"]
     deny  = []
   }
+  properties "Charged" {
+    deny      = ["card_number"]
+    personal  = ["delivery_address"]
+    types     = { amount = "float", "Item Count" = "integer", at = "time", items = "list", extra = "any" }
+    required  = ["amount"]
+    unknown   = "refuse"
+    violation = "mark"
+  }
+  properties "Old" { state = "discarded" }
+  collect {
+    ip         = "cut"
+    user_agent = "reduce"
+  }
   detect {
     card        = "hold"
     national_id = "hash"
