@@ -31,6 +31,7 @@ type Column struct {
 type Table struct {
 	Columns []Column
 	Group   string   // its name, "" = there is none
+	Always  bool     // a line of NDJSON has the group also where it is empty
 	Keys    []string // of the group that have a column each in CSV and Parquet, sorted; the rest stands in the column "more"
 }
 
@@ -79,7 +80,7 @@ func (t *Table) AppendNDJSON(dst []byte, r *Record) []byte {
 			dst = v.AppendJSON(dst)
 		}
 	}
-	if t.Group != "" && len(r.Group) > 0 {
+	if t.Group != "" && (t.Always || len(r.Group) > 0) {
 		member(t.Group)
 		dst = event.AppendJSONProps(dst, r.Group)
 		times := false
