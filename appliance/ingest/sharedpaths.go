@@ -76,5 +76,5 @@ func (d *Door) sharedTrack(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	d.mixpanelEvents(w, r, items, fields)
+	d.mixpanelTake(w, r, items, fields, mixpanelEvent)
 }
