@@ -151,10 +151,10 @@ func TestABadQueryIsNamedAndDoesNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) FindIdentity(string) (uint32, bool)     { return 0, false }
+func (nobody) FindIdentity(string) (uint32, bool)    { return 0, false }
 func (nobody) With(string, string) ([]uint32, error) { return nil, nil }
-func (nobody) Personal(string) bool                   { return false }
-func (nobody) name(uint32) (string, error)            { return "", nil }
+func (nobody) Personal(string) bool                  { return false }
+func (nobody) name(uint32) (string, error)           { return "", nil }
 
 // Whatever is sent, it is read or refused; what is read can be asked.
 func FuzzWhere(f *testing.F) {
