@@ -239,7 +239,7 @@ func (h *houses) server(id, passcode string) (clevertap.Key, bool) {
 		return clevertap.Key{}, false
 	}
 	may := func(what string) bool { return slices.Contains(k.Allow, what) }
-	out := clevertap.Key{ID: k.ID, Of: one.cfg.Name, Read: may(config.AllowRead), Erase: may(config.AllowErase), Campaigns: may(config.AllowCampaigns)}
+	out := clevertap.Key{ID: k.ID, Of: one.cfg.Name, Read: may(config.AllowRead), Erase: may(config.AllowErase), Campaigns: may(config.AllowCampaigns), Purpose: k.Purpose}
 	if p := one.rooms.now.Load(); p != nil {
 		out.Publisher = p
 	}

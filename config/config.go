@@ -122,11 +122,12 @@ const (
 
 // Key is a credential of apps or servers. Its ID is unique over all publishers.
 type Key struct {
-	Name   string
-	ID     string
-	Secret Secret // "" = it only writes
-	Allow  []string
-	Range  Range
+	Name    string
+	ID      string
+	Secret  Secret // "" = it only writes
+	Allow   []string
+	Purpose string // of campaigns that a server makes with it and that name none; "" = none
+	Range   Range
 }
 
 // The bases of a purpose.

@@ -49,11 +49,12 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Acme Bank"`})
 	p.Timezone, p.Location = timezone(r)
 
-	for _, k := range r.many("key", "name") {
-		p.Keys = append(p.Keys, l.key(k, seen))
-	}
+	keys := r.many("key", "name")
 	for _, b := range r.many("purpose", "name") {
 		p.Purposes = append(p.Purposes, l.purpose(b))
+	}
+	for _, k := range keys {
+		p.Keys = append(p.Keys, l.key(k, seen, p.Purposes))
 	}
 	if b := r.one("retention"); b != nil {
 		p.Retention = l.retention(b)
@@ -122,14 +123,21 @@ func timezone(r *reader) (string, *time.Location) {
 	return name, loc
 }
 
-func (l *loader) key(r *reader, seen keys) Key {
+func (l *loader) key(r *reader, seen keys, purposes []Purpose) Key {
 	k := Key{Range: r.n.at()}
 	r.guarded = true
 	k.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
 	k.ID = r.text("id", textRule{need: true, min: 1, max: 128, pattern: keyPattern, form: "It is printable ASCII without spaces.", example: `"ACME-APP"`})
 	k.Secret = Secret(r.text("secret", textRule{min: 1, max: 512, secret: true, example: `file("/etc/cloister/srv")`}))
 	k.Allow = r.texts("allow", textRule{choice: []string{AllowRead, AllowErase, AllowCampaigns}})
+	k.Purpose = r.text("purpose", textRule{min: 1, max: 64, example: `"offers"`})
 	r.end()
+	if k.Purpose != "" && !slices.Contains(k.Allow, AllowCampaigns) {
+		r.bad(codeTogether, "purpose", "a key that may not make campaigns needs no purpose", `Add "campaigns" to allow, or remove purpose.`)
+	}
+	if names := namesOf(purposes); k.Purpose != "" && !slices.Contains(names, k.Purpose) {
+		r.bad(codeNoSuch, "purpose", "there is no purpose "+r.shown("purpose", k.Purpose), suggest(k.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
+	}
 	if len(k.Allow) > 0 && !r.is("secret") {
 		r.bad(codeTogether, "allow", "a key without a secret only writes", "Apps carry the id, so everybody knows it. Add a secret, or remove allow.")
 	}
@@ -192,13 +200,17 @@ func (l *loader) cap(r *reader, purposes []Purpose) Cap {
 	c.Messages = r.whole("messages", true, 0, 1, 1_000_000)
 	c.Per = r.duration("per", true, 0, minCapWindow, maxCapWindow)
 	r.end()
-	var names []string
-	for _, p := range purposes {
-		names = append(names, p.Name)
-	}
-	if !slices.Contains(names, c.Purpose) {
+	if names := namesOf(purposes); !slices.Contains(names, c.Purpose) {
 		l.bad(codeNoSuch, r.n, r.n.labelAt(0), fmt.Sprintf("there is no purpose %q", c.Purpose),
 			suggest(c.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
 	}
 	return c
+}
+
+func namesOf(purposes []Purpose) []string {
+	var names []string
+	for _, p := range purposes {
+		names = append(names, p.Name)
+	}
+	return names
 }

@@ -185,15 +185,15 @@ func TestCursorsAreNobodyElses(t *testing.T) {
 	if _, a := h.call("SRV", http.MethodGet, "profiles.json?cursor="+url.QueryEscape(profiles), ""); a["status"] != "success" {
 		t.Error("encoded once more", a)
 	}
-	h.now = h.now.Add(eventsIdle + time.Minute)
+	h.later(eventsIdle + time.Minute)
 	if _, a := h.call("SRV", http.MethodGet, "events.json?cursor="+events, ""); a["code"] != 404.0 {
 		t.Error("a cursor of events lives on, unused", a)
 	}
-	h.now = h.now.Add(profilesLife - 2*eventsIdle)
+	h.later(profilesLife - 2*eventsIdle)
 	if _, a := h.call("SRV", http.MethodGet, "profiles.json?cursor="+profiles, ""); a["status"] != "success" {
 		t.Error("a cursor of profiles lives four days", a)
 	}
-	h.now = h.now.Add(2 * eventsIdle)
+	h.later(2 * eventsIdle)
 	if _, a := h.call("SRV", http.MethodGet, "profiles.json?cursor="+profiles, ""); a["code"] != 404.0 {
 		t.Error("and no longer", a)
 	}

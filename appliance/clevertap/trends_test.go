@@ -75,7 +75,7 @@ func TestTopValues(t *testing.T) {
 func TestWhoIsActiveNow(t *testing.T) {
 	h := open(t)
 	shop(h)
-	now := h.now.UnixMicro()
+	now := h.now().UnixMicro()
 	h.tell(event.Fact{Kind: event.Track, User: "ann", Name: "Viewed", Time: now - 60e6, Props: []event.Prop{text("CT OS", "iOS")}},
 		event.Fact{Kind: event.Track, User: "eve", Name: "Viewed", Time: now - 4*60e6},
 		event.Fact{Kind: event.Track, User: "bob", Name: "Viewed", Time: now - 6*60e6})
@@ -88,7 +88,7 @@ func TestWhoIsActiveNow(t *testing.T) {
 	if a := h.ok("now.json", ""); a["count"] != 2.0 || a["user_type"] != nil {
 		t.Error(a)
 	}
-	h.now = h.now.Add(time.Hour)
+	h.later(time.Hour)
 	if a := h.ok("now.json", `{}`); a["count"] != 0.0 {
 		t.Error(a)
 	}

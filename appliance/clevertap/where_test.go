@@ -90,7 +90,7 @@ func TestQueriesCountWhatTheyMean(t *testing.T) {
 func TestAQueryWithoutARangeLooksBackAYear(t *testing.T) {
 	h := open(t)
 	shop(h)
-	now := h.now
+	now := h.now()
 	h.tell(event.Fact{Kind: event.Track, User: "bob", Name: "Viewed", Time: now.AddDate(0, 0, -400).UnixMicro()},
 		event.Fact{Kind: event.Track, User: "dora", Name: "Viewed", Time: now.AddDate(0, 0, -300).UnixMicro()})
 	if a := h.ok("counts/profiles.json", `{"event_name":"Viewed"}`); a["count"] == 0.0 {

@@ -72,6 +72,7 @@ publisher "main" {
   #   id     = "MAIN-SRV"
   #   secret = file("/etc/cloister/server-secret")
   #   allow  = ["read"] # read, erase, campaigns
+  #   purpose = "offers" # with campaigns: of those that name none
   # }
 
   # What messages are for. Nobody gets one without consent for its purpose and
