@@ -102,7 +102,7 @@ func (o *house) openDoor() {
 		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
 	}
 	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold,
-		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey}
+		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash}
 }
 
 // optedOut says whether a device's person wants nothing collected. While the
