@@ -42,6 +42,8 @@ func rulesOf(p *config.Publisher) *ingest.Rules {
 	r := &ingest.Rules{
 		Events: map[string]*ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
 		Retention: p.Retention.Events, Kept: keptOf(p), Limits: event.DefaultLimits(), Detect: detectorOf(p.Detect),
+		IP:        map[string]ingest.IP{config.CollectCut: ingest.CutIP}[p.Collect.IP],
+		UserAgent: map[string]ingest.Agent{config.CollectReduce: ingest.ReduceAgent, config.CollectKeep: ingest.KeepAgent}[p.Collect.UserAgent],
 	}
 	for _, e := range p.Properties {
 		r.Events[e.Event] = schemaOf(&e)

@@ -234,7 +234,7 @@ func FuzzCloister(f *testing.F) {
 			return
 		}
 		b := door.begin("cloister", key)
-		translateCloister(b, req, "192.0.2.1:1")
+		translateCloister(b, req, "192.0.2.1:1", "")
 		if len(b.facts)+len(b.refused) != len(req.records) {
 			t.Fatalf("%d records made %d facts and %d refusals", len(req.records), len(b.facts), len(b.refused))
 		}

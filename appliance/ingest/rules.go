@@ -22,6 +22,7 @@ type Rules struct {
 	Kept      map[string]time.Duration  // by event name, where shorter
 	Limits    event.Limits              // zero = event.DefaultLimits
 	IP        IP
+	UserAgent Agent
 	Detect    *Detector // nil = nothing is looked for
 	Names     *Names    // nil = no ceilings
 }
@@ -33,6 +34,16 @@ type IP uint8
 const (
 	DropIP IP = iota // it is not kept
 	CutIP            // events keep its network as property "ip": /24, or /48 of IPv6
+)
+
+// Agent says what becomes of the user agents that apps give.
+type Agent uint8
+
+// What may become of a user agent.
+const (
+	DropAgent   Agent = iota // it is not kept
+	ReduceAgent              // events keep properties "browser", "os" and "device_type", where the app says none: families and a class
+	KeepAgent                // the same, and all of it as property "user_agent"
 )
 
 const day = 24 * time.Hour
@@ -57,7 +68,7 @@ func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) (v verd
 		f.Flags |= event.Restamped
 	}
 	if f.Kind == event.Track {
-		if v.off, err = r.rulesFor(f.Name).fact(f); err != nil {
+		if v.off, err = r.rulesFor(f.Name).fact(f, r); err != nil {
 			return verdict{}, err
 		}
 	}
@@ -150,6 +161,39 @@ func (r *Rules) keepIP(f *event.Fact, text string) {
 		return
 	}
 	f.Props = setProp(f.Props, "ip", event.OfText(network.String()))
+}
+
+// keepAgent adds what may be kept of a user agent to an event.
+func (r *Rules) keepAgent(f *event.Fact, text string) {
+	if r.UserAgent == DropAgent || f.Kind != event.Track || text == "" {
+		return
+	}
+	a := reduce(text)
+	for _, p := range []event.Prop{
+		{Key: "browser", Value: event.OfText(a.browser)}, {Key: "os", Value: event.OfText(a.os)}, {Key: "device_type", Value: event.OfText(a.device)},
+	} {
+		if p.Value.Text() != "" && event.Lookup(f.Props, p.Key).IsNull() {
+			f.Props = append(f.Props, p)
+		}
+	}
+	if r.UserAgent == KeepAgent {
+		f.Props = setProp(f.Props, "user_agent", event.OfText(text))
+	}
+}
+
+// added says whether a property is one that keepIP or keepAgent adds: what the
+// operator asks for is in no schema of the app's.
+func (r *Rules) added(p *event.Prop) bool {
+	switch p.Key {
+	case "ip":
+		_, err := netip.ParsePrefix(p.Value.Text())
+		return r.IP == CutIP && err == nil
+	case "browser", "os", "device_type":
+		return r.UserAgent != DropAgent
+	case "user_agent":
+		return r.UserAgent == KeepAgent
+	}
+	return false
 }
 
 // addresses are the ways to reach someone that stand in a profile: e-mail and

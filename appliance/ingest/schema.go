@@ -111,9 +111,10 @@ func (r *Rules) rulesFor(name string) *PropertyRules {
 }
 
 // fact makes f what its rules say, or refuses it: an *event.Refusal. off is a
-// breach that was let pass. The properties of f, which may be those of the
+// breach that was let pass; added says which properties need be in no schema.
+// The properties of f, which may be those of the
 // record, stay as they are: a record that is refused is shown as it came.
-func (p *PropertyRules) fact(f *event.Fact) (off, refused error) {
+func (p *PropertyRules) fact(f *event.Fact, rules *Rules) (off, refused error) {
 	switch {
 	case p == nil:
 		return nil, nil
@@ -141,6 +142,9 @@ func (p *PropertyRules) fact(f *event.Fact) (off, refused error) {
 		gone := slices.Contains(p.Deny, one.Key)
 		if !gone {
 			what, r := p.breach(&one)
+			if r != nil && r.Code == RefusedUnknown && rules.added(&one) {
+				r = nil
+			}
 			if r != nil && what == Refuse {
 				return nil, r
 			}
