@@ -200,6 +200,7 @@ export class Client {
   private learn(s: Settings): void {
     this.known = s;
     this.store.set("settings", JSON.stringify(s));
+    this.queue.refit();
     if (!this.collects()) this.queue.forget();
   }
 

@@ -75,6 +75,15 @@ export class Queue {
     for (const [name, r] of this.waiting()) if (!("collect" in r || "consent" in r || "unreachable" in r)) this.drop(name);
   }
 
+  /** Leaves on the device what may be there by the settings as they are now. */
+  refit(): void {
+    for (const [name, r] of this.waiting()) {
+      const left = this.fit(r);
+      if (left) this.store.set(name, JSON.stringify(left));
+      else this.drop(name);
+    }
+  }
+
   /** Whether a choice about collection waits. */
   pending(): boolean {
     return this.waiting().some(([, r]) => "collect" in r);
