@@ -35,9 +35,11 @@ publisher "shop" {
 }
 `
 
-// shop is a site with cloister.js and the strictest policy that it works under.
-func shop(collect string) http.Handler {
+// shop is a site with cloister.js and the strictest policy that it works under;
+// seen is told when a push message was shown.
+func shop(collect string, seen chan<- struct{}) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /seen", func(http.ResponseWriter, *http.Request) { seen <- struct{}{} })
 	mux.HandleFunc("GET /empty", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -108,7 +110,8 @@ func (v visitor) consented(purpose, channel string) string {
 func TestWebSDK(t *testing.T) {
 	d := newDaemon(t, false, webHCL)
 	d.start()
-	b := browse(t, shop(d.collect))
+	seen := make(chan struct{}, 8)
+	b := browse(t, shop(d.collect, seen))
 	// Browsers have Global Privacy Control; this one is told by the address.
 	_, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 		Source: `Object.defineProperty(Navigator.prototype, "globalPrivacyControl", {get: () => location.search.includes("gpc")})`})
@@ -210,13 +213,16 @@ func TestWebSDK(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("there is no service worker")
 	}
+	// It asks for the address seen once the browser has shown it. What the browser
+	// lists as shown is no measure: without a desktop it forgets at once.
 	_, err = chromedp.Call(b.ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: b.site, RegistrationID: worker,
-		Data: `{"title":"Your cart waits","body":"Two things are in it","link":"` + b.site + `/cart","tag":"cart"}`})
+		Data: `{"title":"Your cart waits","body":"Two things are in it","link":"` + b.site + `/cart","seen":"` + b.site + `/seen"}`})
 	must(t, err)
-	eventually(t, 20*time.Second, "the message is shown", func() bool {
-		return eval[string](b, `navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => all.map((n) => n.title + "/" + n.body + "/" + n.data.link).join())`) ==
-			"Your cart waits/Two things are in it/"+b.site+"/cart"
-	})
+	select {
+	case <-seen:
+	case <-time.After(20 * time.Second):
+		t.Error("the message was not shown")
+	}
 	b.run(`await cloister.unsubscribe()`)
 	eventually(t, 20*time.Second, "her browser cannot be reached any more", func() bool { return len(d.visitor("asha").Channels) == 1 })
 
