@@ -13,13 +13,13 @@ func newImport() *cobra.Command {
 		newImportVerb("events", "Import events", `A line is a JSON object:
 {"user": "ann", "event": "Charged", "ts": "2026-01-02T03:04:05Z", "props": {"amount": 12}}
 with "anonymous" (a device) instead of, or beside, "user"; "id" if it has one of
-its own. "times" names the props that are instants.`, 4),
+its own. "times" names the props that are instants.`),
 		newImportVerb("profiles", "Import profiles", `A line is a JSON object:
 {"user": "ann", "profile": {"plan": "gold"},
  "consent": [{"purpose": "offers", "channel": "email", "granted": true}],
  "channels": {"email": "ann@example.com"}, "devices": ["phone-1"]}
 of which "user" is needed; "ts" says when it became known. Lines are taken in
-their order: the last word about a person holds.`, 1),
+their order: the last word about a person holds.`),
 		newImportList())
 }
 
@@ -46,9 +46,10 @@ added to it as they come. Who is not known yet is counted and not kept.`, func(b
 	return cmd
 }
 
-// newImportVerb makes a verb. Of profiles one part is sent after the other,
-// since the last word about a person holds.
-func newImportVerb(kind, short, form string, inFlight int) *cobra.Command {
+// newImportVerb makes a verb. One part is sent after the other: of what a
+// person did at one instant, what comes later in the file came later, and of
+// profiles the last word holds.
+func newImportVerb(kind, short, form string) *cobra.Command {
 	var o csvFlags
 	form += `
 
@@ -60,7 +61,7 @@ their own names; cells are texts, empty ones nothing, unless --type says else:
 is unix, unix-ms, or says how 2006-01-02 15:04:05 is written, in --zone.`
 	cmd := importCommand(kind+" FILE..", short, form, func(base, path string) (importer, error) {
 		t, err := o.lines(kind, path)
-		return importer{url: base + "/import/" + kind, inFlight: inFlight, csv: t}, err
+		return importer{url: base + "/import/" + kind, inFlight: 1, csv: t}, err
 	})
 	o.flags(cmd)
 	return cmd
