@@ -73,6 +73,7 @@ func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clever
 		if ip, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && c.query.Get("useIP") == "true" {
 			b.pub.Rules.keepIP(&f, ip.Addr().String())
 		}
+		b.pub.Rules.keepAgent(&f, r.UserAgent())
 		b.keep(0, c.data, f)
 	}
 	if answer.out != nil && *answer.out {
