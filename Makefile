@@ -40,12 +40,13 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build
+test: need-test build appliance/sdks/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
 	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp
+	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
 	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix
@@ -100,10 +101,13 @@ oracle: need-go
 # The SDKs that apps carry, as their makers publish them, against this daemon
 # (appliance/sdks/README.md). SDKS passes flags.
 SDKS ?=
-sdks: need-go
-	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium
+sdks: need-go appliance/sdks/node_modules/.package-lock.json
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
-	cd appliance/sdks && npm ci --no-audit --no-fund --loglevel=error && $(GO) run . $(SDKS)
+	cd appliance/sdks && $(GO) run . $(SDKS)
+
+appliance/sdks/node_modules/.package-lock.json: appliance/sdks/package-lock.json
+	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium
+	cd appliance/sdks && npm ci --no-audit --no-fund --loglevel=error
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

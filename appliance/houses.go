@@ -101,7 +101,16 @@ func (o *house) openDoor() {
 	if rules.Detect != nil {
 		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
 	}
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold, Purposes: purposesOf(&o.cfg)}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold,
+		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash}
+}
+
+// optedOut says whether a device's person wants nothing collected. While the
+// rooms are away nobody knows; what such a person's device sends is dropped
+// behind the door in any case.
+func (o *house) optedOut(device string) bool {
+	p := o.rooms.now.Load()
+	return p != nil && p.OptedOut(device)
 }
 
 // namesInUse bounds the names that may come in, beside those there are.
@@ -230,7 +239,7 @@ func (h *houses) server(id, passcode string) (clevertap.Key, bool) {
 		return clevertap.Key{}, false
 	}
 	may := func(what string) bool { return slices.Contains(k.Allow, what) }
-	out := clevertap.Key{ID: k.ID, Of: one.cfg.Name, Read: may(config.AllowRead), Erase: may(config.AllowErase), Campaigns: may(config.AllowCampaigns)}
+	out := clevertap.Key{ID: k.ID, Of: one.cfg.Name, Read: may(config.AllowRead), Erase: may(config.AllowErase), Campaigns: may(config.AllowCampaigns), Purpose: k.Purpose}
 	if p := one.rooms.now.Load(); p != nil {
 		out.Publisher = p
 	}

@@ -73,6 +73,7 @@ var (
 	metricRepeats  = metric("facts_repeated_total", "Facts recognised as repeats and left out.", "publisher")
 	metricRefused  = metric("facts_refused_total", "Facts left out, by reason.", "publisher", "reason")
 	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher", "dialect", "code")
+	metricNoted    = metric("records_noted_total", "Records accepted at the door though they break the schema, or are inactive.", "publisher", "dialect", "code")
 	metricDetected = metric("detected_total", "What the detectors found in records, by kind and what became of it.", "publisher", "kind", "action")
 	metricWaits    = metric("records_held", "Records that wait for an operator to look at them.", "publisher")
 	metricRows     = metric("rows", "Rows of events that can be asked about.", "publisher")
@@ -117,7 +118,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		one.detected.Each(func(kind, action string, n int64) { count(metricDetected, float64(n), name, kind, action) })
 		gauge(metricWaits, float64(one.hold.Count()), name)
 		for _, r := range one.refusals.Counts() {
-			count(metricDoor, float64(r.Count), name, r.Dialect, r.Code)
+			d := metricDoor
+			if r.Accepted {
+				d = metricNoted
+			}
+			count(d, float64(r.Count), name, r.Dialect, r.Code)
 		}
 		for _, s := range one.senders.statuses() {
 			up := 0.0

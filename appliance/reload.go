@@ -187,7 +187,7 @@ func (h *houses) carryOut(ctx context.Context, cfg *config.Config, plan []change
 
 // sameDoor says whether what apps meet is the same.
 func sameDoor(a, b *config.Publisher) bool {
-	return reflect.DeepEqual(rulesOf(a), rulesOf(b)) && slices.EqualFunc(a.Keys, b.Keys, func(x, y config.Key) bool {
+	return reflect.DeepEqual(rulesOf(a), rulesOf(b)) && a.WebPushKey == b.WebPushKey && slices.EqualFunc(a.Keys, b.Keys, func(x, y config.Key) bool {
 		return x.ID == y.ID && x.Secret == y.Secret && slices.Equal(x.Allow, y.Allow)
 	})
 }

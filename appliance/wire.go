@@ -40,16 +40,38 @@ func roomsOf(p *config.Publisher) publisher.Options {
 // rulesOf are the rules at a publisher's door.
 func rulesOf(p *config.Publisher) *ingest.Rules {
 	r := &ingest.Rules{
-		Events: map[string]ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
+		Events: map[string]*ingest.PropertyRules{}, Personal: p.Profile.Personal, Purposes: map[string][]string{},
 		Retention: p.Retention.Events, Kept: keptOf(p), Limits: event.DefaultLimits(), Detect: detectorOf(p.Detect),
+		IP:        map[string]ingest.IP{config.CollectCut: ingest.CutIP}[p.Collect.IP],
+		UserAgent: map[string]ingest.Agent{config.CollectReduce: ingest.ReduceAgent, config.CollectKeep: ingest.KeepAgent}[p.Collect.UserAgent],
 	}
 	for _, e := range p.Properties {
-		r.Events[e.Event] = ingest.PropertyRules{Allow: e.Allow, Deny: e.Deny, Personal: e.Personal}
+		r.Events[e.Event] = schemaOf(&e)
 	}
 	for _, u := range p.Purposes {
 		r.Purposes[u.Name] = slices.Clone(u.Channels)
 	}
 	return r
+}
+
+// schemaOf are the rules for the events of a name.
+func schemaOf(e *config.Properties) *ingest.PropertyRules {
+	out := &ingest.PropertyRules{
+		Allow: e.Allow, Deny: e.Deny, Personal: e.Personal, Required: e.Required,
+		State:     map[string]ingest.State{config.StateInactive: ingest.Inactive, config.StateDiscarded: ingest.Discarded}[e.State],
+		Unknown:   map[string]ingest.Breach{config.UnknownDrop: ingest.Drop, config.UnknownRefuse: ingest.Refuse}[e.Unknown],
+		Violation: map[string]ingest.Breach{config.ViolationDrop: ingest.Drop, config.ViolationRefuse: ingest.Refuse}[e.Violation],
+	}
+	for name, t := range e.Types {
+		if out.Types == nil {
+			out.Types = make(map[string]ingest.Type, len(e.Types))
+		}
+		out.Types[name] = map[string]ingest.Type{
+			config.TypeString: ingest.String, config.TypeInteger: ingest.Integer, config.TypeFloat: ingest.Float, config.TypeBoolean: ingest.Boolean,
+			config.TypeTime: ingest.Time, config.TypeList: ingest.List, config.TypeObject: ingest.Object,
+		}[t]
+	}
+	return out
 }
 
 // purposesOf are the purposes as apps show them.

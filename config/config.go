@@ -106,7 +106,9 @@ type Publisher struct {
 	Properties []Properties
 	Profile    Profile
 	Detect     Detect
+	Collect    CollectRules
 	Limits     Limits
+	WebPushKey string // public VAPID key, base64url; "" = browsers cannot subscribe
 	Connectors []Connector
 	Range      Range
 }
@@ -120,11 +122,12 @@ const (
 
 // Key is a credential of apps or servers. Its ID is unique over all publishers.
 type Key struct {
-	Name   string
-	ID     string
-	Secret Secret // "" = it only writes
-	Allow  []string
-	Range  Range
+	Name    string
+	ID      string
+	Secret  Secret // "" = it only writes
+	Allow   []string
+	Purpose string // of campaigns that a server makes with it and that name none; "" = none
+	Range   Range
 }
 
 // The bases of a purpose.
@@ -187,14 +190,67 @@ type Cap struct {
 	Range    Range
 }
 
-// Properties are the rules for one event's properties. Event "*" stands for
-// all events without rules of their own.
+// The states of an event.
+const (
+	StateActive    = "active"
+	StateInactive  = "inactive"  // accepted and left out
+	StateDiscarded = "discarded" // refused
+)
+
+// What becomes of a property that is not known.
+const (
+	UnknownAllow  = "allow"
+	UnknownDrop   = "drop"
+	UnknownRefuse = "refuse" // the event
+)
+
+// What becomes of an event that is not as its rules say.
+const (
+	ViolationRefuse = "refuse" // the event
+	ViolationDrop   = "drop"   // the property; where one is missing, the event
+	ViolationMark   = "mark"   // it is taken, with a mark
+)
+
+// Types of properties.
+const (
+	TypeAny     = "any"
+	TypeString  = "string"
+	TypeInteger = "integer"
+	TypeFloat   = "float"
+	TypeBoolean = "boolean"
+	TypeTime    = "time"
+	TypeList    = "list"
+	TypeObject  = "object"
+)
+
+// Properties are the rules for one event, its properties above all. Event "*"
+// stands for all events without rules of their own.
 type Properties struct {
-	Event    string
-	Allow    []string // nil = all but the denied
-	Deny     []string
-	Personal []string
-	Range    Range
+	Event     string
+	State     string   // default: active
+	Allow     []string // nil = all but the denied
+	Deny      []string
+	Personal  []string
+	Types     map[string]string
+	Required  []string
+	Unknown   string // default: drop where allow is there, else allow
+	Violation string // default: refuse
+	Range     Range
+}
+
+// What becomes of what apps say of themselves.
+const (
+	CollectDrop   = "drop"
+	CollectCut    = "cut"    // of an IP address: its network
+	CollectReduce = "reduce" // of a user agent: families and class
+	CollectKeep   = "keep"   // of a user agent: all of it
+)
+
+// CollectRules say what is kept of where apps run.
+type CollectRules struct {
+	IP        string // default: drop
+	UserAgent string // default: drop
+	Range     Range
 }
 
 // What becomes of something that the detectors find.

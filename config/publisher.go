@@ -23,6 +23,7 @@ var (
 	publisherPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 	namePattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 	keyPattern       = regexp.MustCompile(`^[!-~]+$`)
+	webPushPattern   = regexp.MustCompile(`^B[A-Za-z0-9_-]{86}$`) // 65 bytes, of which the first is 4
 )
 
 const (
@@ -48,11 +49,12 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 	p.Title = r.text("title", textRule{missing: p.Name, min: 1, max: 256, example: `"Acme Bank"`})
 	p.Timezone, p.Location = timezone(r)
 
-	for _, k := range r.many("key", "name") {
-		p.Keys = append(p.Keys, l.key(k, seen))
-	}
+	keys := r.many("key", "name")
 	for _, b := range r.many("purpose", "name") {
 		p.Purposes = append(p.Purposes, l.purpose(b))
+	}
+	for _, k := range keys {
+		p.Keys = append(p.Keys, l.key(k, seen, p.Purposes))
 	}
 	if b := r.one("retention"); b != nil {
 		p.Retention = l.retention(b)
@@ -76,11 +78,13 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		b.end()
 	}
 	p.Detect = detect(r.one("detect"))
+	p.Collect = collect(r.one("collect"))
 	p.Limits = Limits{Journal: defaultJournal}
 	if b := r.one("limits"); b != nil {
 		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}
 		b.end()
 	}
+	p.WebPushKey = r.text("web_push_key", textRule{pattern: webPushPattern, form: "It is the public VAPID key, a point of P-256 as 87 characters of base64url: B.. .", example: `"BEl62iUY..7JbE"`})
 	p.Connectors = l.connectors(r.many("connector", "channel", "name"))
 	r.end()
 	if len(p.Keys) == 0 {
@@ -119,14 +123,21 @@ func timezone(r *reader) (string, *time.Location) {
 	return name, loc
 }
 
-func (l *loader) key(r *reader, seen keys) Key {
+func (l *loader) key(r *reader, seen keys, purposes []Purpose) Key {
 	k := Key{Range: r.n.at()}
 	r.guarded = true
 	k.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
 	k.ID = r.text("id", textRule{need: true, min: 1, max: 128, pattern: keyPattern, form: "It is printable ASCII without spaces.", example: `"ACME-APP"`})
 	k.Secret = Secret(r.text("secret", textRule{min: 1, max: 512, secret: true, example: `file("/etc/cloister/srv")`}))
 	k.Allow = r.texts("allow", textRule{choice: []string{AllowRead, AllowErase, AllowCampaigns}})
+	k.Purpose = r.text("purpose", textRule{min: 1, max: 64, example: `"offers"`})
 	r.end()
+	if k.Purpose != "" && !slices.Contains(k.Allow, AllowCampaigns) {
+		r.bad(codeTogether, "purpose", "a key that may not make campaigns needs no purpose", `Add "campaigns" to allow, or remove purpose.`)
+	}
+	if names := namesOf(purposes); k.Purpose != "" && !slices.Contains(names, k.Purpose) {
+		r.bad(codeNoSuch, "purpose", "there is no purpose "+r.shown("purpose", k.Purpose), suggest(k.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
+	}
 	if len(k.Allow) > 0 && !r.is("secret") {
 		r.bad(codeTogether, "allow", "a key without a secret only writes", "Apps carry the id, so everybody knows it. Add a secret, or remove allow.")
 	}
@@ -189,30 +200,17 @@ func (l *loader) cap(r *reader, purposes []Purpose) Cap {
 	c.Messages = r.whole("messages", true, 0, 1, 1_000_000)
 	c.Per = r.duration("per", true, 0, minCapWindow, maxCapWindow)
 	r.end()
-	var names []string
-	for _, p := range purposes {
-		names = append(names, p.Name)
-	}
-	if !slices.Contains(names, c.Purpose) {
+	if names := namesOf(purposes); !slices.Contains(names, c.Purpose) {
 		l.bad(codeNoSuch, r.n, r.n.labelAt(0), fmt.Sprintf("there is no purpose %q", c.Purpose),
 			suggest(c.Purpose, names)+"The purposes of this publisher are: "+quoted(names, "and")+".")
 	}
 	return c
 }
 
-var propertyRule = textRule{min: 1, max: 128, example: `"card_number"`}
-
-func (l *loader) properties(r *reader) Properties {
-	p := Properties{Range: r.n.at()}
-	p.Event, _ = r.name(0, textRule{max: 128, form: `It is the name of an event, of at most 128 bytes; "*" stands for all events without rules of their own.`})
-	p.Allow = r.texts("allow", propertyRule)
-	p.Deny = r.texts("deny", propertyRule)
-	p.Personal = r.texts("personal", propertyRule)
-	r.end()
-	for i, name := range p.Deny {
-		if slices.Contains(p.Allow, name) || slices.Contains(p.Personal, name) {
-			l.bad(codeTogether, r.n, elementAt(r.n.args["deny"], i), fmt.Sprintf("%q is denied, and taken as well", name), "What is denied is dropped at the door. Remove it from one of the lists.")
-		}
+func namesOf(purposes []Purpose) []string {
+	var names []string
+	for _, p := range purposes {
+		names = append(names, p.Name)
 	}
-	return p
+	return names
 }

@@ -131,6 +131,44 @@ func (r *reader) texts(name string, t textRule) []string {
 	return out
 }
 
+// textMap reads a map of texts, whose keys and values the two rules describe;
+// nil if it is absent.
+func (r *reader) textMap(name string, key, t textRule) map[string]string {
+	example := "{ " + key.sample("") + " = " + t.sample("") + " }"
+	v, marked, ok := r.value(name, t.need, example)
+	if !ok {
+		return nil
+	}
+	if !v.Type().IsObjectType() {
+		r.wrongType(name, "a map of texts", example, r.at(name))
+		return nil
+	}
+	out := map[string]string{}
+	for k, e := range v.AsValueMap() {
+		keyAt, at := memberAt(r.n.args[name], k)
+		switch {
+		case !r.fits("a name in "+name, k, key, marked, keyAt):
+		case e.IsNull() || e.Type() != cty.String:
+			r.wrongType(name, "a map of texts in quotes", example, at)
+		case r.fits(strconv.Quote(k), e.AsString(), t, marked, at):
+			out[k] = e.AsString()
+		}
+	}
+	return out
+}
+
+// memberAt is where a member of a map stands: its key and its value.
+func memberAt(a *hclsyntax.Attribute, key string) (k, v hcl.Range) {
+	if o, ok := a.Expr.(*hclsyntax.ObjectConsExpr); ok {
+		for _, item := range o.Items {
+			if plain, ok := plainKey(item.KeyExpr); ok && plain == key {
+				return item.KeyExpr.Range(), item.ValueExpr.Range()
+			}
+		}
+	}
+	return a.Expr.Range(), a.Expr.Range()
+}
+
 // elementAt is where an element of a list stands.
 func elementAt(a *hclsyntax.Attribute, i int) hcl.Range {
 	if t, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i < len(t.Exprs) {

@@ -58,6 +58,8 @@ func (c *Campaigns) Apply(t *kv.Txn, f *event.Fact, person uint32, profile func(
 		}
 	case event.Run:
 		err = c.applyRun(t, f)
+	case event.Send:
+		out = c.applySend(f, person)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("campaigns: %s: %w", f, err)
@@ -119,7 +121,7 @@ func (c *Campaigns) applyProgramme(t *kv.Txn, f *event.Fact) error {
 
 // sameRevision says whether two versions send the same to the same people.
 func sameRevision(a, b Campaign) bool {
-	a.State, a.Name, a.Revision, a.Goal = b.State, b.Name, b.Revision, b.Goal
+	a.State, a.Name, a.Revision, a.Goal, a.Labels = b.State, b.Name, b.Revision, b.Goal, b.Labels
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
@@ -196,6 +198,21 @@ func (c *Campaigns) applyTrack(t *kv.Txn, f *event.Fact, person uint32, profile 
 	return out, nil
 }
 
+// looksAtEvents says whether what people do matters to a campaign.
+func (o *Campaign) looksAtEvents() bool {
+	return o.Trigger.Type == TriggerEvent || o.Trigger.Type == TriggerInaction
+}
+
+// applySend makes the message that a call asked for. A campaign that does not
+// run, or is of another kind, sends nothing.
+func (c *Campaigns) applySend(f *event.Fact, person uint32) []Intention {
+	one := c.find(f.Ref)
+	if one == nil || one.State != Running || one.Trigger.Type != TriggerAPI || person == 0 {
+		return nil
+	}
+	return []Intention{c.intend(one, person, c.causeOf(f), f.Time, f.Props)}
+}
+
 // mayStart says whether an event may start a campaign at all. History brought
 // in afterwards and events that come more than a day late do not; nor does what
 // the appliance says of its own sending, with which campaigns would feed
@@ -218,7 +235,7 @@ func (c *Campaigns) intend(one *compiled, person uint32, cause string, at int64,
 	return Intention{
 		Message: hex.EncodeToString(h[:16]), Campaign: one.ID, Revision: one.Revision, Variant: one.Variant,
 		Person: person, Cause: cause, At: at, Expires: at + one.lateness(),
-		Class: one.Class, Channel: one.Channel, Purpose: one.Purpose, Props: props,
+		Class: one.Class, Channel: one.Channel, Purpose: one.Purpose, Props: props, Platforms: one.Platforms,
 	}
 }
 

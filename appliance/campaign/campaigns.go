@@ -78,7 +78,9 @@ type Intention struct {
 	Class    string // Marketing or Transactional
 	Channel  string
 	Purpose  string
-	Props    []event.Prop // of the event that caused it, personal ones included
+	Props    []event.Prop // of the event that caused it, personal ones included; of TriggerAPI what is sent
+	// Platforms are those of push that it may go to; none = all.
+	Platforms []string
 }
 
 // Options of a publisher's campaigns. Keys, Compile, Journal, Audience and
@@ -315,7 +317,7 @@ func (c *Campaigns) put(id string, one *compiled) {
 	}
 	c.watching = nil
 	for _, id := range slices.Sorted(maps.Keys(c.all)) {
-		if one := c.all[id]; one.Trigger.Type != TriggerOnce && (one.State == Running || one.State == Paused) {
+		if one := c.all[id]; one.looksAtEvents() && (one.State == Running || one.State == Paused) {
 			c.watching = append(c.watching, one)
 		}
 	}

@@ -24,6 +24,7 @@ const (
 	TriggerOnce     = "once"
 	TriggerEvent    = "event"
 	TriggerInaction = "inaction"
+	TriggerAPI      = "api" // by a call that says what is sent, and to whom
 )
 
 // What becomes of what fell due while the daemon was down.
@@ -40,29 +41,33 @@ const (
 	MaxAge       = 24 * time.Hour       // of an event at receipt that may still trigger
 	MissedGrace  = 15 * time.Minute     // how late "drop" still sends
 	MaxHold      = 3                    // properties held constant
-	MaxControl   = 99                   // of 100 persons
-	GoalWithin   = 7 * 24 * time.Hour   // of a goal that says nothing of it
-	MaxInstances = 64                   // timers that one event may touch in a campaign
+	MaxLabels    = 20
+	MaxControl   = 99                 // of 100 persons
+	GoalWithin   = 7 * 24 * time.Hour // of a goal that says nothing of it
+	MaxInstances = 64                 // timers that one event may touch in a campaign
 )
 
 // Campaign is one campaign, as the console, the API and a Programme fact have it.
 type Campaign struct {
-	ID       string          `json:"id"`
-	Name     string          `json:"name"`
-	State    string          `json:"state"`
-	Channel  string          `json:"channel"`
-	Purpose  string          `json:"purpose"`
-	Class    string          `json:"class"` // default Marketing
-	Content  Content         `json:"content"`
-	Variant  string          `json:"variant,omitempty"`
-	Trigger  Trigger         `json:"trigger"`
-	People   json.RawMessage `json:"people,omitempty"` // further condition, checked at hand-off
-	Missed   string          `json:"missed,omitempty"` // default MissedSend
-	Limit    *Limit          `json:"limit,omitempty"`
-	Expires  Duration        `json:"expires_after,omitempty"` // how late a message may be; default 24 h
-	Control  int             `json:"control,omitempty"`       // of 100 persons, so many get nothing, to compare with
-	Goal     *Goal           `json:"goal,omitempty"`
-	Revision int             `json:"revision,omitempty"` // counted by the appliance: 1, 2, ..
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Channel string `json:"channel"`
+	Purpose string `json:"purpose"`
+	Class   string `json:"class"` // default Marketing
+	// Platforms are those of push that it goes to; none = all of them.
+	Platforms []string        `json:"platforms,omitempty"`
+	Labels    []string        `json:"labels,omitempty"` // what reports can be asked by; nothing else
+	Content   Content         `json:"content"`
+	Variant   string          `json:"variant,omitempty"`
+	Trigger   Trigger         `json:"trigger"`
+	People    json.RawMessage `json:"people,omitempty"` // further condition, checked at hand-off
+	Missed    string          `json:"missed,omitempty"` // default MissedSend
+	Limit     *Limit          `json:"limit,omitempty"`
+	Expires   Duration        `json:"expires_after,omitempty"` // how late a message may be; default 24 h
+	Control   int             `json:"control,omitempty"`       // of 100 persons, so many get nothing, to compare with
+	Goal      *Goal           `json:"goal,omitempty"`
+	Revision  int             `json:"revision,omitempty"` // counted by the appliance: 1, 2, ..
 }
 
 // Content is what is sent: Liquid templates with Profile.*, Event.* and unsubscribe_url.

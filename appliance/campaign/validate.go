@@ -43,7 +43,7 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // fields are the names that may stand in a campaign, by path.
 var fields = map[string][]string{
-	"":        {"id", "name", "state", "channel", "purpose", "class", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
+	"":        {"id", "name", "state", "channel", "purpose", "class", "platforms", "labels", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
 	"content": {"subject", "html", "text", "title", "link"},
 	"trigger": {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
 	"limit":   {"per_person", "every"},
@@ -101,7 +101,11 @@ func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campai
 	o.defaults()
 	c.checkObject(&o, &m)
 	c.checkTrigger(&o, &m)
-	checkContent(&o, &m)
+	if o.Trigger.Type != TriggerAPI {
+		checkContent(o.Channel, &o.Content, &m)
+	} else if o.Content != (Content{}) {
+		m.add("content", "has no meaning with type %q: each call says what is sent", TriggerAPI)
+	}
 	if check != nil {
 		check(&o, &m)
 	}
@@ -155,6 +159,20 @@ func (c *Campaigns) checkObject(o *Campaign, m *Mistakes) {
 		m.add("purpose", "a purpose is needed: consent is given by purpose")
 	case c.o.Purposes != nil:
 		oneOf(m, "purpose", o.Purpose, c.o.Purposes...)
+	}
+	if len(o.Platforms) > 0 && o.Channel != "push" {
+		m.add("platforms", "has no meaning with channel %q", o.Channel)
+	}
+	for i, p := range o.Platforms {
+		oneOf(m, fmt.Sprintf("platforms[%d]", i), p, event.Platforms...)
+	}
+	if len(o.Labels) > MaxLabels {
+		m.add("labels", "%d labels, %d are allowed", len(o.Labels), MaxLabels)
+	}
+	for i, l := range o.Labels {
+		if l == "" || len(l) > 128 {
+			m.add(fmt.Sprintf("labels[%d]", i), "a label has 1 to 128 bytes")
+		}
 	}
 	if len(o.Variant) > 64 {
 		m.add("variant", "%d bytes, 64 are allowed", len(o.Variant))
@@ -218,7 +236,7 @@ func (c *Campaigns) checkPeople(o *Campaign, m *Mistakes) {
 
 func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 	tr := &o.Trigger
-	oneOf(m, "trigger.type", tr.Type, TriggerOnce, TriggerEvent, TriggerInaction)
+	oneOf(m, "trigger.type", tr.Type, TriggerOnce, TriggerEvent, TriggerInaction, TriggerAPI)
 	ref := func(path string, b json.RawMessage) { c.checkRef(path, b, m) }
 	none := func(path string, set bool) {
 		if set {
@@ -230,6 +248,9 @@ func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 		if !present(tr.Audience) {
 			m.add("trigger.audience", "a people expression is needed")
 		}
+		none("trigger.event", present(tr.Event))
+		none("trigger.delay", tr.Delay != 0)
+	case TriggerAPI:
 		none("trigger.event", present(tr.Event))
 		none("trigger.delay", tr.Delay != 0)
 	case TriggerEvent:
@@ -264,8 +285,17 @@ func (c *Campaigns) checkTrigger(o *Campaign, m *Mistakes) {
 	}
 }
 
-func checkContent(o *Campaign, m *Mistakes) {
-	ct := &o.Content
+// CheckContent says what is wrong with what is sent over a channel: a Mistakes,
+// or nil.
+func CheckContent(channel string, ct Content) error {
+	var m Mistakes
+	if checkContent(channel, &ct, &m); len(m) > 0 {
+		return m.sorted()
+	}
+	return nil
+}
+
+func checkContent(channel string, ct *Content, m *Mistakes) {
 	for _, p := range []struct {
 		path, src string
 		header    bool
@@ -292,7 +322,7 @@ func checkContent(o *Campaign, m *Mistakes) {
 			}
 		}
 	}
-	switch o.Channel {
+	switch channel {
 	case "email":
 		if ct.Subject == "" {
 			m.add("content.subject", "an e-mail needs a subject")

@@ -49,6 +49,7 @@ type Publisher interface {
 
 	Campaigns() *campaign.Campaigns
 	SaveCampaign(ctx context.Context, c *campaign.Campaign) error
+	Send(ctx context.Context, campaign string, persons []uint32, content []event.Prop) (sent int, err error)
 }
 
 // Key is what an account id and its passcode let somebody do. Whoever has one
@@ -85,6 +86,7 @@ type Door struct {
 	o       Options
 	mux     *http.ServeMux
 	flights flights
+	making  making
 	cursors shelf[*cursor]
 	results shelf[answer]
 }

@@ -32,6 +32,28 @@ func (f *flights) enter(key string, most int) (leave func(), ok bool) {
 	}, true
 }
 
+// making lets one call at a time read a publisher's campaigns and change them by
+// what it read.
+type making struct {
+	mu sync.Mutex
+	by map[string]*sync.Mutex // by publisher
+}
+
+func (m *making) lock(publisher string) (unlock func()) {
+	m.mu.Lock()
+	one := m.by[publisher]
+	if one == nil {
+		if m.by == nil {
+			m.by = make(map[string]*sync.Mutex)
+		}
+		one = new(sync.Mutex)
+		m.by[publisher] = one
+	}
+	m.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}
+
 // Upload bounds the uploads of an account around the door that takes them.
 // Who is not let in is for that door to say.
 func (d *Door) Upload(next http.Handler) http.Handler {

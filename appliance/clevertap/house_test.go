@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,12 +31,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is a real publisher behind the door, with keys for what may be done.
 type house struct {
-	t    testing.TB
-	door *Door
-	pub  *publisher.Publisher
-	post *post
-	log  *ledger
-	now  time.Time
+	t     testing.TB
+	door  *Door
+	pub   *publisher.Publisher
+	post  *post
+	log   *ledger
+	shift atomic.Int64 // of the clock
 }
 
 // post stands in for connectors: it accepts everything.
@@ -92,7 +93,7 @@ const passcode = "PASS"
 func open(t testing.TB) *house {
 	t.Helper()
 	dir := t.TempDir()
-	h := &house{t: t, post: &post{}, log: &ledger{}, now: time.Now()}
+	h := &house{t: t, post: &post{}, log: &ledger{}}
 	ring, err := keyring.Open(filepath.Join(dir, "keys"), bytes.Repeat([]byte{7}, keyring.MasterBytes), keyring.Options{})
 	check(t, err)
 	keys, err := ring.Publisher("acme")
@@ -125,10 +126,15 @@ func open(t testing.TB) *house {
 			k, ok := all[id]
 			return k, ok && pass == passcode
 		},
-		Audit: h.log, Now: func() time.Time { return h.now },
+		Audit: h.log, Now: h.now,
 	})
 	return h
 }
+
+func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.shift.Load())) }
+
+// later moves the door's clock on.
+func (h *house) later(d time.Duration) { h.shift.Add(int64(d)) }
 
 func check(t testing.TB, err error) {
 	t.Helper()

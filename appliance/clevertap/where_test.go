@@ -90,7 +90,7 @@ func TestQueriesCountWhatTheyMean(t *testing.T) {
 func TestAQueryWithoutARangeLooksBackAYear(t *testing.T) {
 	h := open(t)
 	shop(h)
-	now := h.now
+	now := h.now()
 	h.tell(event.Fact{Kind: event.Track, User: "bob", Name: "Viewed", Time: now.AddDate(0, 0, -400).UnixMicro()},
 		event.Fact{Kind: event.Track, User: "dora", Name: "Viewed", Time: now.AddDate(0, 0, -300).UnixMicro()})
 	if a := h.ok("counts/profiles.json", `{"event_name":"Viewed"}`); a["count"] == 0.0 {
@@ -151,10 +151,10 @@ func TestABadQueryIsNamedAndDoesNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) FindIdentity(string) (uint32, bool)     { return 0, false }
+func (nobody) FindIdentity(string) (uint32, bool)    { return 0, false }
 func (nobody) With(string, string) ([]uint32, error) { return nil, nil }
-func (nobody) Personal(string) bool                   { return false }
-func (nobody) name(uint32) (string, error)            { return "", nil }
+func (nobody) Personal(string) bool                  { return false }
+func (nobody) name(uint32) (string, error)           { return "", nil }
 
 // Whatever is sent, it is read or refused; what is read can be asked.
 func FuzzWhere(f *testing.F) {

@@ -21,6 +21,8 @@ type Refusal struct {
 	Message string // quotes names, never values
 	Record  []byte // JSON; nil = there is none
 	Bytes   int    // of the record's JSON
+	// Accepted: the record was taken although it breaks the schema.
+	Accepted bool
 }
 
 // RefusalFilter says which refusals are asked for; "" and 0 stand for all.
@@ -32,9 +34,10 @@ type RefusalFilter struct {
 
 // RefusalCount is how many records were refused for a reason, or facts left out.
 type RefusalCount struct {
-	Dialect string `json:"dialect"`
-	Code    string `json:"code"`
-	Count   int64  `json:"count"`
+	Dialect  string `json:"dialect"`
+	Code     string `json:"code"`
+	Accepted bool   `json:"accepted"` // they were taken, or left out as the schema says
+	Count    int64  `json:"count"`
 }
 
 // Refusals are those of a publisher, in the order of their numbers.
@@ -47,22 +50,23 @@ type Refusals struct {
 }
 
 type refusalJSON struct {
-	Number  uint64          `json:"n"`
-	At      *time.Time      `json:"at"`
-	Dialect string          `json:"dialect"`
-	Key     string          `json:"key"`
-	Index   int             `json:"index"`
-	Code    string          `json:"code"`
-	Field   string          `json:"field"`
-	Message string          `json:"message"`
-	Record  json.RawMessage `json:"record"`
-	Bytes   int             `json:"bytes"`
+	Number   uint64          `json:"n"`
+	At       *time.Time      `json:"at"`
+	Dialect  string          `json:"dialect"`
+	Key      string          `json:"key"`
+	Index    int             `json:"index"`
+	Code     string          `json:"code"`
+	Field    string          `json:"field"`
+	Message  string          `json:"message"`
+	Record   json.RawMessage `json:"record"`
+	Bytes    int             `json:"bytes"`
+	Accepted bool            `json:"accepted"`
 }
 
 // refusalOf shows a refusal to a role: its values to who may read people's,
 // what it is made of to who asks questions, no record to others.
 func refusalOf(f *Refusal, role access.Role) refusalJSON {
-	out := refusalJSON{f.Number, stampOf(f.At), f.Dialect, f.Key, f.Index, f.Code, f.Field, f.Message, nil, f.Bytes}
+	out := refusalJSON{f.Number, stampOf(f.At), f.Dialect, f.Key, f.Index, f.Code, f.Field, f.Message, nil, f.Bytes, f.Accepted}
 	switch {
 	case f.Record == nil:
 	case mayReadValues(role):

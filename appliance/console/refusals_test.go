@@ -14,7 +14,7 @@ import (
 func (s *shop) refusals(f RefusalFilter) Refusals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Refusals{Counts: []RefusalCount{{"segment", "too_old", 2}}, Applied: map[string]int64{"erased": 3}}
+	out := Refusals{Counts: []RefusalCount{{"segment", "too_old", false, 2}}, Applied: map[string]int64{"erased": 3}}
 	for _, r := range s.refused {
 		if out.Last = r.Number; r.Number > f.After && len(out.List) < f.Limit && (f.Code == "" || f.Code == r.Code) {
 			out.List = append(out.List, r)

@@ -54,7 +54,9 @@ type Intention struct {
 	Class    string
 	Channel  string
 	Purpose  string
-	Props    []event.Prop // of the event that caused it, personal ones included
+	Props    []event.Prop // of the event that caused it, personal ones included; of Content.Direct what is sent
+	// Platforms are those of push that it may go to; none = all.
+	Platforms []string
 }
 
 // Barrier waits until the applier has reached the journal's end as of the call.
@@ -90,6 +92,7 @@ type People interface {
 // Content is a revision of a campaign: what is sent, and what is asked before.
 type Content struct {
 	Subject, HTML, Text, Title, Link string        // Liquid
+	Direct                           bool          // these stand in each intention's Props, by their names in lower case
 	Paused                           bool          // the campaign does not run now: its messages wait
 	People                           []byte        // further condition: a people expression, nil = none
 	LimitMessages                    int           // messages of this campaign to one person, 0 = any number

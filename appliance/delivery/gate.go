@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -176,10 +177,10 @@ func (d *Delivery) uniqueKey(r *record) []byte {
 // addressFor is the address that a message goes to: of several, the one that
 // became known last and is not suppressed, as people expects of a bounce that
 // names none. If all are suppressed it is one of these.
-func (d *Delivery) addressFor(addresses []event.Address, channel string) (to event.Address) {
+func (d *Delivery) addressFor(addresses []event.Address, channel string, platforms []string) (to event.Address) {
 	for _, a := range addresses {
 		switch {
-		case a.Channel != channel || a.Removed || a.Value == "" || hasControl(a.Value) || hasControl(a.Extra):
+		case a.Channel != channel || len(platforms) > 0 && !slices.Contains(platforms, a.Platform) || a.Removed || a.Value == "" || hasControl(a.Value) || hasControl(a.Extra):
 		case !d.o.People.Suppressed(channel, a.Value):
 			return a
 		case to.Value == "":

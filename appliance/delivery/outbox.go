@@ -65,12 +65,13 @@ func (i id) key(kind byte) []byte { return append([]byte{kind}, i[:]...) }
 // record is all that is kept of a message.
 type record struct {
 	Decision
-	Asked   uint32 `json:"asked"`             // the person the intention named; Person is who they are now
-	Event   []byte `json:"event,omitempty"`   // sealed under Asked: properties of the causing event
-	Targets []byte `json:"targets,omitempty"` // sealed under Sealed: where links lead
-	To      []byte `json:"to,omitempty"`      // sealed under Sealed: the address it was handed over for
-	Sealed  uint32 `json:"sealed,omitempty"`  // Person at the latest attempt
-	Told    bool   `json:"told,omitempty"`    // the facts of its end are in the journal
+	Asked     uint32   `json:"asked"`               // the person the intention named; Person is who they are now
+	Event     []byte   `json:"event,omitempty"`     // sealed under Asked: properties of the causing event
+	Targets   []byte   `json:"targets,omitempty"`   // sealed under Sealed: where links lead
+	To        []byte   `json:"to,omitempty"`        // sealed under Sealed: the address it was handed over for
+	Sealed    uint32   `json:"sealed,omitempty"`    // Person at the latest attempt
+	Platforms []string `json:"platforms,omitempty"` // of push that it may go to
+	Told      bool     `json:"told,omitempty"`      // the facts of its end are in the journal
 }
 
 func (r *record) id() id { i, _ := parseID(r.Message); return i }
@@ -182,7 +183,7 @@ func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
 	} else if !errors.Is(err, kv.ErrNotFound) {
 		return fmt.Errorf("outbox: message %s: %w", in.Message, err)
 	}
-	r := record{Asked: in.Person, Decision: Decision{
+	r := record{Asked: in.Person, Platforms: in.Platforms, Decision: Decision{
 		Message: in.Message, Campaign: in.Campaign, Revision: in.Revision, Variant: in.Variant,
 		Person: in.Person, Cause: in.Cause, Class: in.Class, Channel: in.Channel, Purpose: in.Purpose,
 		State: Waiting, Decided: d.o.Now().UTC(), Due: micros(in.At), Expires: micros(in.Expires),

@@ -19,14 +19,20 @@ import (
 // render fills e.msg, and answers a verdict with a reason if it cannot be.
 func (d *Delivery) render(e *entry) verdict {
 	r := e.rec
-	set, err := d.templates.get(r.Campaign, r.Revision, e.content)
-	if err != nil {
-		return verdict{reason: ReasonTemplate, detail: err.Error()}
-	}
 	props, err := d.causing(r)
 	if err != nil {
 		// The person's key went meanwhile.
 		return hold(ReasonErased)
+	}
+	var set *templateSet
+	if e.content.Direct {
+		set, err = parseContent(directContent(props))
+		props = nil
+	} else {
+		set, err = d.templates.get(r.Campaign, r.Revision, e.content)
+	}
+	if err != nil {
+		return verdict{reason: ReasonTemplate, detail: err.Error()}
 	}
 	unsubscribe := d.o.Links.Unsubscribe(r.Message)
 	vars := map[string]any{
@@ -42,6 +48,7 @@ func (d *Delivery) render(e *entry) verdict {
 	if m.Marketing {
 		m.Unsubscribe = unsubscribe
 	}
+	e.mayTrack = d.mayTrack(e)
 	m.Text = fill.text(set.text, liquid.None)
 	switch r.Channel {
 	case "email":
@@ -55,14 +62,14 @@ func (d *Delivery) render(e *entry) verdict {
 		if m.Text == "" {
 			m.Text = textOf(m.HTML)
 		}
-		if e.tracked = d.mayTrack(e); e.tracked && m.HTML != "" {
+		if e.tracked = e.mayTrack; e.tracked && m.HTML != "" {
 			m.HTML, e.targets = track(m.HTML, func(n int) string { return d.o.Links.Click(r.Message, n) }, d.o.Links.Open(r.Message), unsubscribe)
 		}
 	case "push":
 		m.Subject = fill.header("title", set.title, liquid.Line)
 		if m.Link = fill.header("link", set.link, liquid.URL); m.Link != "" && !opens(m.Link) {
 			fill.fail(fmt.Errorf("link: not an address that may be opened"))
-		} else if e.tracked = d.mayTrack(e); e.tracked && web(m.Link) {
+		} else if e.tracked = e.mayTrack; e.tracked && web(m.Link) {
 			e.targets = []string{m.Link}
 			m.Link = d.o.Links.Click(r.Message, 0)
 		}
@@ -238,6 +245,27 @@ func (t *templates) get(campaign string, revision int, c Content) (*templateSet,
 	if set, ok := t.m[key]; ok {
 		return set, nil
 	}
+	set, err := parseContent(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.m) >= maxTemplates {
+		for k := range t.m { // any one: it is parsed again when it is needed
+			delete(t.m, k)
+			break
+		}
+	}
+	t.m[key] = set
+	return set, nil
+}
+
+// directContent is what an intention of its own content says.
+func directContent(props []event.Prop) Content {
+	text := func(key string) string { return event.Lookup(props, key).Text() }
+	return Content{Subject: text("subject"), HTML: text("html"), Text: text("text"), Title: text("title"), Link: text("link")}
+}
+
+func parseContent(c Content) (*templateSet, error) {
 	set := &templateSet{}
 	for _, x := range []struct {
 		name string
@@ -257,12 +285,5 @@ func (t *templates) get(campaign string, revision int, c Content) (*templateSet,
 		}
 		x.to.leaves = slices.Contains(x.to.t.Fields(), "unsubscribe_url")
 	}
-	if len(t.m) >= maxTemplates {
-		for k := range t.m { // any one: it is parsed again when it is needed
-			delete(t.m, k)
-			break
-		}
-	}
-	t.m[key] = set
 	return set, nil
 }

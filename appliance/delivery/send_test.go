@@ -356,3 +356,59 @@ func TestReceipts(t *testing.T) {
 		t.Error("a receipt that is lost is confirmed")
 	}
 }
+
+// What has nothing to track goes like everything else, also to who agreed.
+func TestWhatCannotBeTrackedIsSentAllTheSame(t *testing.T) {
+	h := newHouse(t, nil)
+	h.campaigns["sms"] = Content{Text: "hi"}
+	h.campaigns["push"] = Content{Title: "hi"}
+	h.identify("ann", event.Fact{
+		Consents:  []event.Consent{{Purpose: "offers", Granted: true, Source: "form"}},
+		Addresses: []event.Address{{Channel: "sms", Value: "+14155550101"}, {Channel: "push", Platform: "fcm", Value: "token"}},
+	})
+	ann, _ := h.people.Find("ann")
+	for _, channel := range []string{"sms", "push"} {
+		in := h.want(ann, channel, func(in *Intention) { in.Channel, in.Campaign = channel, channel })
+		h.enqueue(in)
+		if h.d.Start(); h.settles(in.Message).State != Sent {
+			t.Errorf("%s: %+v", channel, h.explain(in.Message))
+		}
+	}
+}
+
+// A direct message says what its intention does, in Liquid, and goes to the
+// platforms that it names.
+func TestADirectMessageSaysWhatItsIntentionDoes(t *testing.T) {
+	h := newHouse(t, nil)
+	h.campaigns["direct"] = Content{Direct: true}
+	h.identify("ann", event.Fact{
+		Changes:  []event.Change{{Key: "Name", Value: event.OfText("Ann")}},
+		Consents: []event.Consent{{Purpose: "offers", Granted: true, Source: "form"}},
+		Addresses: []event.Address{{Channel: "push", Platform: "apns", Value: "apple"}, {Channel: "push", Platform: "fcm", Value: "google"},
+			{Channel: "push", Platform: "webpush", Value: "web"}},
+	})
+	ann, _ := h.people.Find("ann")
+	h.d.Start()
+	for i, c := range []struct {
+		platforms []string
+		to        string
+	}{{nil, "web"}, {[]string{"fcm", "apns"}, "google"}, {[]string{"apns"}, "apple"}} {
+		in := h.want(ann, c.to, func(in *Intention) {
+			in.Channel, in.Campaign, in.Platforms = "push", "direct", c.platforms
+			in.Props = []event.Prop{{Key: "title", Value: event.OfText("Hi {{ Profile.Name }}"), Personal: true}, {Key: "text", Value: event.OfText("{{ Event.title }}{{ Event.text }}!")}}
+		})
+		h.enqueue(in)
+		h.settles(in.Message)
+		if m := h.got()[i]; m.To != c.to || m.Subject != "Hi Ann" || m.Text != "!" {
+			t.Errorf("%v: %+v", c.platforms, m)
+		}
+	}
+	in := h.want(ann, "broken", func(in *Intention) {
+		in.Channel, in.Campaign = "push", "direct"
+		in.Props = []event.Prop{{Key: "title", Value: event.OfText("{{ Profile.Name")}}
+	})
+	h.enqueue(in)
+	if d := h.settles(in.Message); d.State != Held || d.Reason != ReasonTemplate {
+		t.Errorf("%+v", d)
+	}
+}

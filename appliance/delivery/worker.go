@@ -20,7 +20,8 @@ type entry struct {
 	address     event.Address
 	content     Content
 	unqualified bool
-	tracked     bool
+	mayTrack    bool // when it was rendered
+	tracked     bool // it holds what is tracked
 	msg         connector.Message
 	targets     []string
 	failed      verdict // rendering said no
@@ -106,9 +107,9 @@ func (d *Delivery) meet(e *entry) {
 		return
 	}
 	e.to = to
-	e.address = d.addressFor(to.Addresses, e.rec.Channel)
+	e.address = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
 	e.msg.To, e.msg.Platform, e.msg.Extra = e.address.Value, e.address.Platform, e.address.Extra
-	if e.msg.ID != "" && e.tracked != d.mayTrack(e) {
+	if e.msg.ID != "" && e.mayTrack != d.mayTrack(e) {
 		e.msg.ID = "" // rendered for another consent than there is now: next time
 	}
 }

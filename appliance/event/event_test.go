@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"math"
 	"os"
 	"reflect"
 	"strings"
@@ -170,6 +171,16 @@ func TestParseJSON(t *testing.T) {
 		}
 		if err != nil || string(v.AppendJSON(nil)) != c.out {
 			t.Errorf("%q: %s, %v; want %s", c.in, v.AppendJSON(nil), err, c.out)
+		}
+	}
+}
+
+// A number is the same again once it was JSON, however large.
+func TestJSONKeepsNumbers(t *testing.T) {
+	for _, v := range []Value{OfFloat(1e300), OfFloat(-1 << 60), OfFloat(1 << 53), OfFloat(0.1), OfFloat(5e-324), OfInt(math.MaxInt64), OfInt(math.MinInt64)} {
+		b := v.AppendJSON(nil)
+		if got, err := ParseJSON(b); err != nil || !got.Equal(v) {
+			t.Errorf("%s comes back as %v, %v", b, got, err)
 		}
 	}
 }

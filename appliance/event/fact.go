@@ -33,6 +33,9 @@ const (
 	Run Kind = 7
 	// Demerge: the joins of User are undone.
 	Demerge Kind = 8
+	// Send: a message that a call asked for: Ref is the campaign, Person whom,
+	// Props what it says. Written by the publisher, never by an app.
+	Send Kind = 9
 )
 
 // Types of programme object: the Name of a Programme fact.
@@ -96,6 +99,8 @@ const (
 	Restamped Flags = 1 << iota
 	// Imported: history brought in afterwards; it never starts a campaign.
 	Imported
+	// OffSchema: the publisher's schema has it otherwise, and lets it pass.
+	OffSchema
 )
 
 // Fact is one thing that is known, as the journal keeps it. Which fields
@@ -141,6 +146,8 @@ func (k Kind) String() string {
 		return "run"
 	case Demerge:
 		return "demerge"
+	case Send:
+		return "send"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -187,6 +194,9 @@ var own = map[string]bool{
 // Own says whether name is one of the appliance's own events, which count as
 // "any event" only where they are named.
 func Own(name string) bool { return own[name] }
+
+// Platforms are those of push addresses.
+var Platforms = []string{"fcm", "apns", "webpush"}
 
 // Channels are the channels that messages go out by.
 var Channels = []string{"email", "sms", "push", "webhook"}

@@ -148,6 +148,12 @@ func (v Value) AppendJSON(dst []byte) []byte {
 		return AppendJSONProps(dst, v.obj())
 	case Null:
 		return append(dst, "null"...)
+	case Float:
+		// Without an exponent it would be read as a whole number with more digits
+		// than are kept.
+		if f, _ := v.Number(); math.Abs(f) >= 1<<53 {
+			return strconv.AppendFloat(dst, f, 'e', -1, 64)
+		}
 	}
 	return append(dst, v.String()...)
 }

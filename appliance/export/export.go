@@ -4,8 +4,8 @@ package export
 
 import (
 	"slices"
-	"strings"
 
+	"github.com/cloisterhq/cloister/appliance/csv"
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
@@ -31,6 +31,7 @@ type Column struct {
 type Table struct {
 	Columns []Column
 	Group   string   // its name, "" = there is none
+	Always  bool     // a line of NDJSON has the group also where it is empty
 	Keys    []string // of the group that have a column each in CSV and Parquet, sorted; the rest stands in the column "more"
 }
 
@@ -79,7 +80,7 @@ func (t *Table) AppendNDJSON(dst []byte, r *Record) []byte {
 			dst = v.AppendJSON(dst)
 		}
 	}
-	if t.Group != "" && len(r.Group) > 0 {
+	if t.Group != "" && (t.Always || len(r.Group) > 0) {
 		member(t.Group)
 		dst = event.AppendJSONProps(dst, r.Group)
 		times := false
@@ -144,7 +145,7 @@ func (t *Table) AppendCSV(dst []byte, r *Record) []byte {
 		}
 		dst = append(dst, ',')
 		if more := t.more(r); len(more) > 0 {
-			dst = quoted(dst, string(event.AppendJSONProps(nil, more)))
+			dst = csv.AppendQuoted(dst, string(event.AppendJSONProps(nil, more)))
 		}
 	}
 	return append(dst, '\r', '\n')
@@ -157,49 +158,9 @@ func appendCell(dst []byte, v event.Value) []byte {
 	case event.Null:
 		return dst
 	case event.Text:
-		return appendText(dst, v.Text())
+		return csv.AppendText(dst, v.Text())
 	case event.List, event.Object:
-		return quoted(dst, v.String())
+		return csv.AppendQuoted(dst, v.String())
 	}
 	return append(dst, v.String()...)
-}
-
-// Guarded says whether a spreadsheet may take a text for a formula, or the text
-// could be taken for one that was guarded.
-func Guarded(s string) bool {
-	s = strings.TrimLeft(s, "'")
-	return s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0
-}
-
-// Unguard takes back what guarding did to a cell.
-func Unguard(s string) string {
-	if strings.HasPrefix(s, "'") && Guarded(s) {
-		return s[1:]
-	}
-	return s
-}
-
-func appendText(dst []byte, s string) []byte {
-	if Guarded(s) {
-		return quoted(dst, "'"+s)
-	}
-	// Excel also takes what follows other white space for a formula, and some
-	// readers trim a cell that is not quoted.
-	if strings.ContainsAny(s, "\",\r\n\t;") || s != strings.TrimSpace(s) {
-		return quoted(dst, s)
-	}
-	return append(dst, s...)
-}
-
-func quoted(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for {
-		at := strings.IndexByte(s, '"')
-		if at < 0 {
-			break
-		}
-		dst = append(append(dst, s[:at+1]...), '"')
-		s = s[at+1:]
-	}
-	return append(append(dst, s...), '"')
 }

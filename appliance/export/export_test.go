@@ -2,10 +2,7 @@ package export
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
-	"io"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -58,32 +55,6 @@ func TestCSV(t *testing.T) {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
-}
-
-// What any reader of CSV finds in a cell is the text, once unguarded; and no
-// cell begins with what a spreadsheet would run.
-func TestACellIsItsText(t *testing.T) {
-	one := Table{Columns: []Column{{"x", event.Text}, {"y", event.Text}}}
-	rapid.Check(t, func(t *rapid.T) {
-		odd := rapid.SampledFrom([]string{"'", "=", "+", "-", "@", "\t", "\r", "\n", `"`, ",", ";", " ", "a", "é"})
-		// encoding/csv makes one LF of CR LF within a cell.
-		s := strings.ReplaceAll(strings.Join(rapid.SliceOf(odd).Draw(t, "text"), ""), "\r\n", "\r")
-		line := one.AppendCSV(nil, &Record{Cells: []event.Value{text(s), text("end")}})
-		r := csv.NewReader(bytes.NewReader(line))
-		cells, err := r.Read()
-		if err != nil || len(cells) != 2 || cells[1] != "end" {
-			t.Fatalf("%q is read as %q, %v", line, cells, err)
-		}
-		if _, err := r.Read(); err != io.EOF {
-			t.Fatalf("%q is more than a line", line)
-		}
-		if cells[0] != "" && strings.IndexByte("=+-@\t\r", cells[0][0]) >= 0 {
-			t.Fatalf("%q would be run", cells[0])
-		}
-		if got := Unguard(cells[0]); got != s {
-			t.Fatalf("%q comes back as %q", s, got)
-		}
-	})
 }
 
 func TestNDJSONIsJSON(t *testing.T) {

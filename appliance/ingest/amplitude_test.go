@@ -138,6 +138,8 @@ func TestAmplitudeRefuses(t *testing.T) {
 	a.want(a.send("POST", "/2/httpapi", `{"api_key":"WRITEKEY","events":[`+strings.Repeat(`7,`, amplitudeMaxEvents)+`7]}`), 413, `"code":413`)
 	a.want(a.send("POST", "/2/httpapi", strings.Repeat(" ", amplitudeMaxBody)+one), 413, `"code":413`)
 	a.want(a.send("POST", "/batch", strings.Repeat(" ", amplitudeMaxBody)+one), 200)
+	a.want(a.send("POST", "/batch", strings.Repeat(" ", amplitudeMaxBatch)+one), 413, `"code":413`)
+	a.want(a.send("POST", "/batch", `{`), 400, `"code":400`, `"missing_field":"events"`)
 	a.want(a.send("POST", "/batch", strings.Repeat(" ", posthogMaxBody)+`{"api_key":"WRITEKEY","batch":[]}`), 413)
 	a.facts()
 	// What is answered 429 is sent again at once, until the libraries give up.

@@ -115,6 +115,7 @@ func amplitudeEvent(t *amplitudeTranslator, o []event.Prop) ([]event.Fact, error
 		}
 		t.rules.keepIP(&f, ip)
 	}
+	t.rules.keepAgent(&f, event.Lookup(o, "user_agent").Text())
 	return append(made, f), nil
 }
 

@@ -18,6 +18,9 @@ type Refused struct {
 	Index   int         // of the record in its request, from 0; -1 = the request itself
 	Err     error       // why: an *event.Refusal, or what the dialect says
 	Record  event.Value // as it came; lives no longer than the request
+	// Accepted: it is no refusal. The record was taken though it breaks the
+	// publisher's schema, or was left out because that says so.
+	Accepted bool
 }
 
 // batch is what a dialect makes of one request: the facts that are kept and the
@@ -33,6 +36,7 @@ type batch struct {
 	facts   []event.Fact // until they are written
 	held    []Held
 	refused []Refused
+	noted   []Refused // accepted, and yet to be told of
 }
 
 // manyFacts is up to how many facts' memory is kept for another request.
@@ -51,13 +55,20 @@ func (b *batch) keep(index int, record event.Value, made ...event.Fact) {
 	b.facts = append(b.facts, made...)
 	var hold detect.Set
 	for i := before; i < len(b.facts); i++ {
-		found, err := b.pub.Rules.apply(&b.facts[i], b.now, b.limits)
+		v, err := b.pub.Rules.apply(&b.facts[i], b.now, b.limits)
 		if err != nil {
 			b.facts = b.facts[:before]
-			b.refuse(index, record, err)
+			if err == errInactive {
+				b.note(index, record, err)
+			} else {
+				b.refuse(index, record, err)
+			}
 			return
 		}
-		hold |= found
+		hold |= v.hold
+		if v.off != nil {
+			b.note(index, record, v.off)
+		}
 	}
 	if hold != 0 && !b.pub.Hold.Room() {
 		b.facts = b.facts[:before]
@@ -75,9 +86,15 @@ func (b *batch) refuse(index int, record event.Value, err error) {
 	b.refused = append(b.refused, Refused{Dialect: b.dialect, Key: b.key, Index: index, Err: err, Record: record})
 }
 
+// note notes a record that the sender may take for accepted.
+func (b *batch) note(index int, record event.Value, err error) {
+	b.noted = append(b.noted, Refused{Dialect: b.dialect, Key: b.key, Index: index, Err: err, Record: record, Accepted: true})
+}
+
 // report tells whoever looks after the apps what was refused.
 func (b *batch) report() {
 	b.pub.tell(b.refused)
+	b.pub.tell(b.noted)
 }
 
 // errHoldFull refuses a record that would have to wait.

@@ -151,6 +151,8 @@ func clevertapCode(err error) int64 {
 			return 523
 		case r.Code == event.RefusedTooOld:
 			return 525
+		case r.Code == RefusedDiscarded:
+			return 528
 		case r.Field == "device":
 			return 526
 		}

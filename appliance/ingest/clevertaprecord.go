@@ -22,7 +22,8 @@ var clevertapReserved = map[string]bool{
 type clevertapTranslator struct {
 	rules  *Rules
 	now    time.Time
-	tokens int // seen in this request
+	sdk    bool // a library on a device says it, which raises the vendor's own events
+	tokens int  // seen in this request
 }
 
 func (t *clevertapTranslator) translate(rec event.Value) (event.Fact, error) {
@@ -79,7 +80,7 @@ func (t *clevertapTranslator) event(f *event.Fact, o []event.Prop) error {
 	if f.Name == "" {
 		return &clevertapError{509, "evtName is missing"}
 	}
-	if clevertapReserved[f.Name] {
+	if clevertapReserved[f.Name] && !t.sdk {
 		return &clevertapError{513, "evtName is the name of a system event"}
 	}
 	data := event.Lookup(o, "evtData")
@@ -154,10 +155,9 @@ func (t *clevertapTranslator) flag(f *event.Fact, p event.Prop) (bool, error) {
 		}
 		return true, nil
 	}
-	if p.Key == "ct_optout" && isFlag && on {
-		// Whoever wants nothing collected wants no messages either. Opting in
-		// again gives no consent: it asks for that.
-		f.Consents = append(f.Consents, t.rules.withdrawn("clevertap ct_optout")...)
+	if p.Key == "ct_optout" && isFlag {
+		f.Consents = append(f.Consents, event.Consent{Purpose: event.PurposeCollection, Granted: !on, Source: "clevertap ct_optout"})
+		return true, nil
 	}
 	return false, nil
 }

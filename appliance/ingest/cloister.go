@@ -78,7 +78,7 @@ func (d *Door) cloister(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	b := d.begin("cloister", key)
-	translateCloister(b, req, r.RemoteAddr)
+	translateCloister(b, req, r.RemoteAddr, r.UserAgent())
 	if !d.write(w, r, b) {
 		return
 	}
@@ -168,7 +168,7 @@ func readCloister(p *parser) (*cloisterRequest, error) {
 }
 
 // translateCloister makes facts of a request.
-func translateCloister(b *batch, req *cloisterRequest, remote string) {
+func translateCloister(b *batch, req *cloisterRequest, remote, agent string) {
 	t := cloisterTranslator{rules: b.pub.Rules, now: b.now}
 	if skew := b.now.Sub(req.sentAt); !req.sentAt.IsZero() && skew.Abs() > cloisterSkew {
 		t.skew = skew
@@ -181,6 +181,7 @@ func translateCloister(b *batch, req *cloisterRequest, remote string) {
 		}
 		if peer, err := netip.ParseAddrPort(remote); err == nil && req.direct {
 			t.rules.keepIP(&f, peer.Addr().String())
+			t.rules.keepAgent(&f, agent)
 		}
 		b.keep(i, record, f)
 	}

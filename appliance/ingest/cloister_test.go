@@ -120,7 +120,7 @@ func TestCloisterBatch(t *testing.T) {
 		t.Errorf("%d %s", status, answer)
 	}
 	a.wantFacts(`track id=1 user=u name=A at=2026-11-23T16:26:00Z`, `track device=d name=C at=2026-11-23T16:26:00Z`)
-	if fmt.Sprint(told) != `[{cloister WRITEKEY 1 <nil> }]` {
+	if fmt.Sprint(told) != `[{cloister WRITEKEY 1 <nil>  false}]` {
 		t.Errorf("told %v", told)
 	}
 	if status, answer := a.cloister(`{"batch":[]}`); status != 200 || answer != `{"accepted":0,"refused":[]}` {
@@ -201,7 +201,7 @@ func TestCloisterSettings(t *testing.T) {
 	a.pub.Purposes = []Purpose{{Name: "news", Title: "News", Channels: []string{"email"}}, {Name: "service", Title: "Your account", Contract: true}}
 	a.pub.WebPush = "BKEY"
 	a.pub.OptedOut = func(device string) bool { return device == "gone" }
-	a.pub.Rules.Events["*"] = PropertyRules{Allow: []string{"sku"}, Personal: []string{"name"}}
+	a.pub.Rules.Events["*"] = &PropertyRules{Allow: []string{"sku"}, Personal: []string{"name"}}
 	rest := `"purposes":[{"name":"news","title":"News","contract":false,"channels":["email"]},{"name":"service","title":"Your account","contract":true,"channels":[]}],` +
 		`"properties":{"*":{"deny":[],"allow":["sku","name"]},"Charged":{"deny":["card_number"]}},"push":"BKEY"}`
 	for query, collect := range map[string]string{"": "true", "&anonymous=here": "true", "&anonymous=gone": "false"} {
@@ -234,7 +234,7 @@ func FuzzCloister(f *testing.F) {
 			return
 		}
 		b := door.begin("cloister", key)
-		translateCloister(b, req, "192.0.2.1:1")
+		translateCloister(b, req, "192.0.2.1:1", "")
 		if len(b.facts)+len(b.refused) != len(req.records) {
 			t.Fatalf("%d records made %d facts and %d refusals", len(req.records), len(b.facts), len(b.refused))
 		}

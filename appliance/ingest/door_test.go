@@ -61,7 +61,7 @@ func newDoor(t testing.TB) *atDoor {
 	a := &atDoor{t: t, j: j, now: now}
 	a.pub = &Publisher{Name: "shop", Journal: a, Rules: &Rules{
 		Purposes: map[string][]string{"Advertising": {"email", "push"}, "Analytics": {"webhook"}, "news": nil},
-		Events:   map[string]PropertyRules{"Charged": {Deny: []string{"card_number"}, Personal: []string{"delivery_address"}}},
+		Events:   map[string]*PropertyRules{"Charged": {Deny: []string{"card_number"}, Personal: []string{"delivery_address"}}},
 		Personal: []string{"customer_ref"},
 	}}
 	a.door = New(Options{

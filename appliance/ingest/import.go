@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/cloisterhq/cloister/appliance/event"
-	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 	"github.com/cloisterhq/cloister/appliance/journal"
 )
 
@@ -46,10 +45,10 @@ func (e LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.
 
 // ImportEvents takes events from lines of JSON,
 //
-//	{"user", "anonymous", "event", "ts", "props", "id"}
+//	{"user", "anonymous", "event", "ts", "props", "times": [key..], "id"}
 //
-// of which user or anonymous, event and ts (RFC 3339) are needed, and appends
-// them in their order, marked as imported. source names the file, and
+// of which user or anonymous, event and ts (RFC 3339) are needed, times names
+// the props that are instants, and appends them in their order, marked as imported. source names the file, and
 // firstLine is the number that body begins with (from 1): a line without id
 // has the id import:SOURCE:LINE, so that importing a part again is harmless.
 // taken counts the lines that are on disk, refused those that cannot be taken;
@@ -64,10 +63,13 @@ func (d *Door) ImportEvents(ctx context.Context, pub *Publisher, source string, 
 // ImportProfiles takes profiles from lines of JSON, otherwise as ImportEvents:
 //
 //	{"user", "profile": {..}, "consent": [{"purpose", "channel", "granted", "source", "version"}],
-//	 "channels": {"email": "a@b", "sms": "+1..", "push": {"platform", "token", "keys"}}}
+//	 "channels": {"email": "a@b", "sms": "+1..", "push": {"platform", "token", "keys"}},
+//	 "identities": [..], "devices": [..], "created"}
 //
 // or flat, {"user", and attributes}. anonymous may stand for user, a channel
-// may have a list, and ts, by default now, says when it became known.
+// may have a list, and ts, by default created and else now, says when it became
+// known; a consent may say so of itself, in since. identities are further ones
+// of the user, who must be the first of them, and devices those of the user.
 func (d *Door) ImportProfiles(ctx context.Context, pub *Publisher, source string, firstLine int64, body io.Reader) (taken int, refused []LineError, err error) {
 	return d.importLines(ctx, pub, source, firstLine, body, (*lineDecoder).profile)
 }
@@ -80,6 +82,7 @@ type chunk struct {
 	long  bool   // its one line is too long
 
 	facts   []event.Fact
+	taken   int          // lines
 	slabP   []event.Prop // what they are cut from, kept for the next chunk
 	slabV   []event.Value
 	held    []Held
@@ -133,7 +136,7 @@ func (d *Door) importLines(ctx context.Context, pub *Publisher, source string, f
 		if err := patient(ctx, pub, c); err != nil {
 			return taken, refused, fmt.Errorf("appending lines from %d on: %w", c.first, err)
 		}
-		taken += len(c.facts) + len(c.held)
+		taken += c.taken
 		refused = append(refused, c.refused...)
 		pub.tell(c.told)
 		if len(refused) > MaxRefusedLines {
@@ -229,13 +232,15 @@ type lineDecoder struct {
 	prefix string // of ids
 
 	p     parser
-	ids   []byte // the ids of a chunk
-	timed bool   // the line has a ts
+	ids   []byte       // the ids of a chunk
+	timed bool         // the line has a ts
+	times event.Value  // the keys of what are instants
+	more  []event.Fact // what else the line says, behind its own fact
 }
 
 // decode fills c.facts and c.refused.
 func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, string) error) {
-	c.facts, c.held, c.refused, c.told = c.facts[:0], nil, nil, nil
+	c.facts, c.taken, c.held, c.refused, c.told = c.facts[:0], 0, nil, nil, nil
 	if c.long {
 		c.refuse(c.first, "", &event.Refusal{Code: event.RefusedTooLong, Field: "line", Message: fmt.Sprintf("longer than %d bytes", importChunk)})
 		return
@@ -255,26 +260,43 @@ func (l *lineDecoder) decode(c *chunk, decode func(*lineDecoder, *event.Fact, st
 		if l.p.peek() == 0 && l.p.i == len(one) {
 			continue
 		}
-		f, hold := event.Fact{Flags: event.Imported}, detect.Set(0)
+		f, v := event.Fact{Flags: event.Imported}, verdict{}
+		l.more = l.more[:0]
 		err := decode(l, &f, one)
 		if err == nil {
 			if f.ID == "" {
 				f.ID = l.id(line)
 			}
-			hold, err = l.rules.apply(&f, l.now, l.limits)
+			v, err = l.rules.apply(&f, l.now, l.limits)
 		}
-		if err == nil && hold != 0 && !l.hold.Room() {
+		for i := range l.more {
+			if err == nil {
+				var also verdict
+				l.more[i].ID = f.ID + ":" + strconv.Itoa(i+1)
+				also, err = l.rules.apply(&l.more[i], l.now, l.limits)
+				v.hold |= also.hold
+			}
+		}
+		if err == nil && v.hold != 0 && !l.hold.Room() {
 			err = errHoldFull
 		}
-		if err == nil && hold != 0 {
-			c.held = append(c.held, Held{Dialect: "import", Kinds: hold, Facts: []event.Fact{f}})
+		switch {
+		case err == errInactive:
+			c.note(line, one, err)
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			c.refuse(line, one, err)
 			continue
+		case v.off != nil:
+			c.note(line, one, v.off)
 		}
-		c.facts = append(c.facts, f)
+		if v.hold != 0 {
+			c.taken++
+			c.held = append(c.held, Held{Dialect: "import", Kinds: v.hold, Facts: append([]event.Fact{f}, l.more...)})
+			continue
+		}
+		c.taken++
+		c.facts = append(append(c.facts, f), l.more...)
 	}
 	c.slabP, c.slabV = l.p.wholeP, l.p.wholeV
 }
@@ -293,9 +315,20 @@ func (l *lineDecoder) id(line int64) string {
 // refuse notes a line that cannot be taken; its text is "" where it is not at hand.
 func (c *chunk) refuse(line int64, text string, err error) {
 	c.refused = append(c.refused, LineError{line, err.Error()})
+	c.told = append(c.told, lineRefused(line, text, err))
+}
+
+// note notes a line that the sender may take for accepted.
+func (c *chunk) note(line int64, text string, err error) {
+	one := lineRefused(line, text, err)
+	one.Accepted = true
+	c.told = append(c.told, one)
+}
+
+func lineRefused(line int64, text string, err error) Refused {
 	one := Refused{Dialect: "import", Index: int(line) - 1, Err: err}
 	if text != "" {
 		one.Record = event.OfText(strings.ToValidUTF8(text, "\uFFFD"))
 	}
-	c.told = append(c.told, one)
+	return one
 }

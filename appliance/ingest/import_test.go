@@ -33,7 +33,7 @@ func TestImportEvents(t *testing.T) {
 {"user":"u","anonymous":"d","event":"B","ts":"2010-12-01T08:26:00.5+01:00","id":"own"}` + "\r\n" + `{"user":7,"event":"C","ts":"2010-12-01T08:26:00Z"}
 {"user":"u","event":"D","ts":"2010-12-01T08:26:00Z","extra":1}
 {"user":"u","event":"Charged","ts":"2099-12-01T08:26:00Z","props":{"card_number":"4"}}`)
-	if taken != 4 || fmt.Sprint(refused) != `[line 14: the key "extra" is unknown; user, anonymous, event, ts, props, id and seq are allowed]` {
+	if taken != 4 || fmt.Sprint(refused) != `[line 14: the key "extra" is unknown; user, anonymous, event, ts, props, times, id and seq are allowed]` {
 		t.Errorf("%d taken, refused %v", taken, refused)
 	}
 	a.wantFacts(
@@ -97,6 +97,51 @@ func TestImportProfiles(t *testing.T) {
 		`identify id=import:cafe:1 user=u at=2020-01-01T00:00:00Z flags=2 plan:0="gold" email:0="u@shop.example" consent:news/=true consent:Advertising/email=false to:email/=u@shop.example to:email/=w@shop.example to:sms/=+491701234567 to:push/fcm=t`,
 		`identify id=import:cafe:2 user=v at=2026-11-23T16:26:00Z flags=2 plan:0="tin" Phone:0="+491701234567" to:sms/=+491701234567`,
 		`identify id=own device=d at=2026-11-23T16:26:00Z flags=2`,
+	)
+}
+
+// What times names is an instant, and not the text of one.
+func TestImportedInstants(t *testing.T) {
+	a := newDoor(t)
+	taken, refused := a.importEvents(`{"user":"u","event":"A","ts":"2020-01-01T00:00:00Z","props":{"when":"2022-01-01T00:00:00+02:00","text":"2022-01-01T00:00:00Z"},"times":["when"]}
+{"user":"u","event":"A","ts":"2020-01-01T00:00:00Z","times":["when"],"props":{"when":"today"}}
+{"user":"u","event":"A","ts":"2020-01-01T00:00:00Z","times":["when"]}
+{"user":"u","event":"A","ts":"2020-01-01T00:00:00Z","times":"when"}`)
+	if taken != 1 || len(refused) != 3 {
+		t.Fatalf("%d taken, refused %v", taken, refused)
+	}
+	props := a.facts()[0].Props
+	if v := event.Lookup(props, "when"); v.Kind() != event.Time || v.String() != "2021-12-31T22:00:00Z" {
+		t.Errorf("when is %v %s", v.Kind(), v)
+	}
+	if v := event.Lookup(props, "text"); v.Kind() != event.Text {
+		t.Errorf("the text is %v", v.Kind())
+	}
+}
+
+// What an export of profiles says of somebody comes in again, a fact for each
+// thing that a fact can say.
+func TestImportExportedProfiles(t *testing.T) {
+	a := newDoor(t)
+	taken, refused, err := a.door.ImportProfiles(context.Background(), a.pub, "cafe", 1, strings.NewReader(`{"user":"u","created":"2020-01-01T00:00:00Z","identities":["u","u2"],"devices":["d1","d2"],"consent":[{"purpose":"news","granted":true,"since":"2021-01-01T00:00:00Z"}],"profile":{"when":"2022-01-01T00:00:00Z"},"times":["when"]}
+{"user":"v","created":"long ago","devices":3}
+{"user":"u","profile":{},"identities":["w"]}
+{"user":"u","profile":{},"devices":"d"}
+{"anonymous":"a","profile":{},"devices":["a","b"]}
+{"user":"u","profile":{},"times":["x"]}
+{"user":"u","profile":{"x":"y"},"times":["x"]}
+{"user":"u","profile":{},"created":"y"}
+{"user":"u","profile":{},"consent":[{"purpose":"news","granted":true,"since":1}]}
+`))
+	if err != nil || taken != 2 || len(refused) != 7 {
+		t.Errorf("%d taken, %v, %v", taken, refused, err)
+	}
+	a.wantFacts(
+		`identify id=import:cafe:1 user=u device=d1 at=2020-01-01T00:00:00Z flags=2 when:0="2022-01-01T00:00:00Z"`,
+		`alias id=import:cafe:1:1 user=u2 previous=u at=2020-01-01T00:00:00Z flags=2`,
+		`identify id=import:cafe:1:2 user=u device=d2 at=2020-01-01T00:00:00Z flags=2`,
+		`identify id=import:cafe:1:3 user=u device=d1 at=2021-01-01T00:00:00Z flags=2 consent:news/=true`,
+		`identify id=import:cafe:2 user=v at=2026-11-23T16:26:00Z flags=2 devices:0=3 created:0="long ago"`,
 	)
 }
 

@@ -60,6 +60,11 @@ func (l *lineDecoder) who(f *event.Fact, key string) (handled bool, err error) {
 			l.timed = true
 			f.Time, err = instant(s)
 		}
+	case "times":
+		l.times, err = l.value()
+		if err == nil && l.times.Kind() != event.List && !l.times.IsNull() {
+			err = errors.New("times must be a list of keys")
+		}
 	case "seq":
 		err = l.p.skip(1)
 	default:
@@ -79,7 +84,7 @@ func instant(s string) (int64, error) {
 // event decodes a line of events.
 func (l *lineDecoder) event(f *event.Fact, _ string) error {
 	f.Kind = event.Track
-	l.timed = false
+	l.timed, l.times = false, event.Value{}
 	err := l.members(func(key string) error {
 		if handled, err := l.who(f, key); handled {
 			return err
@@ -95,14 +100,40 @@ func (l *lineDecoder) event(f *event.Fact, _ string) error {
 			}
 			f.Props, err = withoutNulls(v.Object()), verr
 		default:
-			err = fmt.Errorf("the key %q is unknown; user, anonymous, event, ts, props, id and seq are allowed", clip(key))
+			err = fmt.Errorf("the key %q is unknown; user, anonymous, event, ts, props, times, id and seq are allowed", clip(key))
 		}
 		return err
 	})
 	if err == nil && !l.timed {
 		err = errors.New("ts is missing")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return l.instants(func(key string) *event.Value {
+		for i := range f.Props {
+			if f.Props[i].Key == key {
+				return &f.Props[i].Value
+			}
+		}
+		return nil
+	})
+}
+
+// instants makes instants of the values that times names.
+func (l *lineDecoder) instants(find func(key string) *event.Value) error {
+	for _, k := range l.times.List() {
+		v := find(k.Text())
+		if v == nil {
+			return errors.New("times names what is not there")
+		}
+		at, err := instant(v.Text())
+		if err != nil {
+			return fmt.Errorf("%s, which times names, must be RFC 3339", clip(k.Text()))
+		}
+		*v = event.OfMicros(at)
+	}
+	return nil
 }
 
 // withoutNulls leaves out what has no value, in place.
@@ -110,26 +141,29 @@ func withoutNulls(ps []event.Prop) []event.Prop {
 	return slices.DeleteFunc(ps, func(p event.Prop) bool { return p.Value.IsNull() })
 }
 
+// profileKeys are the members of a line that is not flat.
+const profileKeys = "user, anonymous, profile, consent, channels, identities, devices, created, times, ts, id and seq"
+
 // profile decodes a line of profiles.
 func (l *lineDecoder) profile(f *event.Fact, _ string) error {
 	f.Kind = event.Identify
 	f.Time = l.now.UnixMicro()
+	l.timed, l.times = false, event.Value{}
 	var flat []event.Prop
-	var profile, consent, channels event.Value
-	structured := false
+	var profile, consent, channels, identities, devices, created event.Value
+	structured := false // else all but who and when are attributes
+	parts := map[string]*event.Value{
+		"profile": &profile, "consent": &consent, "channels": &channels, "identities": &identities, "devices": &devices, "created": &created,
+	}
 	err := l.members(func(key string) error {
 		if handled, err := l.who(f, key); handled {
 			return err
 		}
 		v, err := l.value()
-		switch key {
-		case "profile":
-			profile, structured = v, true
-		case "consent":
-			consent, structured = v, true
-		case "channels":
-			channels, structured = v, true
-		default:
+		if part := parts[key]; part != nil {
+			*part = v
+			structured = structured || key == "profile" || key == "consent" || key == "channels"
+		} else {
 			flat = append(flat, event.Prop{Key: key, Value: v})
 		}
 		return err
@@ -137,8 +171,14 @@ func (l *lineDecoder) profile(f *event.Fact, _ string) error {
 	if err != nil {
 		return err
 	}
+	if !structured {
+		for _, key := range []string{"identities", "devices", "created"} {
+			flat = append(flat, event.Prop{Key: key, Value: *parts[key]})
+			*parts[key] = event.Value{}
+		}
+	}
 	if structured && len(flat) > 0 {
-		return fmt.Errorf("the key %q is unknown; user, anonymous, profile, consent, channels, ts, id and seq are allowed", clip(flat[0].Key))
+		return fmt.Errorf("the key %q is unknown; %s are allowed", clip(flat[0].Key), profileKeys)
 	}
 	if !profile.IsNull() && profile.Kind() != event.Object {
 		return errors.New("profile must be an object")
@@ -148,6 +188,25 @@ func (l *lineDecoder) profile(f *event.Fact, _ string) error {
 			f.Changes = append(f.Changes, event.Change{Key: p.Key, Value: p.Value})
 		}
 	}
+	err = l.instants(func(key string) *event.Value {
+		for i := range f.Changes {
+			if f.Changes[i].Key == key {
+				return &f.Changes[i].Value
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !created.IsNull() && !l.timed {
+		if f.Time, err = instant(created.Text()); err != nil {
+			return errors.New("created must be RFC 3339")
+		}
+	}
+	if err := l.known(f, identities, devices); err != nil {
+		return err
+	}
 	if err := l.consents(f, consent); err != nil {
 		return err
 	}
@@ -155,6 +214,48 @@ func (l *lineDecoder) profile(f *event.Fact, _ string) error {
 	return l.channels(f, channels)
 }
 
+// known reads what else somebody is known by, a fact each.
+func (l *lineDecoder) known(f *event.Fact, identities, devices event.Value) error {
+	if err := idList(identities, "identities"); err != nil {
+		return err
+	}
+	if err := idList(devices, "devices"); err != nil {
+		return err
+	}
+	for i, v := range identities.List() {
+		switch {
+		case i == 0 && v.Text() != f.User:
+			return errors.New("the first of identities must be user")
+		case i > 0:
+			l.more = append(l.more, event.Fact{Kind: event.Alias, Flags: f.Flags, Time: f.Time, Previous: f.User, User: v.Text()})
+		}
+	}
+	for _, v := range devices.List() {
+		switch {
+		case v.Text() == f.Device:
+		case f.User == "":
+			return errors.New("devices belong to a user, and there is none")
+		case f.Device == "":
+			f.Device = v.Text()
+		default:
+			l.more = append(l.more, event.Fact{Kind: event.Identify, Flags: f.Flags, Time: f.Time, User: f.User, Device: v.Text()})
+		}
+	}
+	return nil
+}
+
+func idList(v event.Value, key string) error {
+	if v.IsNull() {
+		return nil
+	}
+	if v.Kind() != event.List || slices.ContainsFunc(v.List(), func(e event.Value) bool { return e.Kind() != event.Text || e.Text() == "" }) {
+		return fmt.Errorf("%s must be a list of texts", key)
+	}
+	return nil
+}
+
+// consents reads decisions: those that say since when are facts of their own,
+// of that time.
 func (l *lineDecoder) consents(f *event.Fact, v event.Value) error {
 	if v.IsNull() {
 		return nil
@@ -163,37 +264,53 @@ func (l *lineDecoder) consents(f *event.Fact, v event.Value) error {
 		return errors.New("consent must be a list")
 	}
 	for _, e := range v.List() {
-		c := event.Consent{Source: "import"}
-		granted := event.Value{}
-		for _, p := range e.Object() {
-			switch p.Key {
-			case "purpose":
-				c.Purpose = p.Value.Text()
-			case "channel":
-				c.Channel = p.Value.Text()
-			case "granted":
-				granted = p.Value
-			case "source":
-				c.Source = p.Value.Text()
-			case "version":
-				c.Version = p.Value.Text()
-			default:
-				return fmt.Errorf("the key consent.%s is unknown; purpose, channel, granted, source and version are allowed", clip(p.Key))
-			}
+		c, since, err := l.consent(e)
+		if err != nil {
+			return err
 		}
-		if granted.Kind() != event.Bool {
-			return errors.New("consent.granted must be true or false")
+		if since == 0 {
+			f.Consents = append(f.Consents, c)
+			continue
 		}
-		c.Granted = granted.Bool()
-		if _, ok := l.rules.Purposes[c.Purpose]; !ok {
-			return fmt.Errorf("the purpose %q is not one of the publisher's", clip(c.Purpose))
-		}
-		if c.Channel != "" && !slices.Contains(event.Channels, c.Channel) {
-			return fmt.Errorf("the channel %q is unknown", clip(c.Channel))
-		}
-		f.Consents = append(f.Consents, c)
+		l.more = append(l.more, event.Fact{Kind: event.Identify, Flags: f.Flags, Time: since, User: f.User, Device: f.Device, Consents: []event.Consent{c}})
 	}
 	return nil
+}
+
+func (l *lineDecoder) consent(v event.Value) (c event.Consent, since int64, err error) {
+	c = event.Consent{Source: "import"}
+	granted := event.Value{}
+	for _, p := range v.Object() {
+		switch p.Key {
+		case "purpose":
+			c.Purpose = p.Value.Text()
+		case "channel":
+			c.Channel = p.Value.Text()
+		case "granted":
+			granted = p.Value
+		case "source":
+			c.Source = p.Value.Text()
+		case "version":
+			c.Version = p.Value.Text()
+		case "since":
+			if since, err = instant(p.Value.Text()); err != nil {
+				return c, 0, errors.New("consent.since must be RFC 3339")
+			}
+		default:
+			return c, 0, fmt.Errorf("the key consent.%s is unknown; purpose, channel, granted, source, version and since are allowed", clip(p.Key))
+		}
+	}
+	if granted.Kind() != event.Bool {
+		return c, 0, errors.New("consent.granted must be true or false")
+	}
+	c.Granted = granted.Bool()
+	if _, ok := l.rules.Purposes[c.Purpose]; !ok && c.Purpose != event.PurposeCollection {
+		return c, 0, fmt.Errorf("the purpose %q is not one of the publisher's", clip(c.Purpose))
+	}
+	if c.Channel != "" && !slices.Contains(event.Channels, c.Channel) {
+		return c, 0, fmt.Errorf("the channel %q is unknown", clip(c.Channel))
+	}
+	return c, since, nil
 }
 
 // channels reads addresses by channel: one, or a list.

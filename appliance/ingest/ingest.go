@@ -49,6 +49,8 @@ type Publisher struct {
 	Purposes []Purpose
 	OptedOut func(device string) bool
 	WebPush  string
+	// Hash is keyring.Publisher's: what ids are made of that an app is handed.
+	Hash func(domain string, parts ...[]byte) [32]byte
 	// Hold keeps records for an operator to look at; needed where Rules.Detect
 	// holds some.
 	Hold *Hold
@@ -117,6 +119,7 @@ func New(o Options) *Door {
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	d.facts.New = func() any { return new([]event.Fact) }
 	d.clevertapRoutes()
+	d.clevertapWebRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
 	d.mixpanelRoutes()
@@ -129,7 +132,9 @@ func New(o Options) *Door {
 
 // ServeHTTP routes to the dialect: POST /1/upload, under /v1/ what Segment's
 // libraries ask for, and the paths of DIALECTS.md. Everything else is 404.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.mux.ServeHTTP(w, r) }
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mux.ServeHTTP(w, withoutPrefix(r))
+}
 
 // take bounds the requests in work around a dialect's handler.
 func (d *Door) take(next http.HandlerFunc) http.HandlerFunc {

@@ -77,8 +77,8 @@ func (d *Door) readMixpanelBody(w http.ResponseWriter, r *http.Request, limit in
 	return items, fields, release, true
 }
 
-// mixpanelEvents takes what came to /track.
-func (d *Door) mixpanelEvents(w http.ResponseWriter, r *http.Request, items []event.Value, fields url.Values) {
+// mixpanelTake takes records of a kind that came to /track or /engage.
+func (d *Door) mixpanelTake(w http.ResponseWriter, r *http.Request, items []event.Value, fields url.Values, kind mixpanelKind) {
 	token := ""
 	if len(items) > 0 {
 		token = mixpanelToken(items[0].Object())
@@ -89,7 +89,7 @@ func (d *Door) mixpanelEvents(w http.ResponseWriter, r *http.Request, items []ev
 		return
 	}
 	b := d.begin("mixpanel", key)
-	translateMixpanel(b, items, sentMillis(fields), mixpanelPeer(r, fields), mixpanelEvent)
+	translateMixpanel(b, items, sentMillis(fields), mixpanelPeer(r, fields), kind)
 	if d.write(w, r, b) {
 		mixpanelAnswer(w, fields, len(items), b)
 	}
@@ -97,24 +97,9 @@ func (d *Door) mixpanelEvents(w http.ResponseWriter, r *http.Request, items []ev
 
 // mixpanelEngage takes what is said of people.
 func (d *Door) mixpanelEngage(w http.ResponseWriter, r *http.Request) {
-	items, fields, release, ok := d.readMixpanelBody(w, r, mixpanelMaxBody)
-	if !ok {
-		return
-	}
-	defer release()
-	token := ""
-	if len(items) > 0 {
-		token = mixpanelToken(items[0].Object())
-	}
-	key, ok := d.o.Key(token)
-	if !ok {
-		d.mixpanelFail(w, r, fields, errToken)
-		return
-	}
-	b := d.begin("mixpanel", key)
-	translateMixpanel(b, items, sentMillis(fields), mixpanelPeer(r, fields), mixpanelProfile)
-	if d.write(w, r, b) {
-		mixpanelAnswer(w, fields, len(items), b)
+	if items, fields, release, ok := d.readMixpanelBody(w, r, mixpanelMaxBody); ok {
+		defer release()
+		d.mixpanelTake(w, r, items, fields, mixpanelProfile)
 	}
 }
 

@@ -125,6 +125,7 @@ func (t *posthogTranslator) translate(item event.Value) ([]event.Fact, error) {
 		}
 		t.rules.keepIP(&f, ip)
 	}
+	t.rules.keepAgent(&f, event.Lookup(props, "$raw_user_agent").Text())
 	return append(made, f), nil
 }
 

@@ -33,11 +33,14 @@ type RefusedRecord struct {
 	Message string // quotes names, never values
 	Record  []byte // JSON, as it came; nil if there is none, it was too long, or is gone
 	Bytes   int    // of its JSON
+	// Accepted: the record was taken although it breaks the schema.
+	Accepted bool
 }
 
 // RefusalCount is how many records were refused for a reason.
 type RefusalCount struct {
 	Dialect, Code string
+	Accepted      bool // they were taken, or left out as the schema says
 	Count         int64
 }
 
@@ -80,13 +83,16 @@ func (r *Refusals) Add(all []Refused) {
 	for i := range all {
 		one := &all[i]
 		code, field, message := reasonOf(one.Err)
-		kinds = append(kinds, RefusalCount{Dialect: one.Dialect, Code: code})
+		kinds = append(kinds, RefusalCount{Dialect: one.Dialect, Code: code, Accepted: one.Accepted})
 		if len(all)-i > refusalsKept {
 			continue // newer ones would push it out
 		}
+		if code == LeftInactive {
+			continue // that is how the operator wants it, and there may be many
+		}
 		// Texts may be parts of a body.
 		k := RefusedRecord{At: at, Dialect: one.Dialect, Key: strings.Clone(one.Key), Index: one.Index,
-			Code: code, Field: strings.Clone(field), Message: cut(message, 500)}
+			Code: code, Field: strings.Clone(field), Message: cut(message, 500), Accepted: one.Accepted}
 		if !one.Record.IsNull() {
 			b := one.Record.AppendJSON(nil)
 			if k.Bytes = len(b); len(b) <= refusedRecord {
@@ -99,7 +105,7 @@ func (r *Refusals) Add(all []Refused) {
 	defer r.mu.Unlock()
 	for _, k := range kinds {
 		if _, there := r.counts[k]; !there && len(r.counts) >= refusalKinds {
-			k = RefusalCount{Dialect: "other", Code: "other"}
+			k = RefusalCount{Dialect: "other", Code: "other", Accepted: k.Accepted}
 		}
 		r.counts[k]++
 	}

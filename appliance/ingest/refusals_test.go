@@ -63,7 +63,7 @@ func TestRefusalsOfDoors(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c.f, got, c.want)
 		}
 	}
-	if got := fmt.Sprint(kept.Counts()); got != "[{clevertap 509 1} {import invalid 1} {import too_old 1} {segment too_old 1} {segment unreadable 1}]" {
+	if got := fmt.Sprint(kept.Counts()); got != "[{clevertap 509 false 1} {import invalid false 1} {import too_old false 1} {segment too_old false 1} {segment unreadable false 1}]" {
 		t.Error(got)
 	}
 	// Whose the records are nobody knows: an erasure takes them all.

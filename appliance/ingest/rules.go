@@ -15,13 +15,14 @@ import (
 // Rules are what one publisher's operator wrote about what may come in. They
 // are read-only once made; a reload makes new ones.
 type Rules struct {
-	Events    map[string]PropertyRules // by event name; "*" for all others
-	Personal  []string                 // profile attributes that identify someone, beside the usual ones
-	Purposes  map[string][]string      // purpose -> its channels, empty = all; what consent can be given for
-	Retention time.Duration            // 0 = nothing is too old
-	Kept      map[string]time.Duration // by event name, where shorter
-	Limits    event.Limits             // zero = event.DefaultLimits
+	Events    map[string]*PropertyRules // by event name; "*" for all others
+	Personal  []string                  // profile attributes that identify someone, beside the usual ones
+	Purposes  map[string][]string       // purpose -> its channels, empty = all; what consent can be given for
+	Retention time.Duration             // 0 = nothing is too old
+	Kept      map[string]time.Duration  // by event name, where shorter
+	Limits    event.Limits              // zero = event.DefaultLimits
 	IP        IP
+	UserAgent Agent
 	Detect    *Detector // nil = nothing is looked for
 	Names     *Names    // nil = no ceilings
 }
@@ -35,12 +36,15 @@ const (
 	CutIP            // events keep its network as property "ip": /24, or /48 of IPv6
 )
 
-// PropertyRules are the rules for one event's properties.
-type PropertyRules struct {
-	Allow    []string // nil = all but the denied
-	Deny     []string
-	Personal []string
-}
+// Agent says what becomes of the user agents that apps give.
+type Agent uint8
+
+// What may become of a user agent.
+const (
+	DropAgent   Agent = iota // it is not kept
+	ReduceAgent              // events keep properties "browser", "os" and "device_type", where the app says none: families and a class
+	KeepAgent                // the same, and all of it as property "user_agent"
+)
 
 const day = 24 * time.Hour
 
@@ -48,26 +52,34 @@ const day = 24 * time.Hour
 // never set.
 var earliest = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
+// verdict is what the rules have to say of a fact that they take.
+type verdict struct {
+	hold detect.Set // what was found in it for which it has to wait
+	off  error      // what a schema does not have, and let pass
+}
+
 // apply makes f what may be kept, or says why it cannot be taken (an
-// *event.Refusal). now is the door's clock; limits are the dialect's. hold are
-// the kinds of what was found in it for which it has to wait.
-func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) (hold detect.Set, err error) {
+// *event.Refusal; errInactive: it is to be left out without a word). now is
+// the door's clock; limits are the dialect's.
+func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) (v verdict, err error) {
 	f.Received = now.UnixMicro()
 	if f.Time > f.Received+day.Microseconds() {
 		f.Time = f.Received
 		f.Flags |= event.Restamped
 	}
 	if f.Kind == event.Track {
-		f.Props = r.properties(f.Name, f.Props)
+		if v.off, err = r.rulesFor(f.Name).fact(f, r); err != nil {
+			return verdict{}, err
+		}
 	}
-	hold = r.Detect.fact(f, r.Personal)
+	v.hold = r.Detect.fact(f, r.Personal)
 	if !plain(f, &limits) {
 		if err := event.Check(f, limits); err != nil {
-			return 0, err
+			return verdict{}, err
 		}
 	}
 	if err := r.recent(f, now); err != nil {
-		return 0, err
+		return verdict{}, err
 	}
 	for i := range f.Changes {
 		if slices.Contains(r.Personal, f.Changes[i].Key) {
@@ -75,12 +87,12 @@ func (r *Rules) apply(f *event.Fact, now time.Time, limits event.Limits) (hold d
 		}
 	}
 	if r.Names.known(f) {
-		return hold, nil
+		return v, nil
 	}
 	if err := r.Detect.names(f); err != nil {
-		return 0, err
+		return verdict{}, err
 	}
-	return hold, r.Names.admit(f)
+	return v, r.Names.admit(f)
 }
 
 // recent refuses what is older than it would be kept.
@@ -104,30 +116,6 @@ func (r *Rules) limits() event.Limits {
 		return event.DefaultLimits()
 	}
 	return r.Limits
-}
-
-// properties leaves those that may be kept. ps stays as it is: a record that is
-// refused is shown as it came.
-func (r *Rules) properties(name string, ps []event.Prop) []event.Prop {
-	if len(r.Events) == 0 {
-		return ps
-	}
-	rule, ok := r.Events[name]
-	if !ok {
-		if rule, ok = r.Events["*"]; !ok {
-			return ps
-		}
-	}
-	kept := make([]event.Prop, 0, len(ps))
-	for _, p := range ps {
-		personal := slices.Contains(rule.Personal, p.Key)
-		if slices.Contains(rule.Deny, p.Key) || rule.Allow != nil && !personal && !slices.Contains(rule.Allow, p.Key) {
-			continue
-		}
-		p.Personal = personal
-		kept = append(kept, p)
-	}
-	return kept
 }
 
 // purposes lists them in a fixed order, so that a request sent twice makes the
@@ -173,6 +161,39 @@ func (r *Rules) keepIP(f *event.Fact, text string) {
 		return
 	}
 	f.Props = setProp(f.Props, "ip", event.OfText(network.String()))
+}
+
+// keepAgent adds what may be kept of a user agent to an event.
+func (r *Rules) keepAgent(f *event.Fact, text string) {
+	if r.UserAgent == DropAgent || f.Kind != event.Track || text == "" {
+		return
+	}
+	a := reduce(text)
+	for _, p := range []event.Prop{
+		{Key: "browser", Value: event.OfText(a.browser)}, {Key: "os", Value: event.OfText(a.os)}, {Key: "device_type", Value: event.OfText(a.device)},
+	} {
+		if p.Value.Text() != "" && event.Lookup(f.Props, p.Key).IsNull() {
+			f.Props = append(f.Props, p)
+		}
+	}
+	if r.UserAgent == KeepAgent {
+		f.Props = setProp(f.Props, "user_agent", event.OfText(text))
+	}
+}
+
+// added says whether a property is one that keepIP or keepAgent adds: what the
+// operator asks for is in no schema of the app's.
+func (r *Rules) added(p *event.Prop) bool {
+	switch p.Key {
+	case "ip":
+		_, err := netip.ParsePrefix(p.Value.Text())
+		return r.IP == CutIP && err == nil
+	case "browser", "os", "device_type":
+		return r.UserAgent != DropAgent
+	case "user_agent":
+		return r.UserAgent == KeepAgent
+	}
+	return false
 }
 
 // addresses are the ways to reach someone that stand in a profile: e-mail and

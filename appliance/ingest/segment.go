@@ -197,7 +197,7 @@ func (p *parser) segmentContext(depth int) (event.Value, error) {
 	start := len(p.props)
 	err := p.each(func(key string) error {
 		switch key {
-		case "consent", "device", "direct", "ip", "timezone", "traits":
+		case "consent", "device", "direct", "ip", "timezone", "traits", "userAgent":
 			v, err := p.value(depth + 1) // which may move p.props
 			p.props[len(p.props)-1].Value = v
 			return err

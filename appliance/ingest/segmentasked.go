@@ -17,7 +17,7 @@ func (d *Door) segmentAsked() {
 		"/sourceConfig":               d.rudderSource,
 		"/sourceConfig/{$}":           d.rudderSource,
 		// RudderStack's Go library shares its batches out among the nodes of a
-		// cluster, and loses them without a word if it is told of none.
+		// cluster, and asks how many there are when it has been answered 451.
 		"/cluster-info": func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, object("nodeCount", event.OfInt(1)))
 		},

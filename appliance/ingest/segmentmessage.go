@@ -143,6 +143,7 @@ func (t *segmentTranslator) event(kind string, f *event.Fact, o, context []event
 		}
 		t.rules.keepIP(f, ip)
 	}
+	t.rules.keepAgent(f, t.inContext(context, "userAgent").Text())
 	return nil
 }
 

@@ -27,9 +27,11 @@ func (d *Door) sharedRoutes() {
 // sharedBatch is Amplitude's where the body has a list events, and PostHog's
 // everywhere else.
 func (d *Door) sharedBatch(w http.ResponseWriter, r *http.Request) {
+	// Whose a body is that cannot be read nobody knows; PostHog's libraries look
+	// at the status only, so it is answered as Amplitude's want it.
 	p, fields, release, err := d.readForm(w, r, amplitudeMaxBatch)
 	if err != nil {
-		d.posthogFail(w, r, err)
+		d.amplitudeFail(w, r, err)
 		return
 	}
 	defer release()
@@ -37,7 +39,7 @@ func (d *Door) sharedBatch(w http.ResponseWriter, r *http.Request) {
 	body, err := p.whole()
 	switch {
 	case err != nil:
-		d.posthogFail(w, r, badBody("%v", err))
+		d.amplitudeFail(w, r, badBody("%v", err))
 	case !event.Lookup(body.Object(), "events").IsNull():
 		d.amplitudeBody(w, r, body, size)
 	case size > posthogMaxBody:
@@ -74,5 +76,5 @@ func (d *Door) sharedTrack(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	d.mixpanelEvents(w, r, items, fields)
+	d.mixpanelTake(w, r, items, fields, mixpanelEvent)
 }

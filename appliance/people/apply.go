@@ -34,7 +34,7 @@ func (a *applying) apply() error {
 		if err := a.alias(); err != nil || a.out.Refused != "" {
 			return err
 		}
-	case event.Erase, event.Demerge, event.Due:
+	case event.Erase, event.Demerge, event.Due, event.Send:
 		a.known()
 		if a.out.Refused != "" {
 			return nil

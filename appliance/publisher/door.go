@@ -72,3 +72,31 @@ func (p *Publisher) EraseAll(ctx context.Context, persons []uint32) (requests []
 	}
 	return requests, nil
 }
+
+// sendBytes is how much of messages asked for is appended at once.
+const sendBytes = 2 << 20
+
+// Send asks for a message of a campaign of type "api" to each of some people:
+// content is what it says, by the names of campaign.Content, in Liquid. It
+// returns once that is on disk; whether a message may go, the gate says at
+// hand-off. If it fails, sent of them were asked for all the same.
+func (p *Publisher) Send(ctx context.Context, campaign string, persons []uint32, content []event.Prop) (sent int, err error) {
+	var id [12]byte
+	rand.Read(id[:])
+	now := p.o.Now().UnixMicro()
+	size := len(event.AppendProps(nil, content)) + 64
+	for from := 0; from < len(persons); {
+		to := min(len(persons), from+max(1, sendBytes/size))
+		facts := make([]event.Fact, 0, to-from)
+		for i := from; i < to; i++ {
+			facts = append(facts, event.Fact{
+				Kind: event.Send, ID: fmt.Sprintf("%x-%d", id, i), Time: now, Received: now, Person: persons[i], Ref: campaign, Props: content,
+			})
+		}
+		if err := p.Append(ctx, facts); err != nil {
+			return from, fmt.Errorf("asking for %d messages: %w", len(persons)-from, err)
+		}
+		from = to
+	}
+	return len(persons), nil
+}

@@ -136,7 +136,7 @@ func (c contents) Content(id string, revision int) (delivery.Content, error) {
 	}
 	out := delivery.Content{
 		Subject: one.Content.Subject, HTML: one.Content.HTML, Text: one.Content.Text, Title: one.Content.Title, Link: one.Content.Link,
-		Paused: one.State == campaign.Paused, People: one.People, Control: one.Control,
+		Direct: one.Trigger.Type == campaign.TriggerAPI, Paused: one.State == campaign.Paused, People: one.People, Control: one.Control,
 	}
 	if one.Limit != nil {
 		out.LimitMessages, out.LimitPer = one.Limit.PerPerson, time.Duration(one.Limit.Every)

@@ -37,7 +37,7 @@ func (p *Publisher) ExportProfiles(ctx context.Context, o ExportOptions) (*Expor
 		{Name: "user", Kind: event.Text}, {Name: "anonymous", Kind: event.Text}, {Name: "created", Kind: event.Time},
 		{Name: "identities", Kind: event.List}, {Name: "devices", Kind: event.List},
 		{Name: "consent", Kind: event.List}, {Name: "channels", Kind: event.Object},
-	}, Group: "profile", Keys: e.w.Keys()}
+	}, Group: "profile", Always: true, Keys: e.w.Keys()}
 	e.each = func(ctx context.Context, fn func(*export.Record) error, mark func([]byte) error) error {
 		return e.profiles(ctx, after, fn, mark)
 	}

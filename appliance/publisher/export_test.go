@@ -195,7 +195,7 @@ func TestExportOfProfiles(t *testing.T) {
 	const consent = `"consent":[{"purpose":"offers","channel":"email","granted":true,"source":"test","since":"2026-01-01T00:00:00Z"}]`
 	same(t, "without what is personal", h.export("profiles", ExportOptions{}).lines,
 		`{"user":"asha","created":"2026-01-01T00:00:00Z","identities":["asha"],"devices":["phone"],`+consent+`,"profile":{"plan":"club"}}`,
-		`{"anonymous":"tablet","created":"2026-01-02T00:00:00Z","devices":["tablet"]}`)
+		`{"anonymous":"tablet","created":"2026-01-02T00:00:00Z","devices":["tablet"],"profile":{}}`)
 	same(t, "with it", h.export("profiles", ExportOptions{Personal: true}).lines[:1],
 		`{"user":"asha","created":"2026-01-01T00:00:00Z","identities":["asha"],"devices":["phone"],`+consent+
 			`,"channels":{"email":["asha@example.com"],"push":[{"platform":"webpush","token":"https://push.example/1","keys":{"auth":"a","p256dh":"b"}}]},"profile":{"plan":"club","Name":"Asha"}}`)

@@ -14,7 +14,8 @@ import (
 // want is what questions must answer when an SDK has done its part.
 type want struct {
 	events  map[string]int // how often each happened
-	revenue float64        // the sum over "Order Completed"; 0 = not asked
+	revenue float64        // the sum over orders; 0 = not asked
+	orders  [2]string      // the event and property of it; "" = "Order Completed", "revenue"
 	person  string         // an identity; "" = not asked
 	profile map[string]any // of the person, as JSON decodes it
 	consent map[string]bool
@@ -85,7 +86,11 @@ func (d *daemon) askEvents(ctx context.Context, w want, a *answer) error {
 		series = append(series, fmt.Sprintf(`{"name":"S%d","event":%q,"measure":"count"}`, i, name))
 	}
 	if w.revenue != 0 {
-		series = append(series, `{"name":"SR","event":"Order Completed","measure":"sum","property":"revenue"}`)
+		of := w.orders
+		if of[0] == "" {
+			of = [2]string{"Order Completed", "revenue"}
+		}
+		series = append(series, fmt.Sprintf(`{"name":"SR","event":%q,"measure":"sum","property":%q}`, of[0], of[1]))
 	}
 	var answered struct {
 		Result struct {

@@ -62,9 +62,14 @@ type browser struct {
 	said []string // exceptions that nobody caught
 }
 
+// userAgent is Chromium's without the word Headless.
+const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+
 func (t *trial) open(ctx context.Context) (*browser, error) {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(t.chrome), chromedp.Env("TZ=Europe/Berlin"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
+		// Some libraries are silent in a browser that is driven by a program.
+		chromedp.Flag("enable-automation", false), chromedp.Flag("disable-blink-features", "AutomationControlled"), chromedp.UserAgent(userAgent),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	alloc, stop := chromedp.NewExecAllocator(ctx, opts...)
 	tab, cancel := chromedp.NewContext(alloc)

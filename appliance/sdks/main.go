@@ -113,7 +113,7 @@ func (l lab) try(ctx context.Context, s sdk) (r result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	rec, err := record(d.collect, s.carries, s.faults, func() { d.kill(ctx) })
+	rec, err := record(d.collect, s, func() { d.kill(ctx) })
 	if err != nil {
 		return r, err
 	}

@@ -32,6 +32,39 @@ var sdks = []sdk{
 		name: "rudderlabs/analytics-go", version: module("github.com/rudderlabs/analytics-go"), run: rudderGo,
 		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: shop,
 	},
+	{
+		name: "posthog-node", version: npm("posthog-node"), run: script("posthog-node.mjs"),
+		carries: []string{"/batch/", "/i/"}, faults: map[int]fault{2: lost, 4: died},
+		want: want{events: map[string]int{"Page Viewed": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: known},
+	},
+	{
+		name: "posthog-js", version: npm("posthog-js"), run: page("posthog.html", 1),
+		carries: []string{"/e/", "/i/"}, faults: map[int]fault{3: lost, 5: died},
+		want: want{events: map[string]int{"Page Viewed": 1, "Group Joined": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: known, devices: 1},
+	},
+	{
+		name: "mixpanel", version: npm("mixpanel"), run: script("mixpanel-node.cjs"),
+		carries: []string{"/track", "/engage", "/groups"}, faults: map[int]fault{4: lost, 6: died},
+		want: want{events: map[string]int{"Product Viewed": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: visited},
+		note: "it sends nothing again: the script calls again",
+	},
+	{
+		name: "mixpanel-browser", version: npm("mixpanel-browser"), run: page("mixpanel.html", 1), front: true, once: true,
+		carries: []string{"/track/", "/engage/", "/groups/"}, faults: map[int]fault{3: lost, 5: died},
+		want: want{events: map[string]int{"Page Viewed": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: known, devices: 1},
+		note: "it sends again what a proxy in front answers with 502 and CORS headers, and drops what met a failed connection",
+	},
+	{
+		name: "@amplitude/analytics-node", version: npm("@amplitude/analytics-node"), run: script("amplitude-node.cjs"), front: true,
+		carries: []string{"/2/httpapi", "/batch"}, faults: map[int]fault{2: lost, 4: died},
+		want: want{events: map[string]int{"Product Viewed": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: visited, devices: 1},
+		note: "it sends again what a proxy in front answers with 502, and reports what met a failed connection: then the script calls again",
+	},
+	{
+		name: "@amplitude/analytics-browser", version: npm("@amplitude/analytics-browser"), run: page("amplitude.html", 2),
+		carries: []string{"/2/httpapi", "/batch"}, faults: map[int]fault{2: lost, 4: died},
+		want: want{events: map[string]int{"Product Viewed": 1, "Order Completed": 20}, revenue: 510, person: "u-1", profile: known, devices: 1},
+	},
 }
 
 // shop is what the same calls come to in every dialect that has them all.
@@ -54,3 +87,10 @@ var inBrowser = func() want {
 	w.devices = 1
 	return w
 }()
+
+// known is what is known of the person in dialects without a time zone, visited
+// where something was counted as well.
+var (
+	known   = map[string]any{"name": "Asha Rao", "email": "asha@shop.example", "plan": "gold"}
+	visited = map[string]any{"name": "Asha Rao", "email": "asha@shop.example", "plan": "gold", "visits": 3}
+)

@@ -30,6 +30,7 @@ type recorder struct {
 	carries []string      // paths whose requests carry calls; those with / at their end stand for all below
 	faults  map[int]fault // by the number of the request that carries calls, from 1
 	restart func()        // kills the daemon, and begins to start it
+	front   bool          // 502 for a daemon that is not there, as a proxy in front answers; else it hangs up
 
 	mu       sync.Mutex
 	requests int            // that carried calls
@@ -42,12 +43,13 @@ type recorder struct {
 
 // record puts a recorder in front of target, with a certificate of its own if
 // target has one.
-func record(target string, carries []string, faults map[int]fault, restart func()) (*recorder, error) {
+func record(target string, s sdk, restart func()) (*recorder, error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("the daemon's address: %w", err)
 	}
-	r := &recorder{carries: carries, faults: faults, restart: restart, others: map[string]int{}, answers: map[int]int{}, met: map[fault]int{}}
+	r := &recorder{carries: s.carries, faults: s.faults, front: s.front, restart: restart,
+		others: map[string]int{}, answers: map[int]int{}, met: map[fault]int{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(to)
@@ -60,13 +62,16 @@ func record(target string, carries []string, faults map[int]fault, restart func(
 			}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) {
+		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
 			if !errors.Is(err, errLost) && r.carrying(req) {
 				r.mu.Lock()
 				r.missed++
 				r.mu.Unlock()
 			}
-			panic(http.ErrAbortHandler) // hangs up, as a dead machine would
+			if errors.Is(err, errLost) {
+				panic(http.ErrAbortHandler)
+			}
+			r.nobody(w, req)
 		},
 	}
 	r.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.pass(w, req, proxy) }))
@@ -86,7 +91,8 @@ func (r *recorder) pass(w http.ResponseWriter, req *http.Request, proxy http.Han
 	switch f {
 	case died:
 		r.restart()
-		panic(http.ErrAbortHandler)
+		r.nobody(w, req)
+		return
 	case lost:
 		req = req.WithContext(context.WithValue(req.Context(), faultKey{}, f))
 	}
@@ -98,6 +104,16 @@ func (r *recorder) pass(w http.ResponseWriter, req *http.Request, proxy http.Han
 		r.answers[seen.code]++
 	}
 	r.log = append(r.log, fmt.Sprintf("%s %.120s: %d", req.Method, req.URL.RequestURI(), seen.code))
+}
+
+// nobody answers for a daemon that is not there.
+func (r *recorder) nobody(w http.ResponseWriter, req *http.Request) {
+	if !r.front {
+		panic(http.ErrAbortHandler) // hangs up, as a dead machine would
+	}
+	w.Header().Set("Access-Control-Allow-Origin", req.Header.Get("Origin")) // else a page does not see the status
+	w.Header().Set("Access-Control-Allow-Credentials", "true")
+	w.WriteHeader(http.StatusBadGateway)
 }
 
 // count counts a request and says what befalls it.

@@ -72,6 +72,7 @@ publisher "main" {
   #   id     = "MAIN-SRV"
   #   secret = file("/etc/cloister/server-secret")
   #   allow  = ["read"] # read, erase, campaigns
+  #   purpose = "offers" # with campaigns: of those that name none
   # }
 
   # What messages are for. Nobody gets one without consent for its purpose and
@@ -112,6 +113,28 @@ publisher "main" {
   # properties "Charged" {
   #   deny     = ["card_number"]
   #   personal = ["delivery_address"]
+  #
+  #   # What the event is made of: string, integer, float, boolean, time, list,
+  #   # object or any. Where it is not so the event is refused ("refuse"), the
+  #   # property is dropped ("drop"), or it is taken with a mark ("mark").
+  #   types     = { amount = "float", currency = "string" }
+  #   required  = ["amount"]
+  #   violation = "refuse"
+  #
+  #   # What becomes of properties that none of these lists names: "allow", "drop"
+  #   # (as where there is a list allow) or "refuse" (the event).
+  #   unknown = "allow"
+  # }
+  # properties "Cart Viewed" { state = "inactive" } # accepted and left out; "discarded" is refused
+  # properties "*" { state = "discarded" }          # only events named here are taken
+  # properties "Page Viewed" { allow = ["path"] }   # nothing else of it is kept
+
+  # What is kept of where apps run: of the IP address nothing ("drop") or its
+  # network ("cut": /24, /48); of the user agent nothing, browser, system and
+  # class of device ("reduce"), or all of it ("keep").
+  # collect {
+  #   ip         = "drop"
+  #   user_agent = "drop"
   # }
   # profile { personal = ["passport"] } # beside name, e-mail, phone and their kind
 
@@ -128,6 +151,10 @@ publisher "main" {
   #   phone       = "hold"
   #   except      = ["order_id"] # names that look like something and are not
   # }
+
+  # The public half of the key pair that browsers' push services know you by
+  # (VAPID); cloister.js subscribes with it.
+  # web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
 
   # How much of the journal may lie on the disk.
   # limits { journal = "16GiB" }

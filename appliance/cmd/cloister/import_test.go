@@ -165,7 +165,7 @@ func TestImport(t *testing.T) {
 			if err != nil || bytes.Count(rejects, []byte("\n")) != 46 {
 				t.Errorf("%d rejects, %v", bytes.Count(rejects, []byte("\n")), err)
 			}
-			if !strings.Contains(string(rejects), `{"line":3000,"error":"bad","record":"{\"bad\":3000}"}`) ||
+			if !strings.Contains(string(rejects), `{"line":3000,"error":"bad","record":{"bad":3000}}`) ||
 				!strings.Contains(string(rejects), `{"line":5,"error":"the line is longer than 1 MiB","record":""}`) {
 				t.Errorf("rejects: %.300s", rejects)
 			}
@@ -280,7 +280,7 @@ func TestParts(t *testing.T) {
 			text += "\n"
 		}
 		first := int64(rapid.IntRange(1, len(want)).Draw(t, "first"))
-		s, err := openSource("-", strings.NewReader(text))
+		s, err := openSource("-", strings.NewReader(text), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,5 +376,182 @@ func TestImportOfAList(t *testing.T) {
 	}
 	if _, err := begin(); err != nil || d.next != 2*partLines+7 {
 		t.Errorf("begun again: %v, line %d", err, d.next)
+	}
+}
+
+// importCSV imports a file and gives what the daemon took, by line.
+func importCSV(t *testing.T, d *takes, dir, path string, flags csvFlags) (importResult, map[string]string) {
+	t.Helper()
+	d.lines = map[string]string{}
+	i := newImporter(serve(t, d), dir)
+	var err error
+	if i.csv, err = flags.lines("events", path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := i.run(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for id, text := range d.lines {
+		_, line, _ := strings.Cut(id, ":")
+		out[line] = text
+	}
+	return got, out
+}
+
+func write(t *testing.T, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Records keep the numbers of their lines, and what is refused, here or by the
+// daemon, can be mended in place and imported again.
+func TestImportOfCSV(t *testing.T) {
+	for _, with := range []string{"plain", "gzip", "zstd"} {
+		t.Run(with, func(t *testing.T) {
+			d := &takes{}
+			dir := t.TempDir()
+			path := filepath.Join(dir, "e.csv")
+			write(t, path, compressed(t, with, "\xef\xbb\xbfcustomer,when,what,note\r\n"+
+				"c1,2026-01-02 03:04:05,Bought,\"two\r\nlines\"\r\n"+
+				"\r\n"+
+				"c2,2026-01-02 03:04:05,Bought,bad\r\n"+ // the daemon refuses it
+				"c3,yesterday,Bought,x\r\n"+
+				"c4,2026-01-02 03:04:05,Bought\r\n"+
+				"c5,2026-01-02 03:04:05,\"Bou\"ght,x\r\n"+
+				"c6,2026-01-02 03:04:05,Bought,'=1+1"))
+			flags := csvFlags{mapped: []string{"user=customer", "ts=when", "event=what"}, layout: "2006-01-02 15:04:05", zone: "Asia/Kolkata"}
+			got, lines := importCSV(t, d, dir, path, flags)
+			if got.Taken != 2 || got.Refused != 4 {
+				t.Errorf("%+v", got)
+			}
+			line := func(user, note string) string {
+				return `{"user":"` + user + `","ts":"2026-01-01T21:34:05Z","event":"Bought","props":{"note":"` + note + `"}}`
+			}
+			if len(lines) != 2 || lines["2"] != line("c1", `two\u000d\nlines`) || lines["9"] != line("c6", "=1+1") {
+				t.Errorf("the daemon has %q", lines)
+			}
+			rejects, err := os.ReadFile(got.Rejects)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "import.line,import.error,customer,when,what,note\r\n" +
+				"6,\"column \"\"when\"\": this is not written as \"\"2006-01-02 15:04:05\"\"\",c3,yesterday,Bought,x\r\n" +
+				"7,\"3 cells, the header has 4\",c4,2026-01-02 03:04:05,Bought\r\n" +
+				"8,\"something stands behind a closing quote; within quotes a quote is written twice\",c5,2026-01-02 03:04:05,\"Bou\"ght,x\r\n"
+			if first, rest, _ := strings.Cut(string(rejects), "5,bad,c2,2026-01-02 03:04:05,Bought,bad\r\n"); first+rest != want {
+				t.Errorf("rejects are %q\nwant %q", rejects, want)
+			}
+
+			// Mended, but for one.
+			mended := strings.NewReplacer("yesterday", "2026-01-02 03:04:05", "c4,2026-01-02 03:04:05,Bought", "c4,2026-01-02 03:04:05,Bought,x", `"Bou"ght`, `"Bought"`).Replace(string(rejects))
+			write(t, got.Rejects, []byte(mended))
+			got, lines = importCSV(t, d, dir, got.Rejects, flags)
+			if got.Taken != 3 || got.Refused != 1 {
+				t.Errorf("once mended: %+v", got)
+			}
+			for _, text := range lines {
+				if text != line("c3", "x") && text != line("c4", "x") && text != line("c5", "x") {
+					t.Errorf("once mended the daemon has %s", text)
+				}
+			}
+			left, err := os.ReadFile(got.Rejects)
+			if err != nil || !strings.HasPrefix(string(left), "import.line,import.error,customer,when,what,note\r\n") || !strings.HasSuffix(string(left), ",bad,c2,2026-01-02 03:04:05,Bought,bad\r\n") {
+				t.Errorf("what is left is %q, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestMendedRejects(t *testing.T) {
+	d := &takes{lines: map[string]string{}}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "e.ndjson")
+	write(t, path, []byte("\xef\xbb\xbf{\"n\":1}\n{\"bad\":2}\nbad three\n{\"n\":4}\n"))
+	c := serve(t, d)
+	got, err := newImporter(c, dir).run(context.Background(), path)
+	if err != nil || got.Taken != 2 || got.Refused != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	rejects, err := os.ReadFile(got.Rejects)
+	if want := `{"line":2,"error":"bad","record":{"bad":2}}` + "\n" + `{"line":3,"error":"bad","record":"bad three"}` + "\n"; err != nil || string(rejects) != want {
+		t.Fatalf("rejects are %s, %v", rejects, err)
+	}
+	write(t, got.Rejects, []byte(strings.ReplaceAll(string(rejects), `{"bad":2}`, `{"n":2}`)))
+	clear(d.lines)
+	got, err = newImporter(c, dir).run(context.Background(), got.Rejects)
+	if err != nil || got.Taken != 1 || got.Refused != 1 {
+		t.Fatalf("once mended: %+v, %v", got, err)
+	}
+	for _, text := range d.lines {
+		if text != `{"n":2}` {
+			t.Errorf("the daemon has %s", text)
+		}
+	}
+}
+
+// An import of CSV that was interrupted goes on at its record, and one that is
+// read in another way is another one.
+func TestImportOfCSVResumes(t *testing.T) {
+	const n = 60_000
+	dir := t.TempDir()
+	path := filepath.Join(dir, "e.csv")
+	var b strings.Builder
+	b.WriteString("user,event,ts,note\n")
+	for i := range n {
+		fmt.Fprintf(&b, "u%d,A,2026-01-01T00:00:00Z,\"a\nb\"\n", i)
+	}
+	write(t, path, []byte(b.String()))
+	d := &takes{lines: map[string]string{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.onPost = func(post int) {
+		if post == 4 {
+			cancel()
+		}
+	}
+	c := serve(t, d)
+	run := func(ctx context.Context, flags csvFlags) (importResult, error) {
+		i := newImporter(c, dir)
+		i.inFlight = 1
+		var err error
+		if i.csv, err = flags.lines("events", path); err != nil {
+			t.Fatal(err)
+		}
+		return i.run(ctx, path)
+	}
+	if _, err := run(ctx, csvFlags{}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	before, posts := len(d.lines), d.posts
+	d.onPost = nil
+	got, err := run(context.Background(), csvFlags{})
+	if err != nil || got.Taken != n || len(d.lines) != n {
+		t.Fatalf("%+v, %v; the daemon has %d", got, err, len(d.lines))
+	}
+	if before == 0 || d.posts > posts+6 {
+		t.Errorf("%d were in, and %d parts were sent for the rest", before, d.posts-posts)
+	}
+	if _, err := run(context.Background(), csvFlags{types: []string{"note=json"}, skip: []string{"note"}}); err != nil || len(d.lines) != 2*n {
+		t.Errorf("read in another way, the daemon has %d, %v", len(d.lines), err)
+	}
+}
+
+func TestCSVFlags(t *testing.T) {
+	for _, o := range []csvFlags{
+		{format: "xml"}, {delimiter: ";"}, {format: "csv", delimiter: ";;"}, {format: "csv", delimiter: `"`}, {format: "csv", zone: "Mars/Olympus"},
+		{format: "csv", mapped: []string{"user"}}, {format: "csv", set: []string{"event=A", "event=B"}},
+	} {
+		if _, err := o.lines("events", "e.ndjson"); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+	for path, comma := range map[string]byte{"a.csv": ',', "A.CSV.gz": ',', "a.tsv.zst": '\t', "a.csv.rejects": ',', "a.ndjson": 0, "-": 0} {
+		l, err := (&csvFlags{}).lines("events", path)
+		if err != nil || (l == nil) != (comma == 0) || l != nil && l.comma != comma {
+			t.Errorf("%s: %+v, %v", path, l, err)
+		}
 	}
 }

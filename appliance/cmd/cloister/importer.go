@@ -31,6 +31,7 @@ type importer struct {
 	list     bool // of people: parts follow each other without a gap, and a last call ends them
 	dir      string
 	in       io.Reader // of "-"
+	csv      *csvLines // how a file is read that is CSV; nil = it is NDJSON
 	screen   io.Writer // where the progress bar is drawn
 	patience time.Duration
 
@@ -58,7 +59,9 @@ type finished struct {
 // rejected is a line of the file of rejects.
 type rejected struct {
 	refusal
-	Record string `json:"record"`
+	Record json.RawMessage `json:"record"`
+
+	text string
 }
 
 // aheadParts bounds the parts that are under way or finished beyond the
@@ -97,7 +100,7 @@ type bookmark struct {
 }
 
 func (i *importer) run(ctx context.Context, path string) (result importResult, err error) {
-	src, err := openSource(path, i.in)
+	src, err := openSource(path, i.in, i.csv)
 	if err != nil {
 		return result, err
 	}
@@ -328,7 +331,7 @@ func (i *importer) final(err error) error {
 func (i *importer) done(p *part, out importAnswer) error {
 	f := finished{next: p.next, at: p.at, lines: p.next - p.line, taken: out.Taken}
 	for _, r := range out.Refused {
-		f.refused = append(f.refused, rejected{r, p.text(r.Line)})
+		f.refused = append(f.refused, rejected{refusal: r, text: p.text(r.Line)})
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -356,15 +359,42 @@ func (i *importer) done(p *part, out importAnswer) error {
 
 func (i *importer) reject(all []rejected) error {
 	for _, r := range all {
-		b, err := json.Marshal(r)
+		b, err := i.rejectLine(r)
 		if err == nil {
-			_, err = i.rejects.Write(append(b, '\n'))
+			_, err = i.rejects.Write(b)
 		}
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", i.rejects.Name(), err)
 		}
 	}
 	return nil
+}
+
+// rejectLine is r as it can be mended and imported again.
+func (i *importer) rejectLine(r rejected) ([]byte, error) {
+	if i.csv != nil {
+		var b []byte
+		st, err := i.rejects.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if st.Size() == 0 {
+			b = i.csv.rejectHeader()
+		}
+		return i.csv.appendReject(b, r.Line, r.Error, r.text), nil
+	}
+	// As it is, where that is JSON: what stands in a text is hard to mend.
+	var err error
+	if r.Record = json.RawMessage(r.text); len(r.text) == 0 || r.text[0] != '{' || !json.Valid(r.Record) {
+		if r.Record, err = json.Marshal(r.text); err != nil {
+			return nil, err
+		}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err = e.Encode(r)
+	return b.Bytes(), err
 }
 
 // save writes the bookmark, so that a crash leaves the old or the new.

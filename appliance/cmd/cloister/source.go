@@ -31,16 +31,29 @@ type source struct {
 	size int64  // bytes as they lie on the disk, 0 = unknown
 	at   atomic.Int64
 
-	file io.Closer
-	zstd *zstd.Decoder
-	r    *bufio.Reader
-	line int64 // number of the next line
-	end  error
+	file  io.Closer
+	zstd  *zstd.Decoder
+	lines entries
+	csv   *csvLines // nil = NDJSON
+	line  int64     // number of the next line
+	end   error
 }
 
-// openSource opens a file, or standard input for "-".
-func openSource(path string, in io.Reader) (*source, error) {
-	s := &source{name: filepath.Base(path), line: 1}
+// entry is a line of the file, or several that are one record.
+type entry struct {
+	text    []byte // what is sent; nil = nothing
+	raw     []byte // as it stands in the file, if that is something else
+	lines   int
+	refused string // why it cannot even be sent
+}
+
+// entries are read one after the other; what next gives is valid until it is
+// called again. With io.EOF there is none.
+type entries interface{ next() (entry, error) }
+
+// openSource opens a file, or standard input for "-". With t it is CSV.
+func openSource(path string, in io.Reader, t *csvLines) (*source, error) {
+	s := &source{name: filepath.Base(path), line: 1, csv: t}
 	if path == "-" {
 		s.name = "stdin"
 		var id [16]byte
@@ -63,9 +76,12 @@ func openSource(path string, in io.Reader) (*source, error) {
 		f.Close()
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
+	if t != nil {
+		h.Write(t.fingerprint()) // read in another way it is something else
+	}
 	s.id, s.file = hex.EncodeToString(h.Sum(nil)[:16]), f
 	if err := s.open(f); err != nil {
-		f.Close()
+		s.close()
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return s, nil
@@ -90,8 +106,13 @@ func (s *source) open(raw io.Reader) error {
 		}
 		r = s.zstd
 	}
-	s.r = bufio.NewReaderSize(r, 256<<10)
-	return nil
+	if s.csv != nil {
+		s.lines = s.csv
+		return s.csv.open(r)
+	}
+	lines := &jsonLines{r: bufio.NewReaderSize(r, 256<<10)}
+	s.lines = lines
+	return lines.begin()
 }
 
 func (s *source) close() {
@@ -122,10 +143,16 @@ type part struct {
 	refused    []refusal // what cannot even be sent
 	last       bool      // of a list: it ends the upload
 	at         int64     // bytes of the file that were read when it was whole
+
+	raw  []byte // of entries that have one, one behind the other
+	raws map[int64][2]int
 }
 
-// text is one line of it.
+// text is one entry of it, as it stands in the file.
 func (p *part) text(line int64) string {
+	if span, ok := p.raws[line]; ok {
+		return string(p.raw[span[0]:span[1]])
+	}
 	rest := p.body
 	for n := p.line; n < line; n++ {
 		_, after, ok := bytes.Cut(rest, []byte("\n"))
@@ -146,35 +173,35 @@ func (s *source) next(first int64) (*part, error) {
 	}
 	p := &part{}
 	lines := 0
-	for lines < partLines && len(p.body) < partBytes {
-		line, long, err := s.readLine()
-		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0 && !long) {
+	for lines < partLines && len(p.body) < partBytes && len(p.raw) < partBytes {
+		e, err := s.lines.next()
+		if err != nil {
 			s.end = err
 			break
 		}
-		if err != nil {
-			s.end = err // a last line without its end
-		}
 		number := s.line
-		s.line++
+		s.line += int64(e.lines)
 		if number < first {
-			if s.end != nil {
-				break
-			}
 			continue
 		}
 		if p.line == 0 {
 			p.line = number
 		}
-		if long {
-			p.refused = append(p.refused, refusal{Line: number, Error: "the line is longer than 1 MiB"})
-			line = nil // an empty line keeps the count
+		if e.refused != "" {
+			p.refused = append(p.refused, refusal{Line: number, Error: e.refused})
 		}
-		p.body = append(append(p.body, line...), '\n')
-		lines++
-		if s.end != nil {
-			break
+		if e.raw != nil {
+			if p.raws == nil {
+				p.raws = make(map[int64][2]int)
+			}
+			p.raws[number] = [2]int{len(p.raw), len(p.raw) + len(e.raw)}
+			p.raw = append(p.raw, e.raw...)
 		}
+		p.body = append(p.body, e.text...)
+		for range e.lines { // empty lines keep the count
+			p.body = append(p.body, '\n')
+		}
+		lines += e.lines
 	}
 	p.next, p.at = s.line, s.at.Load()
 	if len(bytes.TrimSpace(p.body)) == 0 {
@@ -184,22 +211,4 @@ func (s *source) next(first int64) (*part, error) {
 		p = nil
 	}
 	return p, s.end
-}
-
-// readLine reads a line without its end. A line that is too long is read to its
-// end and not kept.
-func (s *source) readLine() (line []byte, long bool, err error) {
-	for {
-		piece, err := s.r.ReadSlice('\n')
-		if !long {
-			line = append(line, piece...)
-		}
-		if len(line) > lineBytes {
-			line, long = nil, true
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
-		}
-		return bytes.TrimRight(line, "\r\n"), long, err
-	}
 }

@@ -33,6 +33,11 @@ publisher "acme" {
     id     = "A" # E1102: the id "A" is taken
     secret = "in clear" # W1402: secret stands in the file
   }
+  key "reader" {
+    id      = "B"
+    secret  = "in clear" # W1402: secret stands in the file
+    purpose = "offers" # E1106: a key that may not make campaigns needs no purpose # E1103: there is no purpose "offers"
+  }
   quiet_hours {
     from = "21:00"
     to   = "21:00" # E1106: the quiet hours end when they begin

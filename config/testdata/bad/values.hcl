@@ -36,11 +36,6 @@ publisher "Acme Bank" { # E1101: lower case letters, digits
     per      = 24 # E1020: "per" must be a text in quotes
   }
   properties "" { allow = ["a"] } # E1101: the name of an event
-  detect {
-    card   = "remove" # E1023: card cannot be "remove"
-    email  = true # E1020: must be a text
-    cards  = "mask" # E1010: there is no argument "cards"
-    except = ["order_id", "order_id"] # E1012: twice
-  }
+  web_push_key = "AEl62" # E1025: the public VAPID key
   limits { journal = "1MiB" } # E1024: between 64MiB and 1024TiB
 }

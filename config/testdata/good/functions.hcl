@@ -17,6 +17,7 @@ listener "console" {
 listener "metrics" { address = "[::1]:0" }
 
 publisher "a_b-1" {
+  web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
   key "k" {
     id     = "K"
     secret = file("relative/secret")
@@ -26,6 +27,19 @@ publisher "a_b-1" {
   properties "*" {
     allow = ["a"]
     deny  = []
+  }
+  properties "Charged" {
+    deny      = ["card_number"]
+    personal  = ["delivery_address"]
+    types     = { amount = "float", "Item Count" = "integer", at = "time", items = "list", extra = "any" }
+    required  = ["amount"]
+    unknown   = "refuse"
+    violation = "mark"
+  }
+  properties "Old" { state = "discarded" }
+  collect {
+    ip         = "cut"
+    user_agent = "reduce"
   }
   detect {
     card        = "hold"

@@ -25,7 +25,9 @@ export interface Subscription {
 type Props = Record<string, unknown>;
 
 export interface Env extends Wire {
+  ask: boolean; // nothing is collected before somebody agreed
   gpc(): boolean; // Global Privacy Control
+  origin(): Props; // where the visit comes from
   settings(anonymous: string | null): Promise<Settings>;
 }
 
@@ -67,6 +69,8 @@ export class Client {
 
   /** Whoever uses the device is user. */
   identify(user: string, profile?: Props): void {
+    const was = this.store.get("user");
+    if (was && was !== user) this.logout(); // a shared device is another one for everybody
     this.store.set("user", user);
     const push = this.read<Subscription>("push");
     if (!this.collects()) return;
@@ -108,6 +112,7 @@ export class Client {
 
   private choose(choice: string, collect: boolean): void {
     this.store.set("choice", choice);
+    this.store.set("asked", "" + this.env.now()); // for a while the answer might be older than this
     if (!collect) {
       this.queue.forget();
       this.store.remove("session");
@@ -118,7 +123,7 @@ export class Client {
   /** Whether anything is collected now. */
   collects(): boolean {
     const choice = this.store.get("choice");
-    return choice !== "0" && this.known?.collect !== false && (choice === "1" || !this.env.gpc());
+    return choice !== "0" && this.known?.collect !== false && (choice === "1" || !(this.env.ask || this.env.gpc()));
   }
 
   /** A subscription to web push, or its end. */
@@ -195,6 +200,7 @@ export class Client {
   private learn(s: Settings): void {
     this.known = s;
     this.store.set("settings", JSON.stringify(s));
+    this.queue.refit();
     if (!this.collects()) this.queue.forget();
   }
 
@@ -205,7 +211,7 @@ export class Client {
     const news = now - last > idle;
     if (news) began = Math.floor(now / 1000);
     this.store.set("session", began + "," + now);
-    if (news) this.add({ event: "Session Started", props: { session: began } });
+    if (news) this.add({ event: "Session Started", props: { ...this.env.origin(), session: began } });
     return began;
   }
 

@@ -24,6 +24,13 @@ if (element?.dataset.key) {
     random: hex,
     warn,
     online: () => navigator.onLine !== false,
+    ask: "ask" in element.dataset,
+    origin() {
+      const out: Record<string, string> = {};
+      new URLSearchParams(location.search).forEach((v, k) => k.startsWith("utm_") && (out[k] = v));
+      if (document.referrer) out.referrer = new URL(document.referrer).origin;
+      return out;
+    },
     gpc: () => !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl,
     // text/plain spares the browser a question beforehand.
     async post(body) {

@@ -75,6 +75,15 @@ export class Queue {
     for (const [name, r] of this.waiting()) if (!("collect" in r || "consent" in r || "unreachable" in r)) this.drop(name);
   }
 
+  /** Leaves on the device what may be there by the settings as they are now. */
+  refit(): void {
+    for (const [name, r] of this.waiting()) {
+      const left = this.fit(r);
+      if (left) this.store.set(name, JSON.stringify(left));
+      else this.drop(name);
+    }
+  }
+
   /** Whether a choice about collection waits. */
   pending(): boolean {
     return this.waiting().some(([, r]) => "collect" in r);
@@ -145,7 +154,7 @@ export class Queue {
   }
 
   private body(batch: [string, Rec][]): string {
-    return JSON.stringify({ key: this.key, sentAt: new Date(this.wire.now()).toISOString(), batch: batch.map(([, r]) => r) });
+    return JSON.stringify({ key: this.key, sentAt: new Date(this.wire.now()).toISOString(), direct: true, batch: batch.map(([, r]) => r) });
   }
 
   private mark(batch: [string, Rec][]): void {

@@ -35,11 +35,11 @@ worker.addEventListener("activate", (e: Extendable) => e.waitUntil(worker.client
 
 worker.addEventListener("push", (e: Extendable & { data?: { text(): string } }) => {
   const text = e.data?.text() ?? "";
-  let m: Message;
+  let m: Message = {};
   try {
-    m = JSON.parse(text) as Message;
+    m = (JSON.parse(text) as Message | null) ?? {};
   } catch {
-    m = { title: text };
+    m.title = text;
   }
   const show = worker.registration.showNotification(m.title || "", {
     body: m.body,

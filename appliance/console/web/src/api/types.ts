@@ -173,7 +173,7 @@ export interface TimelineEvent {
 }
 
 export interface CampaignTrigger {
-  type: "once" | "event" | "inaction";
+  type: "once" | "event" | "inaction" | "api";
   audience?: Json;
   at?: string;
   event?: Json;

@@ -69,7 +69,7 @@ export function TriggerPart({ c, set }: PartProps) {
           </label>
         ))}
       </div>
-      {t.type !== "once" && <RefField label={t.type === "event" ? "On this event" : "Somebody does"} value={t.event} onValue={(event) => change({ event })} path="trigger.event" />}
+      {t.type !== "once" && t.type !== "api" && <RefField label={t.type === "event" ? "On this event" : "Somebody does"} value={t.event} onValue={(event) => change({ event })} path="trigger.event" />}
       {t.type === "event" && <DurationField label="Wait" value={t.delay} onValue={(delay) => change({ delay })} path="trigger.delay" none="0" hint="0 sends at once." />}
       {t.type === "inaction" && (
         <>

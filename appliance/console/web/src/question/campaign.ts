@@ -42,7 +42,7 @@ export function sent(c: Campaign): Campaign {
   if (t.type === "once") {
     trigger.audience = t.audience ?? everyone;
     if (t.at) trigger.at = t.at;
-  } else {
+  } else if (t.type !== "api") {
     trigger.event = t.event ?? {};
     if (t.type === "event" && t.delay) trigger.delay = t.delay;
     if (t.type === "inaction") {
@@ -113,6 +113,8 @@ export function sayTrigger(c: Campaign): string {
       return durationSeconds(t.delay) > 0 ? `${sayDuration(t.delay)} after ${eventOf(t.event)}` : `At once, on ${eventOf(t.event)}`;
     case "inaction":
       return `${eventOf(t.event)}, then no ${eventOf(t.without)} within ${sayDuration(t.within)}`;
+    case "api":
+      return "When a server calls";
     case "once":
       return t.at ? "Once, at a date" : "Once, when started";
   }
