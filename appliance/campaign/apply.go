@@ -214,11 +214,12 @@ func (c *Campaigns) applySend(f *event.Fact, person uint32) []Intention {
 }
 
 // mayStart says whether an event may start a campaign at all. History brought
-// in afterwards and events that come more than a day late do not; nor does what
-// the appliance says of its own sending, with which campaigns would feed
+// in afterwards, events that come more than a day late and those of a clock that
+// is more than a day ahead do not: when they happened nobody knows. Nor does
+// what the appliance says of its own sending, with which campaigns would feed
 // themselves.
 func mayStart(f *event.Fact) bool {
-	if f.Flags&event.Imported != 0 || f.Received-f.Time > MaxAge.Microseconds() {
+	if f.Flags&(event.Imported|event.Restamped) != 0 || f.Received-f.Time > MaxAge.Microseconds() {
 		return false
 	}
 	switch f.Name {

@@ -35,8 +35,10 @@ func TestOnEvent(t *testing.T) {
 	imported, late, own := track(7, "Viewed", 0), track(7, "Viewed", 0), track(7, event.NotificationSent, 0)
 	imported.Flags = event.Imported
 	late.Received = after(MaxAge + time.Second)
+	restamped := track(7, "Viewed", 0)
+	restamped.Flags = event.Restamped
 	for what, f := range map[string]event.Fact{
-		"imported": imported, "late": late, "own": own, "another": track(7, "Other", 0), "nobody's": track(0, "Viewed", 0),
+		"imported": imported, "late": late, "restamped": restamped, "own": own, "another": track(7, "Other", 0), "nobody's": track(0, "Viewed", 0),
 	} {
 		if got := h.apply(f); len(got) != 0 {
 			t.Errorf("an event that is %s starts %v", what, got)
