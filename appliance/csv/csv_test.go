@@ -3,6 +3,7 @@ package csv
 import (
 	"bytes"
 	stdcsv "encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -246,4 +247,35 @@ func TestLinesRefuse(t *testing.T) {
 			t.Errorf("the header %q fits", header)
 		}
 	}
+}
+
+// FuzzLines: whatever a file holds, a line is one line of JSON, or there is an
+// error and none.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("user,n,more,j\r\nann,-5,\"{\"\"a\"\":1}\",[1]\r\n'=1,1e400,x,\r\n"), "*")
+	f.Add([]byte("ts,ts2\n2026-01-02T03:04:05Z,x\n"), "ts2")
+	f.Fuzz(func(t *testing.T, in []byte, typed string) {
+		for _, typ := range Types {
+			r := NewReader(bytes.NewReader(in), ',')
+			var rec Record
+			if r.Read(&rec) != nil || rec.Err != nil {
+				return
+			}
+			form := events
+			form.Types = map[string]string{typed: typ}
+			l, err := NewLines(form, rec.Cells)
+			if err != nil {
+				return
+			}
+			for r.Read(&rec) == nil {
+				if rec.Err != nil {
+					continue
+				}
+				line, err := l.Append(nil, rec.Cells)
+				if err != nil && len(line) > 0 || err == nil && (!json.Valid(line) || bytes.IndexByte(line, '\n') >= 0) {
+					t.Fatalf("%q becomes %q, %v", rec.Raw, line, err)
+				}
+			}
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -254,6 +253,3 @@ func (o *Ordered) columns(r *Rows, name string) ([]named, error) {
 	slices.SortFunc(out, func(a, b named) int { return cmp.Compare(a.key, b.key) })
 	return out, nil
 }
-
-// All wants every row.
-func All() Want { return Want{From: math.MinInt64, To: math.MaxInt64} }

@@ -58,6 +58,9 @@ func (e *Export) Table() *export.Table { return &e.table }
 // added, changed or erased since. Whoever is erased while it runs is left out
 // from then on. An error of fn or mark ends it and is returned as it is.
 func (e *Export) Each(ctx context.Context, fn func(*export.Record) error, mark func(position []byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.p.ctx, cancel)() // the publisher closes
 	return e.each(ctx, fn, mark)
 }
 

@@ -120,7 +120,7 @@ func (b *browser) pages() []page {
 		{"campaigns", at + "/campaigns"}, {"campaign", at + "/campaigns/" + found.Campaign},
 		{"campaign-edit", at + "/campaigns/" + found.Campaign + "/edit"}, {"campaign-new", at + "/campaigns/new"},
 		{"connectors", at + "/connectors"}, {"mailbox", at + "/mailbox"},
-		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"},
+		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"}, {"settings-export", "/settings/export"},
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},
 		{"nothing", at + "/no-such-page"},
 	}

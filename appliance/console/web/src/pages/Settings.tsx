@@ -14,6 +14,7 @@ import { explain } from "../api/client";
 import { useLoad } from "../state/load";
 import { can, me, start } from "../state/session";
 import { toast } from "../state/toast";
+import { Export, exporters } from "./Export";
 import { Operators } from "./Operators";
 import { Tokens } from "./Tokens";
 
@@ -27,6 +28,7 @@ interface Tab {
 const tabs: Tab[] = [
   { name: "account", label: "Your account", show: () => true, draw: () => <Account /> },
   { name: "publisher", label: "Publishers", show: () => true, draw: () => <Publishers /> },
+  { name: "export", label: "Export", show: () => exporters().length > 0, draw: () => <Export /> },
   { name: "operators", label: "Operators", show: () => can("operators"), draw: () => <Operators /> },
   { name: "tokens", label: "Tokens", show: () => can("tokens"), draw: () => <Tokens /> },
   { name: "audit", label: "Audit", show: () => can("audit"), draw: () => <Audit /> },
