@@ -13,6 +13,12 @@ import (
 )
 
 // refused starts the daemon once more and gives how it ended and what it said.
+const oneKeyHCL = `
+publisher "shop" {
+  key "app" { id = "SHOP-APP" }
+}
+`
+
 func (d *daemon) refused() (code int, said string) {
 	d.t.Helper()
 	out, err := exec.Command(program, "server", "--config", d.config).CombinedOutput()
@@ -24,7 +30,7 @@ func (d *daemon) refused() (code int, said string) {
 }
 
 func TestWhatKeepsTheDaemonFromStartingIsTold(t *testing.T) {
-	d := newDaemon(t, false, witnessHCL)
+	d := newDaemon(t, false, oneKeyHCL)
 	d.start()
 	expect := func(when string, code int, part string) {
 		t.Helper()
@@ -51,6 +57,6 @@ func TestWhatKeepsTheDaemonFromStartingIsTold(t *testing.T) {
 
 	d.write("publisher \"shop\" {\n  colour = 1\n}\n")
 	expect("a mistake", 78, "colour")
-	d.write(witnessHCL)
+	d.write(oneKeyHCL)
 	d.start()
 }

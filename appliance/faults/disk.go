@@ -83,6 +83,9 @@ func command(args ...string) error {
 
 // tryDisk says, once, whether a disk can be made here at all.
 var tryDisk = sync.OnceValue(func() error {
+	if os.Geteuid() != 0 {
+		return errors.New("it needs root")
+	}
 	dir, err := os.MkdirTemp("/tmp", "faults-disk-")
 	if err != nil {
 		return err

@@ -14,13 +14,18 @@ import (
 	"time"
 )
 
+// tryTrace says whether another process may be traced here.
+func tryTrace() error {
+	if err := command("strace", "-o", "/dev/null", "-e", "trace=none", "true"); err != nil {
+		return fmt.Errorf("it needs strace: %w", err)
+	}
+	return nil
+}
+
 // failingSyncs lets a sync fail under load, by a tracer that answers EIO in the
 // kernel's place: nothing may be acknowledged for it, and after a restart
 // everything that was must be there.
 func failingSyncs(ctx context.Context, h *harness, rounds int) (all result, err error) {
-	if _, err := exec.LookPath("strace"); err != nil {
-		return all, fmt.Errorf("it needs strace: %w", err)
-	}
 	d, err := h.newDaemon("eio", filepath.Join(h.dir, "eio"))
 	if err != nil {
 		return all, err

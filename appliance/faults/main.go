@@ -25,21 +25,21 @@ import (
 // fault is one line of the table.
 type fault struct {
 	name  string
-	full  int // rounds of the full form
-	short int // and of the short one
-	root  bool
+	full  int          // rounds of the full form
+	short int          // and of the short one
+	needs func() error // what the machine must let be done; nil = nothing
 	run   func(ctx context.Context, h *harness, rounds int) (result, error)
 }
 
 var faults = []fault{
-	{"kill -9", 200, 6, false, kills},
-	{"power cut", 70, 1, true, powerCuts},
-	{"power cut at a journal file's rotation", 10, 1, true, cutsAtRotation},
-	{"power cut at a freeze", 10, 0, true, cutsAtFreeze},
-	{"power cut at a checkpoint", 10, 1, true, cutsAtCheckpoint},
-	{"sync fails (EIO)", 10, 1, true, failingSyncs},
-	{"disk full", 5, 1, true, fullDisks},
-	{"file damaged", 6, 1, false, damages}, // ways, of every kind of file
+	{"kill -9", 200, 6, nil, kills},
+	{"power cut", 70, 1, tryDisk, powerCuts},
+	{"power cut at a journal file's rotation", 10, 1, tryDisk, cutsAtRotation},
+	{"power cut at a freeze", 10, 0, tryDisk, cutsAtFreeze},
+	{"power cut at a checkpoint", 10, 1, tryDisk, cutsAtCheckpoint},
+	{"sync fails (EIO)", 10, 1, tryTrace, failingSyncs},
+	{"disk full", 5, 1, tryDisk, fullDisks},
+	{"file damaged", len(ways), 1, nil, damages}, // ways, of every kind of file
 }
 
 // result is what a fault did.
@@ -86,6 +86,10 @@ func run() (err error) {
 	verbose := flag.Bool("v", false, "tell of every round")
 	keep := flag.Bool("keep", false, "leave what was made where it is")
 	flag.Parse()
+	// Where file systems are made and mounted.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		return err
+	}
 	if _, err := os.Stat(*program); err != nil {
 		return fmt.Errorf("%w: run `make build` first", err)
 	}
@@ -120,11 +124,13 @@ func run() (err error) {
 		if n == 0 {
 			continue
 		}
-		if why := cannot(f); why != "" && *short {
-			left = append(left, fmt.Sprintf("NOT TRIED here: %s (%s)", f.name, why))
-			continue
-		} else if why != "" {
-			return fmt.Errorf("%s: %s", f.name, why)
+		if f.needs != nil {
+			if err := f.needs(); err != nil && *short {
+				left = append(left, fmt.Sprintf("NOT TRIED here: %s (%v)", f.name, err))
+				continue
+			} else if err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
 		}
 		began := time.Now()
 		r, err := f.run(ctx, h, n)
@@ -164,18 +170,4 @@ func (r *result) told() string {
 		return fmt.Sprintf("%d, %d harmless, %d SILENT", r.noticed, r.harmless, r.silent)
 	}
 	return fmt.Sprintf("%d, %d harmless", r.noticed, r.harmless)
-}
-
-// cannot says why a fault cannot be tried on this machine.
-func cannot(f fault) string {
-	if !f.root {
-		return ""
-	}
-	if os.Geteuid() != 0 {
-		return "it needs root"
-	}
-	if err := tryDisk(); err != nil {
-		return "it needs loop devices: " + err.Error()
-	}
-	return ""
 }

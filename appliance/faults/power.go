@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -253,6 +254,27 @@ func (d *daemon) untilWritten(ctx context.Context, dir string) error {
 		return fmt.Errorf("waiting for something to be written in %s: %w", dir, err)
 	}
 	return sleep(ctx, time.Duration(rand.IntN(20))*time.Millisecond)
+}
+
+// untilQuiet waits until nothing has been written in a directory for a while.
+func (d *daemon) untilQuiet(ctx context.Context, dir string) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		before, err := d.files(dir, "")
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return err
+		}
+		after, err := d.files(dir, "")
+		if err != nil {
+			return err
+		}
+		if maps.Equal(before, after) {
+			return nil
+		}
+	}
+	return fmt.Errorf("after a minute something is still written in %s", dir)
 }
 
 // files are the blocks that the files of a directory take, by name.

@@ -25,6 +25,10 @@ const keptManifest = "MANIFEST.kept"
 // stoppedMark is there after a write that failed, until the next opening.
 const stoppedMark = "STOPPED"
 
+// openMark is there while a database is open, and after it was not closed: then
+// there is a log, which holds what was written last.
+const openMark = "OPEN"
+
 // checkDir verifies a Badger directory that is locked and closed, before
 // Badger sees it: Badger repairs what does not agree by deleting it. It changes
 // nothing but to keep a copy of the manifest. Whatever is wrong is ErrDamaged.
@@ -42,6 +46,9 @@ func checkDir(dir string, bo badger.Options) error {
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, openMark)); err == nil && len(files.logs) == 0 {
+		return fmt.Errorf("%w: %s was not closed, and its log is gone", ErrDamaged, dir)
 	}
 	for _, id := range listed {
 		path := table.NewFilename(id, dir)

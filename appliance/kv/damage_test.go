@@ -202,6 +202,33 @@ func TestCrashLeavesUnlistedTables(t *testing.T) {
 	}
 }
 
+// Whoever was not closed has a log; closed well, nothing is missed.
+func TestLogThatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	set(t, d, People, "k", "x")
+	image := crashed(t, dir)
+	if err := os.Remove(only(t, image, "*.mem")); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, image)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range logs {
+		if err := os.Remove(log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v, err := get(t, open(t, dir), People, "k"); v != "x" {
+		t.Errorf("got %q, %v", v, err)
+	}
+}
+
 // After a failed write the engine's own closing may leave a table that is not
 // listed and holds what was never acknowledged. Without the word of that it is
 // a manifest that lost its end.

@@ -109,6 +109,10 @@ func Open(dir string, o Options) (*DB, error) {
 		lock.Close()
 		return nil, fmt.Errorf("opening database %s: %w", dir, err)
 	}
+	// Not before the engine has its log, and both are in the directory.
+	if err := errors.Join(syncDir(dir), replaceFile(filepath.Join(dir, openMark), nil)); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database %s: %w", dir, err), b.Close(), lock.Close())
+	}
 	d := &DB{dir: dir, o: o, lock: lock, b: b}
 	d.idle = sync.NewCond(&d.mu)
 	if log, ok := b.Opts().Logger.(engineLog); ok {
@@ -308,6 +312,9 @@ func (d *DB) Close() error {
 	}
 	d.mu.Unlock()
 	err := d.b.Close()
+	if err == nil {
+		err = os.Remove(filepath.Join(d.dir, openMark))
+	}
 	if lerr := d.lock.Close(); err == nil {
 		err = lerr
 	}
