@@ -105,6 +105,10 @@ func TestEventsAreExportedPageByPage(t *testing.T) {
 	if !slices.Equal(got, []string{"ann 20260102153000 hats"}) {
 		t.Error(got)
 	}
+	got = slices.Concat(h.walk("events.json", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"time_of_day","value":["17:00","18:00"]}]}`, 10, eventName)...)
+	if !slices.Equal(got, []string{"bob 20260101173000 blue shoes"}) {
+		t.Error(got)
+	}
 	a := h.ok("events.json?batch_size=10", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"utm_source","value":"google"}]}`)
 	_, a = h.call("SRV", http.MethodGet, "events.json?cursor="+a["cursor"].(string), "")
 	r, _ := json.Marshal(a["records"].([]any)[0].(map[string]any)["session_props"])

@@ -13,6 +13,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/block"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
@@ -134,7 +135,7 @@ func (p *Publisher) List(ctx context.Context, l Listing) ([]Listed, Place, error
 	if err != nil {
 		return nil, l.After, fmt.Errorf("listing events: %w", err)
 	}
-	if err := p.unseal(out); err != nil {
+	if err := g.unseal(ctx, p.people, out); err != nil {
 		return nil, l.After, err
 	}
 	next := l.After
@@ -144,28 +145,83 @@ func (p *Publisher) List(ctx context.Context, l Listing) ([]Listed, Place, error
 	return out, next, nil
 }
 
-// unseal adds what is personal of events that lie person by person.
-func (p *Publisher) unseal(out []Listed) error {
+// unseal adds what is personal of the events of a page. Those of one person
+// and instant are told apart by their order alone, which what was filtered out
+// is part of.
+func (g *listing) unseal(ctx context.Context, p *people.People, out []Listed) error {
+	sealed := make(map[uint32]map[int64][][]event.Prop) // by number and instant
 	for from := 0; from < len(out); {
-		to := from
-		for to < len(out) && out[to].place.Person == out[from].place.Person {
+		n, to := out[from].place.Person, from
+		for to < len(out) && out[to].place.Person == n {
 			to++
 		}
-		rows := make([]history.Row, to-from)
-		for i := range rows {
-			rows[i] = history.Row{Time: out[from+i].Time, Name: out[from+i].Name, Props: out[from+i].Props}
-		}
-		personal, err := p.people.OpenEvents(out[from].Person, out[from].Time, out[to-1].Time+1)
+		personal, err := p.OpenEventsOf(n, out[from].Time, out[to-1].Time+1)
 		if err != nil {
 			return fmt.Errorf("opening the personal properties of events: %w", err)
 		}
-		join(rows, personal)
-		for i := range rows {
-			out[from+i].Props = rows[i].Props
+		for _, e := range personal {
+			if e.Name != g.m.Event() {
+				continue
+			}
+			if sealed[n] == nil {
+				sealed[n] = make(map[int64][][]event.Prop)
+			}
+			sealed[n][e.Time] = append(sealed[n][e.Time], e.Props)
 		}
 		from = to
 	}
+	if len(sealed) == 0 {
+		return nil
+	}
+	nth, err := g.order(ctx, sealed)
+	if err != nil {
+		return err
+	}
+	for i := range out {
+		c := &g.page[i]
+		all := sealed[c.place.Person][c.place.Time]
+		if k, ok := nth[spotOf(c)]; ok && k < len(all) {
+			out[i].Props = append(out[i].Props, all[k]...)
+		}
+	}
 	return nil
+}
+
+// spot is a row of a listing, however often it is looked for.
+type spot struct {
+	person uint32
+	time   int64
+	order  [3]uint64
+}
+
+func spotOf(c *candidate) spot { return spot{c.place.Person, c.place.Time, c.order} }
+
+// order numbers the rows of instants, those that do not match included.
+func (g *listing) order(ctx context.Context, of map[uint32]map[int64][][]event.Prop) (map[spot]int, error) {
+	var all []candidate
+	for part := range event.Partitions {
+		if !slices.ContainsFunc(g.page, func(c candidate) bool { return c.place.Partition == part }) {
+			continue
+		}
+		err := g.scan(ctx, part, func(*history.Rows) error { return nil }, func(c candidate) {
+			if of[c.place.Person][c.place.Time] != nil {
+				all = append(all, c)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return a.compare(&b) })
+	nth := make(map[spot]int, len(all))
+	k := 0
+	for i := range all {
+		if k++; i == 0 || all[i-1].place.Person != all[i].place.Person || all[i-1].place.Time != all[i].place.Time {
+			k = 0
+		}
+		nth[spotOf(&all[i])] = k
+	}
+	return nth, nil
 }
 
 // listing is a page being made.
@@ -203,19 +259,13 @@ func (c *candidates) Pop() any {
 	return last
 }
 
-// partition adds the events of one. Those of the instant that the last page
-// ended in are all looked at: how many of them went before is known.
-func (g *listing) partition(ctx context.Context, part int) error {
-	after := g.After
-	if part != after.Partition {
-		after = Place{Time: math.MinInt64}
-	}
-	limit := g.Limit - len(g.page) + after.Same
-	var best candidates
+// scan gives the rows of a partition that can be listed, in the order of the
+// snapshot, which is the same each time: begin is called for each stretch.
+func (g *listing) scan(ctx context.Context, part int, begin func(*history.Rows) error, fn func(c candidate)) error {
 	name := g.m.Event()
-	keys := g.h.Keys(name)
 	var scanned uint64
-	err := g.h.Scan(ctx, part, history.Want{From: g.From, To: g.To, Names: []string{name}, Keys: keys}, func(r *history.Rows) error {
+	want := history.Want{From: g.From, To: g.To, Names: []string{name}, Keys: g.h.Keys(name)}
+	return g.h.Scan(ctx, part, want, func(r *history.Rows) error {
 		scanned++
 		code := slices.Index(r.Names, name)
 		if code < 0 {
@@ -232,36 +282,57 @@ func (g *listing) partition(ctx context.Context, part int) error {
 		if err := r.LoadPersons(); err != nil {
 			return err
 		}
-		columns, err := columnsOf(r, keys)
-		if err != nil {
+		if err := begin(r); err != nil {
 			return err
 		}
-		var props []event.Prop
 		for row, e := range r.Events {
 			at, n := times.At(row), r.Person(row)
-			if int(e) != code || at < g.From || at >= g.To || n < after.Person || n == after.Person && at < after.Time {
+			if int(e) != code || at < g.From || at >= g.To {
 				continue
 			}
 			if w := g.w.Winner(n); g.w.Hidden(n) || !g.only.Contains(w) {
-				continue
-			}
-			props = columns.read(row, props[:0])
-			if !g.m.Match(name, props, nil) {
 				continue
 			}
 			c := candidate{rows: r, row: row, place: Place{Partition: part, Person: n, Time: at}, order: [3]uint64{r.Generation, 0, scanned<<32 | uint64(row)}}
 			if ties != nil {
 				c.order[1] = uint64(ties[row])
 			}
-			switch {
-			case len(best.list) < limit:
-				heap.Push(&best, c)
-			case c.compare(&best.list[0]) < 0:
-				best.list[0] = c
-				heap.Fix(&best, 0)
-			}
+			fn(c)
 		}
 		return nil
+	})
+}
+
+// partition adds the events of one. Those of the instant that the last page
+// ended in are all looked at: how many of them went before is known.
+func (g *listing) partition(ctx context.Context, part int) error {
+	after := g.After
+	if part != after.Partition {
+		after = Place{Time: math.MinInt64}
+	}
+	limit := g.Limit - len(g.page) + after.Same
+	var best candidates
+	var cols columns
+	var props []event.Prop
+	name, keys := g.m.Event(), g.h.Keys(g.m.Event())
+	begin := func(r *history.Rows) (err error) {
+		cols, err = columnsOf(r, keys)
+		return err
+	}
+	err := g.scan(ctx, part, begin, func(c candidate) {
+		if n := c.place.Person; n < after.Person || n == after.Person && c.place.Time < after.Time {
+			return
+		}
+		if props = cols.read(c.row, props[:0]); !g.m.MatchAt(name, c.place.Time, props, nil) {
+			return
+		}
+		switch {
+		case len(best.list) < limit:
+			heap.Push(&best, c)
+		case c.compare(&best.list[0]) < 0:
+			best.list[0] = c
+			heap.Fix(&best, 0)
+		}
 	})
 	if err != nil {
 		return err
