@@ -102,7 +102,7 @@ func (o *house) openDoor() {
 		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
 	}
 	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold,
-		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash}
+		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash, Message: o.message}
 }
 
 // optedOut says whether a device's person wants nothing collected. While the
@@ -111,6 +111,16 @@ func (o *house) openDoor() {
 func (o *house) optedOut(device string) bool {
 	p := o.rooms.now.Load()
 	return p != nil && p.OptedOut(device)
+}
+
+// message finds one that a library says was seen or clicked.
+func (o *house) message(id string) (person uint32, props []event.Prop, ok bool) {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return 0, nil, false
+	}
+	m, err := p.Delivery().Message(id)
+	return m.Person, links.About(m), err == nil
 }
 
 // namesInUse bounds the names that may come in, beside those there are.

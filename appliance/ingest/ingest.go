@@ -51,6 +51,9 @@ type Publisher struct {
 	WebPush  string
 	// Hash is keyring.Publisher's: what ids are made of that an app is handed.
 	Hash func(domain string, parts ...[]byte) [32]byte
+	// Message finds one by its id: whom it went to, and the properties of facts
+	// about it. nil = there are none.
+	Message func(id string) (person uint32, props []event.Prop, ok bool)
 	// Hold keeps records for an operator to look at; needed where Rules.Detect
 	// holds some.
 	Hold *Hold
@@ -120,6 +123,7 @@ func New(o Options) *Door {
 	d.facts.New = func() any { return new([]event.Fact) }
 	d.clevertapRoutes()
 	d.clevertapWebRoutes()
+	d.clevertapMobileRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
 	d.mixpanelRoutes()
