@@ -284,7 +284,7 @@ func TestClevertapWebEdge(t *testing.T) {
 	a := newWebDoor(t)
 	why := ""
 	a.pub.Refused = func(all []Refused) { why = all[0].Err.Error() }
-	d := lzEncode(`{"endpoint":"x","browser":"Chrome","keys":{"p256dh":"k","auth":"a"},"g":"d","id":"TEST-123-456Z"}`)
+	d := lzPack(`{"endpoint":"x","browser":"Chrome","keys":{"p256dh":"k","auth":"a"},"g":"d","id":"TEST-123-456Z"}`)
 	w := a.send("GET", "/a?type=data&d="+url.QueryEscape(d), "", "User-Agent", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0")
 	a.want(w, 200, `$WZRK_WR.s("d",`)
 	if a.wantFacts(); !strings.Contains(why, "Edge") {
@@ -339,7 +339,7 @@ func TestClevertapWebAnswersAreSafe(t *testing.T) {
 	if w := a.call("page", `{"g":"d","id":"TEST-123-456Z"}`); !strings.Contains(w.Body.String(), `enableWebPush(true,"\"\u003c/script\u003e")`) {
 		t.Errorf("%s", w.Body)
 	}
-	w := a.send("GET", "/a?type=page&d="+url.QueryEscape(lzEncode(`{"g":"d","id":"TEST-123-456Z"}`)), "", "X-CleverTap-Encryption-Enabled", "true", "Origin", "https://shop.example")
+	w := a.send("GET", "/a?type=page&d="+url.QueryEscape(lzPack(`{"g":"d","id":"TEST-123-456Z"}`)), "", "X-CleverTap-Encryption-Enabled", "true", "Origin", "https://shop.example")
 	a.want(w, 200, `"meta":{"g":"d"`, `"wpe":{"enabled":true`)
 	if w.Header().Get("Access-Control-Allow-Origin") != "*" {
 		t.Error("a page cannot read the answer")
@@ -352,12 +352,12 @@ func TestClevertapWebCannotTake(t *testing.T) {
 		path   string
 		status int
 	}{
-		{"/a", 400}, {"/a?d=*", 400}, {"/a?d=" + url.QueryEscape(lzEncode("x")), 400}, {"/a?d=" + url.QueryEscape(lzEncode("[]")), 400},
-		{"/a?d=" + url.QueryEscape(lzEncode("{}")), 401}, {"/a?d=" + url.QueryEscape(lzEncode(`{"id":"other"}`)), 401},
-		{"/a?d=" + url.QueryEscape(lzEncode(`{"itp":"x","itk":"x","itv":"x","encrypted":true}`)), 400},
-		{"/a?d=" + url.QueryEscape(lzEncode(`{"itp":"AAAA","itk":"AAAAAAAAAAAAAAAAAAAAAA==","itv":"AAAA","encrypted":true}`)), 400},
-		{"/a?d=" + url.QueryEscape(lzEncode(strings.Repeat(" ", clevertapMaxCall+1))), 413},
-		{"/shop/a?d=" + url.QueryEscape(lzEncode(`{"id":"TEST-123-456Z"}`)), 200}, {"/x/y/z/a?d=" + url.QueryEscape(lzEncode(`{"id":"TEST-123-456Z"}`)), 200},
+		{"/a", 400}, {"/a?d=*", 400}, {"/a?d=" + url.QueryEscape(lzPack("x")), 400}, {"/a?d=" + url.QueryEscape(lzPack("[]")), 400},
+		{"/a?d=" + url.QueryEscape(lzPack("{}")), 401}, {"/a?d=" + url.QueryEscape(lzPack(`{"id":"other"}`)), 401},
+		{"/a?d=" + url.QueryEscape(lzPack(`{"itp":"x","itk":"x","itv":"x","encrypted":true}`)), 400},
+		{"/a?d=" + url.QueryEscape(lzPack(`{"itp":"AAAA","itk":"AAAAAAAAAAAAAAAAAAAAAA==","itv":"AAAA","encrypted":true}`)), 400},
+		{"/a?d=" + url.QueryEscape(lzPack(strings.Repeat(" ", clevertapMaxCall+1))), 413},
+		{"/shop/a?d=" + url.QueryEscape(lzPack(`{"id":"TEST-123-456Z"}`)), 200}, {"/x/y/z/a?d=" + url.QueryEscape(lzPack(`{"id":"TEST-123-456Z"}`)), 200},
 		{"/v1/a?d=", 405}, {"/b?d=", 404},
 	} {
 		if w := a.send("GET", c.path, ""); w.Code != c.status {
@@ -412,7 +412,7 @@ var clevertapAnswered = regexp.MustCompile(`^(\$WZRK_WR\.tr\(\{[a-zA-Z":,{}]*\}\
 
 // call sends a call as the library does: packed, by a script element.
 func (a *atDoor) call(kind, d string, query ...string) *httptest.ResponseRecorder {
-	q := url.Values{"t": {"96"}, "type": {kind}, "d": {lzEncode(d)}}
+	q := url.Values{"t": {"96"}, "type": {kind}, "d": {lzPack(d)}}
 	for i := 0; i < len(query); i += 2 {
 		q.Set(query[i], query[i+1])
 	}

@@ -64,7 +64,7 @@ func TestLZStringRecorded(t *testing.T) {
 			if err != nil || json.Unmarshal([]byte(text), &got) != nil || json.Unmarshal(decoded, &want) != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%d: %q, %v; not %s", c.N, text, err, decoded)
 			}
-			if back, err := lzDecode(lzEncode(text), len(text)); err != nil || back != text {
+			if back, err := lzDecode(lzPack(text), len(text)); err != nil || back != text {
 				t.Errorf("%d: %q comes back as %q, %v", c.N, text, back, err)
 			}
 		}
@@ -72,13 +72,13 @@ func TestLZStringRecorded(t *testing.T) {
 	if n < 130 {
 		t.Errorf("%d values", n)
 	}
-	if _, err := clevertapPlain(lzEncode(strings.Repeat("a", clevertapMaxCall+1))); statusOf(err) != 413 {
+	if _, err := clevertapPlain(lzPack(strings.Repeat("a", clevertapMaxCall+1))); statusOf(err) != 413 {
 		t.Error(err)
 	}
 }
 
-// lzEncode packs a text as LZString may, though it never does: all literally.
-func lzEncode(text string) string {
+// lzPack packs a text as LZString may, though it never does: all literally.
+func lzPack(text string) string {
 	var packed []byte
 	bits := 0
 	put := func(n, width int) {
