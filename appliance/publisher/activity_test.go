@@ -98,7 +98,7 @@ func TestPagesOfEventsAreWhatTimelinesHave(t *testing.T) {
 			l := Listing{Reference: fmt.Appendf(nil, `{"event":%q,"filter":{"property":"n","op":">=","value":5}}`, name), From: from, To: to, Limit: size}
 			var got []string
 			for {
-				rows, next, err := h.List(t.Context(), l)
+				rows, more, err := h.List(t.Context(), l)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -111,10 +111,13 @@ func TestPagesOfEventsAreWhatTimelinesHave(t *testing.T) {
 				if len(rows) > size {
 					t.Fatalf("%d on a page of %d", len(rows), size)
 				}
-				if len(rows) < size {
+				if !more {
 					break
 				}
-				l.After = next
+				if len(rows) == 0 {
+					t.Fatal("more behind nothing")
+				}
+				l.After = rows[len(rows)-1].At
 			}
 			if slices.Sort(got); !slices.Equal(got, want) {
 				t.Errorf("%s, pages of %d: %d events, not %d", name, size, len(got), len(want))
@@ -130,7 +133,38 @@ func TestPagesOfEventsAreWhatTimelinesHave(t *testing.T) {
 			}
 		}
 	}
-	l := Listing{Reference: []byte(`{"event":"Viewed"}`), From: math.MinInt64, To: math.MaxInt64, People: []byte(`{"identity":["u1"]}`), Limit: 10_000}
+	// Firsts, and all but these, are all; and a first is one a person.
+	l := Listing{Reference: []byte(`{"event":"Viewed"}`), From: math.MinInt64, To: math.MaxInt64, Limit: 10_000}
+	whole := map[string]int{}
+	count := func(first []byte, again bool) (n int) {
+		l.First, l.Again = first, again
+		rows, _, err := h.List(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		persons := map[uint32]int64{}
+		for _, row := range rows {
+			if first != nil && !again {
+				if _, twice := persons[row.Person]; twice {
+					t.Errorf("two firsts of person %d", row.Person)
+				}
+				persons[row.Person] = row.Time
+			}
+			whole[said(row.Person, row.Time, row.Name, row.Props)]++
+		}
+		return len(rows)
+	}
+	everybody := []byte(`{"first":{"event":"Viewed"}}`)
+	all, firsts, others := count(nil, false), count(everybody, false), count(everybody, true)
+	if firsts == 0 || firsts+others != all {
+		t.Errorf("%d firsts and %d others of %d", firsts, others, all)
+	}
+	for row, n := range whole {
+		if n%2 != 0 {
+			t.Errorf("%s is not in one of the two", row)
+		}
+	}
+	l = Listing{Reference: []byte(`{"event":"Viewed"}`), From: math.MinInt64, To: math.MaxInt64, People: []byte(`{"identity":["u1"]}`), Limit: 10_000}
 	rows, _, err := h.List(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
