@@ -21,16 +21,24 @@ var sdks = []sdk{
 		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: shop,
 	},
 	{
-		name: "@rudderstack/analytics-js", version: npm("@rudderstack/analytics-js"), run: page("rudder.html", 2),
+		name: "@rudderstack/analytics-js", version: npm("@rudderstack/analytics-js"), run: page("rudder.html", 3),
 		carries: []string{"/v1/", "/beacon/"}, faults: map[int]fault{5: lost, 9: died},
 		want: want{
-			events:  map[string]int{"Page Viewed": 1, "Screen Seen": 1, "Group Joined": 1, "Order Completed": 20},
+			events:  map[string]int{"Page Viewed": 1, "Screen Seen": 1, "Beacon Sent": 1, "Group Joined": 1, "Order Completed": 20},
 			revenue: 510, person: "u-1", profile: map[string]any{"name": "Asha Rao", "email": "asha@shop.example", "plan": "gold"}, devices: 1,
 		},
 	},
 	{
 		name: "rudderlabs/analytics-go", version: module("github.com/rudderlabs/analytics-go"), run: rudderGo,
 		carries: []string{"/v1/"}, faults: map[int]fault{2: lost, 4: died}, want: shop,
+	},
+	{
+		name: "clevertap-web-sdk", version: npm("clevertap-web-sdk"), run: page("clevertap.html", 2), secure: true,
+		carries: []string{"/a"}, faults: map[int]fault{8: lost, 12: died},
+		want: want{
+			events: map[string]int{"Product Viewed": 1, "Charged": 20}, revenue: 510, orders: [2]string{"Charged", "Amount"},
+			person: "u-1", profile: map[string]any{"Name": "Asha Rao", "Email": "asha@shop.example", "plan": "gold"}, devices: 1,
+		},
 	},
 	{
 		name: "posthog-node", version: npm("posthog-node"), run: script("posthog-node.mjs"),
