@@ -137,8 +137,12 @@ func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
 	err := b.pub.append(r.Context(), b.held, facts)
 	if err != nil {
 		d.refuse(w, r, err)
+		return false
 	}
-	return err == nil
+	if b.pub.Taken != nil && len(facts) > 0 {
+		b.pub.Taken(Taken{Dialect: b.dialect, Key: b.key, Sender: libraryOf(r.UserAgent()), Facts: facts})
+	}
+	return true
 }
 
 // used keeps the memory of facts for another request.

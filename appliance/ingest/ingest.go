@@ -43,6 +43,8 @@ type Publisher struct {
 	// Refused is told of records that were not taken; may be nil. It must not
 	// keep the records when it has returned: their memory is the request's.
 	Refused func([]Refused)
+	// Taken is told of what is on disk; may be nil, and must not keep the facts.
+	Taken func(Taken)
 	// What apps are told of it. OptedOut says whether a device's person wants
 	// nothing collected; nil = nobody does. WebPush is the public VAPID key,
 	// "" = there is no web push.
