@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -163,4 +165,19 @@ func (d *Door) unreadable(dialect string, key Key, err error) {
 	b := d.begin(dialect, key)
 	b.refuse(-1, event.Value{}, err)
 	b.report()
+}
+
+// knownID is the id of the Identify fact that rides on the event with this id
+// and stands before it, so that who sends the event again repeats both. One
+// that would be too long is a hash.
+func knownID(id string) string {
+	const suffix = "/known"
+	switch {
+	case id == "":
+		return ""
+	case len(id)+len(suffix) > event.DefaultLimits().ID:
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:])
+	}
+	return id + suffix
 }
