@@ -24,6 +24,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/access"
 	"github.com/cloisterhq/cloister/appliance/audit"
 	"github.com/cloisterhq/cloister/appliance/console"
+	"github.com/cloisterhq/cloister/appliance/guide"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/ingest"
@@ -110,6 +111,7 @@ type appliance struct {
 	budget  *query.Budget
 
 	houses  houses
+	guide   *guide.Guide // for developers of apps
 	apps    *ingest.Door
 	console *console.Console
 	servers []*server

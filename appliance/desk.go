@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/campaign"
@@ -145,6 +147,34 @@ func (d desk) Certificate(request string) (json.RawMessage, error) {
 		return nil, err
 	}
 	return json.Marshal(out)
+}
+
+func (d desk) Arrivals(f console.ArrivalFilter) ([]console.Arrival, uint64) {
+	all, last := d.arrivals.List(ingest.ArrivalFilter{After: f.After, Dialect: f.Dialect, Key: f.Key}, f.Limit)
+	out := make([]console.Arrival, len(all))
+	for i, a := range all {
+		out[i] = console.Arrival(a)
+	}
+	return out, last
+}
+
+// Apps tells where apps find the appliance, and by which keys. Those that apps
+// can carry come first.
+func (d desk) Apps() console.Apps {
+	out := console.Apps{URL: strings.TrimSuffix(publicURL(d.a.cfg.Load()), "/")}
+	for _, k := range d.cfg.Keys {
+		out.Keys = append(out.Keys, console.AppKey{Name: k.Name, ID: k.ID, Secret: k.Secret != ""})
+	}
+	slices.SortStableFunc(out.Keys, func(x, y console.AppKey) int {
+		switch {
+		case x.Secret == y.Secret:
+			return 0
+		case y.Secret:
+			return -1
+		}
+		return 1
+	})
+	return out
 }
 
 func (d desk) Refusals(f console.RefusalFilter) console.Refusals {

@@ -16,6 +16,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/console"
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/appliance/guide"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/links"
@@ -31,8 +32,31 @@ const (
 )
 
 func (a *appliance) openConsole() (err error) {
-	a.console, err = console.New(console.Options{Appliance: a, Access: a.access, Audit: a.audit, Logger: a.log})
+	if a.guide, err = guide.New(ingest.Documents, []guide.Document{
+		{Name: "connect", Title: "Connecting an app", File: "DEVELOPERS.md"},
+		{Name: "dialects", Title: "Dialects", File: "DIALECTS.md"},
+		{Name: "http", Title: "Plain HTTP", File: "API.md"},
+	}); err != nil {
+		return err
+	}
+	a.console, err = console.New(console.Options{Appliance: a, Access: a.access, Audit: a.audit, Guide: a.guide, Logger: a.log})
 	return err
+}
+
+// developers serves the documents for developers beside the doors that they are
+// about. ?key=ID fills in a key that is known; they hold no secrets.
+func (a *appliance) developers(w http.ResponseWriter, r *http.Request) {
+	fill := guide.Fill{URL: strings.TrimSuffix(publicURL(a.cfg.Load()), "/")}
+	if id := r.URL.Query().Get("key"); id != "" {
+		if k, ok := a.houses.key(id); ok {
+			fill.Key = k.ID
+		}
+	}
+	name := r.PathValue("name")
+	if name == "" {
+		name = a.guide.Documents()[0].Name
+	}
+	a.guide.ServePage(w, name, "/developers", fill)
 }
 
 func (a *appliance) openListeners(cfg *config.Config) error {
@@ -43,7 +67,7 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 		name string
 		h    http.Handler
 	}{
-		{config.Collect, collect(a.apps, servers, recipients)},
+		{config.Collect, collect(a.apps, servers, recipients, http.HandlerFunc(a.developers))},
 		{config.Console, a.console.Handler()},
 		{config.Metrics, a.metrics()},
 	} {
@@ -56,10 +80,12 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 	return a.openAdmin(cfg.Appliance.DataDir)
 }
 
-// collect serves recipients' links, and servers that ask, beside the doors for
-// apps.
-func collect(apps http.Handler, servers *clevertap.Door, recipients http.Handler) http.Handler {
+// collect serves recipients' links, servers that ask, and what developers read,
+// beside the doors for apps.
+func collect(apps http.Handler, servers *clevertap.Door, recipients, developers http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /developers", developers)
+	mux.Handle("GET /developers/{name}", developers)
 	mux.Handle("/", apps)
 	mux.Handle("/1/", servers)
 	mux.Handle("/1/upload", servers.Upload(apps))

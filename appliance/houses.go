@@ -34,6 +34,7 @@ type house struct {
 	names    *ingest.Names // that its facts may use
 	keys     *keyring.Publisher
 	refusals *ingest.Refusals
+	arrivals *ingest.Arrivals
 	hold     *ingest.Hold
 	detected *ingest.Detected
 }
@@ -62,7 +63,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 		next = append(next, r)
 	}
 	s.put(next)
-	one := &house{a: a, cfg: *p, log: log, senders: s, refusals: ingest.NewRefusals(nil), detected: new(ingest.Detected)}
+	one := &house{a: a, cfg: *p, log: log, senders: s, refusals: ingest.NewRefusals(nil), arrivals: ingest.NewArrivals(nil), detected: new(ingest.Detected)}
 	if err := one.openHold(cfg); err != nil {
 		s.swap(ctx, nil)
 		return err
@@ -101,8 +102,8 @@ func (o *house) openDoor() {
 	if rules.Detect != nil {
 		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
 	}
-	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Hold: o.hold,
-		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash}
+	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Taken: o.arrivals.Add, Hold: o.hold,
+		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash, Message: o.message}
 }
 
 // optedOut says whether a device's person wants nothing collected. While the
@@ -111,6 +112,16 @@ func (o *house) openDoor() {
 func (o *house) optedOut(device string) bool {
 	p := o.rooms.now.Load()
 	return p != nil && p.OptedOut(device)
+}
+
+// message finds one that a library says was seen or clicked.
+func (o *house) message(id string) (person uint32, props []event.Prop, ok bool) {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return 0, nil, false
+	}
+	m, err := p.Delivery().Message(id)
+	return m.Person, links.About(m), err == nil
 }
 
 // namesInUse bounds the names that may come in, beside those there are.
@@ -142,7 +153,7 @@ func (o *house) opening(cfg *config.Config) opening {
 		options.Journal, options.Keys, options.Shelves, options.Heads = a.journal, o.keys, a.shelves, a.heads
 		options.Small = len(cfg.Publishers) >= manyPublishers
 		var p *publisher.Publisher // it is there before it forgets anybody
-		options.Holders = []erasure.Holder{o.refusals, o.hold.Holder(func(id string) bool { return p.Erased(id) })}
+		options.Holders = []erasure.Holder{o.refusals, o.arrivals, o.hold.Holder(func(id string) bool { return p.Erased(id) })}
 		options.Sender, options.Forgetter = o.senders, o.senders
 		var err error
 		if options.Links, err = links.NewAddresses(publicURL(cfg), o.cfg.Name, o.keys); err != nil {
@@ -170,7 +181,7 @@ func (o *house) Append(ctx context.Context, facts []event.Fact) error {
 // change puts a new house in the place of an old one, around the same rooms.
 func (h *houses) change(ctx context.Context, cfg *config.Config, c change) {
 	one := &house{a: h.a, cfg: *c.next, log: c.old.log, senders: c.old.senders, rooms: c.old.rooms, names: c.old.names,
-		keys: c.old.keys, refusals: c.old.refusals, hold: c.old.hold, detected: c.old.detected}
+		keys: c.old.keys, refusals: c.old.refusals, arrivals: c.old.arrivals, hold: c.old.hold, detected: c.old.detected}
 	one.openDoor()
 	h.mu.Lock()
 	if i := slices.Index(h.all, c.old); i >= 0 {

@@ -17,7 +17,7 @@ const module = "github.com/cloisterhq/cloister/"
 // floors are the rooms, lowest first; a room may import what lies on a lower
 // floor. What no line names may import nothing of the house.
 var floors = [][]string{
-	{"appliance/event", "appliance/block", "appliance/liquid", "appliance/health", "appliance/csv", "appliance/export", "appliance/ingest/detect", "plugins/connector"},
+	{"appliance/event", "appliance/block", "appliance/liquid", "appliance/health", "appliance/csv", "appliance/export", "appliance/guide", "appliance/ingest/detect", "plugins/connector"},
 	{"appliance/keyring", "appliance/kv", "appliance/journal", "appliance/audit"},
 	{"appliance/access", "appliance/people", "appliance/history"},
 	{"appliance/query"},
@@ -31,7 +31,7 @@ var floors = [][]string{
 
 // also are the imports beside those that the floors allow.
 var also = map[string][]string{
-	"appliance/block":        {"appliance/event"}, // columns hold its values
+	"appliance/block":        {"appliance/event"},                  // columns hold its values
 	"appliance/csv":          {"appliance/event"},                  // cells become its values
 	"appliance/export":       {"appliance/event", "appliance/csv"}, // records hold its values
 	"appliance":              {"config", "plugins/host", "plugins/sandbox", "appliance/demo"},

@@ -35,7 +35,7 @@ type Publisher interface {
 
 	Ask(ctx context.Context, body []byte) (*query.Answer, error)
 	Whom(ctx context.Context, expression []byte) (*roaring.Bitmap, error)
-	List(ctx context.Context, l publisher.Listing) ([]publisher.Listed, publisher.Place, error)
+	List(ctx context.Context, l publisher.Listing) (page []publisher.Listed, more bool, err error)
 	Activities(ctx context.Context, persons []uint32) (map[uint32]map[string]publisher.Activity, error)
 
 	FindIdentity(identity string) (person uint32, ok bool)
@@ -89,6 +89,8 @@ type Door struct {
 	making  making
 	cursors shelf[*cursor]
 	results shelf[answer]
+
+	pageBytes int // of an export
 }
 
 // New makes the door.
@@ -99,7 +101,7 @@ func New(o Options) *Door {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Door{o: o, mux: http.NewServeMux()}
+	d := &Door{o: o, mux: http.NewServeMux(), pageBytes: pageBytes}
 	d.cursors.most, d.results.most = maxCursors, maxResults
 	for i := range routes {
 		d.mux.HandleFunc("/1/"+routes[i].path, func(w http.ResponseWriter, r *http.Request) { d.serve(&routes[i], w, r) })

@@ -180,22 +180,26 @@ func (d *Door) profilesPage(c *call) (answer, error) {
 			return nil, err
 		}
 	}
-	records := []profileJSON{}
+	records := bounded{most: d.pageBytes, list: []json.RawMessage{}}
+	next, more := k.place(page), it.HasNext()
 	for _, n := range persons {
 		p, err := c.pub.Known(n)
-		if gone(err) {
-			continue // erased meanwhile
-		}
-		if err != nil {
+		if err != nil && !gone(err) {
 			return nil, err
 		}
-		records = append(records, showProfile(p, did[n], k.show))
+		if err == nil { // else erased meanwhile
+			fits, err := records.add(showProfile(p, did[n], k.show))
+			if err != nil {
+				return nil, err
+			}
+			if !fits {
+				more = true
+				break
+			}
+		}
+		next.Person = n
 	}
-	var next publisher.Place
-	if len(persons) > 0 {
-		next.Person = persons[len(persons)-1]
-	}
-	return k.pages(answer{"records": records}, id, page, it.HasNext(), next), nil
+	return k.pages(answer{"records": records.list}, id, page, more, next), nil
 }
 
 // events exports the events that a query means.
@@ -212,8 +216,6 @@ func (d *Door) events(c *call) (answer, error) {
 		return nil, wrong("event_name: the name of an event is needed")
 	case !q.dated:
 		return nil, wrong("from and to are needed")
-	case q.first != nil:
-		return nil, wrong("session_properties: events cannot be listed by first_time; they can be counted by it")
 	}
 	k.of = "events"
 	ref, err := json.Marshal(q.ref())
@@ -225,7 +227,15 @@ func (d *Door) events(c *call) (answer, error) {
 		return nil, err
 	}
 	if len(q.people) > 0 {
-		k.listing.People = k.people
+		if k.listing.People, err = json.Marshal(allOf(q.people)); err != nil {
+			return nil, fmt.Errorf("encoding an expression: %w", err)
+		}
+	}
+	if q.first != nil {
+		if k.listing.First, err = json.Marshal(node{"first": q.ref(), "in": q.when()}); err != nil {
+			return nil, fmt.Errorf("encoding an expression: %w", err)
+		}
+		k.listing.Again = !*q.first
 	}
 	if _, err := c.count(q); err != nil {
 		return nil, err
@@ -260,7 +270,7 @@ func (d *Door) eventsPage(c *call) (answer, error) {
 	}
 	l := k.listing
 	l.After = k.place(page)
-	rows, next, err := c.pub.List(c.Context(), l)
+	rows, more, err := c.pub.List(c.Context(), l)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +278,8 @@ func (d *Door) eventsPage(c *call) (answer, error) {
 		return nil, err
 	}
 	shown := make(map[uint32]*profileJSON)
-	records := []eventJSON{}
+	records := bounded{most: d.pageBytes, list: []json.RawMessage{}}
+	next := l.After
 	for _, row := range rows {
 		p, ok := shown[row.Person]
 		if !ok {
@@ -282,14 +293,45 @@ func (d *Door) eventsPage(c *call) (answer, error) {
 			}
 			shown[row.Person] = p
 		}
-		if p == nil {
-			continue // erased meanwhile
+		if p != nil { // else erased meanwhile
+			fits, err := records.add(eventJSON{
+				Profile: p, TS: vendorTime(time.UnixMicro(row.Time).In(c.pub.Location())), Props: nonNil(row.Props), Session: sessionOf(row.Props),
+			})
+			if err != nil {
+				return nil, err
+			}
+			if !fits {
+				more = true
+				break
+			}
 		}
-		records = append(records, eventJSON{
-			Profile: p, TS: vendorTime(time.UnixMicro(row.Time).In(c.pub.Location())), Props: nonNil(row.Props), Session: sessionOf(row.Props),
-		})
+		next = row.At
 	}
-	return k.pages(answer{"records": records}, id, page, len(rows) == k.batch, next), nil
+	return k.pages(answer{"records": records.list}, id, page, more, next), nil
+}
+
+// pageBytes bounds a page: it ends with the record before the one that would
+// make it larger, so it may be smaller than what was asked for.
+const pageBytes = 32 << 20
+
+// bounded are the records of a page.
+type bounded struct {
+	most  int // bytes
+	list  []json.RawMessage
+	bytes int
+}
+
+// add adds a record, unless the page is full.
+func (b *bounded) add(v any) (fits bool, err error) {
+	one, err := json.Marshal(v)
+	if err != nil {
+		return false, fmt.Errorf("encoding a record: %w", err)
+	}
+	if b.bytes += len(one); b.bytes > b.most && len(b.list) > 0 {
+		return false, nil
+	}
+	b.list = append(b.list, one)
+	return true, nil
 }
 
 func nonNil(p []event.Prop) props {

@@ -105,6 +105,10 @@ func TestEventsAreExportedPageByPage(t *testing.T) {
 	if !slices.Equal(got, []string{"ann 20260102153000 hats"}) {
 		t.Error(got)
 	}
+	got = slices.Concat(h.walk("events.json", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"time_of_day","value":["17:00","18:00"]}]}`, 10, eventName)...)
+	if !slices.Equal(got, []string{"bob 20260101173000 blue shoes"}) {
+		t.Error(got)
+	}
 	a := h.ok("events.json?batch_size=10", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"utm_source","value":"google"}]}`)
 	_, a = h.call("SRV", http.MethodGet, "events.json?cursor="+a["cursor"].(string), "")
 	r, _ := json.Marshal(a["records"].([]any)[0].(map[string]any)["session_props"])
@@ -113,7 +117,17 @@ func TestEventsAreExportedPageByPage(t *testing.T) {
 	}
 	h.fails("events.json", `{`+jan+`}`, 400, "event_name")
 	h.fails("events.json", `{"event_name":"Viewed"}`, 400, "from and to")
-	h.fails("events.json", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"first_time","value":"True"}]}`, 400, "first_time")
+	for value, want := range map[string][]string{
+		"True":  {"ann 20260101153000 red shoes", "bob 20260101153000 red shoes", "cid 20260105153000 hats"},
+		"False": {"ann 20260102153000 hats", "bob 20260101163000 red shoes", "bob 20260101173000 blue shoes"},
+	} {
+		for size := 1; size < 4; size++ {
+			got := slices.Concat(h.walk("events.json", `{"event_name":"Viewed",`+jan+`,"session_properties":[{"name":"first_time","value":"`+value+`"}]}`, size, eventName)...)
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("first_time %s: %v", value, got)
+			}
+		}
+	}
 	h.fails("events.json?batch_size=5001", query, 400, "batch_size")
 	h.fails("events.json?batch_size=x", query, 400, "batch_size")
 	h.fails("events.json?app=maybe", query, 400, "app")
@@ -216,5 +230,23 @@ func TestAnAnswerIsThereForWhoComesBack(t *testing.T) {
 	h.fails("counts/events.json?req_id=nothing", "", 404, "req_id")
 	if _, b := h.call("OTHER", http.MethodGet, "counts/events.json?req_id="+a["req_id"].(string), ""); b["code"] != 404.0 {
 		t.Error("another publisher's answer", b)
+	}
+}
+
+// A page that would be too large ends earlier, and the next goes on there.
+func TestAPageIsBoundedByItsBytes(t *testing.T) {
+	h := open(t)
+	shop(h)
+	h.door.pageBytes = 700
+	for path, want := range map[string]int{"profiles.json": 3, "events.json": 6} {
+		name := identity
+		if path == "events.json" {
+			name = eventName
+		}
+		pages := h.walk(path, `{"event_name":"Viewed",`+jan+`}`, 5000, name)
+		seen := slices.Concat(pages...)
+		if slices.Sort(seen); len(pages) < 2 || len(seen) != want || len(slices.Compact(seen)) != want {
+			t.Errorf("%s: %v", path, pages)
+		}
 	}
 }

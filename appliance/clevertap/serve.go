@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -277,7 +278,13 @@ func (d *Door) change(c *call, e audit.Entry, do func() error) error {
 	return err
 }
 
-func address(r *http.Request) string { return r.RemoteAddr }
+// address is where a call comes from.
+func address(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
+}
 
 // faultOf turns what the rooms below answer into what callers are told. What
 // nobody foresaw is 500, without its text: that goes to the log.

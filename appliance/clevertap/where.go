@@ -378,10 +378,63 @@ func (q *where) sessionCondition(path string, o []event.Prop) error {
 		}
 		q.first = &is
 		return nil
-	case "time_of_day", "day_of_week":
-		return wrong("%s: %s cannot be asked of events here (API.md)", path, c.name)
+	case "time_of_day":
+		return q.timeOfDay(&c)
+	case "day_of_week":
+		return q.dayOfWeek(&c)
 	}
-	return wrong("%s: there is no session property %q; there are %s, first_time", join(path, "name"), clip(c.name, 64), list(sorted(sessionProperties)))
+	return wrong("%s: there is no session property %q; there are %s", join(path, "name"), clip(c.name, 64), list(append(sorted(sessionProperties), "first_time", "time_of_day", "day_of_week")))
+}
+
+// timeOfDay reads ["00:00", "14:00"]: from the one until before the other,
+// which may be the next day.
+func (q *where) timeOfDay(c *condition) error {
+	at := join(c.path, "value")
+	if c.op != "equals" || len(c.values) != 2 {
+		return wrong("%s: two times are needed, as [\"09:00\", \"14:00\"]", at)
+	}
+	var minutes [2]int
+	for i, v := range c.values {
+		t, err := time.Parse("15:04", v.Text())
+		if err != nil && !(i == 1 && v.Text() == "24:00") {
+			return wrong("%s: a time is needed, as in \"09:00\"", at)
+		}
+		if minutes[i] = t.Hour()*60 + t.Minute(); err != nil {
+			minutes[i] = 24 * 60
+		}
+	}
+	from, to := onClock("minute", ">=", minutes[0]), onClock("minute", "<", minutes[1])
+	if minutes[0] < minutes[1] {
+		q.filter = append(q.filter, from, to)
+	} else {
+		q.filter = append(q.filter, node{"any": []any{from, to}})
+	}
+	return nil
+}
+
+// dayOfWeek reads names of days, in full or by their first three letters.
+func (q *where) dayOfWeek(c *condition) error {
+	var days []any
+	for _, v := range c.values {
+		name := strings.ToLower(v.Text())
+		i := slices.IndexFunc(weekdays, func(d string) bool { return name == d || name == d[:3] })
+		if i < 0 {
+			return wrong("%s: the name of a day is needed, as Monday", join(c.path, "value"))
+		}
+		days = append(days, i+1)
+	}
+	op, ok := map[string]string{"equals": "in", "not_equals": "not_in"}[c.op]
+	if !ok || len(days) == 0 {
+		return wrong("%s: day_of_week takes equals or not_equals, and days", c.path)
+	}
+	q.filter = append(q.filter, onClock("weekday", op, days))
+	return nil
+}
+
+var weekdays = []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
+
+func onClock(what, op string, value any) any {
+	return node{"property": what, "of": "time", "op": op, "value": value}
 }
 
 // common reads conditions on profiles, and on the apps and places that events

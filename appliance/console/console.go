@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/access"
 	"github.com/cloisterhq/cloister/appliance/audit"
+	"github.com/cloisterhq/cloister/appliance/guide"
 )
 
 // Options of the console. Appliance, Access and Audit are needed.
@@ -23,6 +24,7 @@ type Options struct {
 	Appliance Appliance
 	Access    *access.Access
 	Audit     Audit
+	Guide     *guide.Guide // for developers; nil = there is none
 	Now       func() time.Time
 	Logger    *slog.Logger
 	// Ticker gives a channel that receives every d, and a function that lets
@@ -47,6 +49,7 @@ type Console struct {
 	log       *slog.Logger
 	ticker    func(d time.Duration) (<-chan time.Time, func())
 	bundle    *bundle
+	guide     *guide.Guide
 	heavy     chan struct{} // places for imports and long lists
 	live      liveCount
 	exports   exporting
@@ -78,7 +81,7 @@ func New(o Options) (*Console, error) {
 	}
 	c := &Console{
 		appliance: o.Appliance, access: o.Access, audit: o.Audit, now: o.Now, log: o.Logger, ticker: o.Ticker,
-		bundle: b, heavy: make(chan struct{}, 4),
+		bundle: b, guide: o.Guide, heavy: make(chan struct{}, 4),
 	}
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	return c, nil

@@ -24,7 +24,7 @@ import (
 
 // Bounds of an export.
 const (
-	maxExports   = 4         // at the same time, in all
+	maxExports   = 2         // at the same time, in all: each keeps a core busy
 	exportPiece  = 1 << 20   // bytes that are sent at once, before they are compressed
 	exportLasts  = time.Hour // of one request, since it holds on to what is to be removed
 	exportWrite  = 30 * time.Second

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -25,6 +26,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/export"
+	"github.com/cloisterhq/cloister/appliance/guide"
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -123,8 +125,10 @@ func open(t *testing.T) *house {
 	a, err := access.Open(h.db, access.Options{Cost: access.Cost{Memory: 64, Passes: 1, Lanes: 1}, Now: h.clock})
 	check(t, err)
 	h.acme, h.beta = newShop(t, "acme"), newShop(t, "beta")
+	documents, err := guide.New(fstest.MapFS{"A.md": {Data: []byte("Say `KEY` to https://HOST")}}, []guide.Document{{Name: "connect", Title: "Connecting", File: "A.md"}})
+	check(t, err)
 	h.Console, err = New(Options{
-		Appliance: h, Access: a, Audit: h.audit, Now: h.clock,
+		Appliance: h, Access: a, Audit: h.audit, Guide: documents, Now: h.clock,
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 		Ticker: func(time.Duration) (<-chan time.Time, func()) { return h.ticks, func() {} },
 	})
@@ -299,10 +303,14 @@ func (s *shop) Title() string                                           { return
 func (s *shop) Location() *time.Location                                { return time.UTC }
 func (s *shop) Size() (int64, int64)                                    { return 3, 12 }
 func (s *shop) Refusals(f RefusalFilter) Refusals                       { return s.refusals(f) }
-func (s *shop) Suppressed(string, string) bool                          { return false }
-func (s *shop) Rate() float64                                           { return 3.5 }
-func (s *shop) Campaigns() Campaigns                                    { return s.campaigns }
-func (s *shop) Messages() Messages                                      { return s }
+func (s *shop) Arrivals(f ArrivalFilter) ([]Arrival, uint64)            { return s.arrivals(f) }
+func (s *shop) Apps() Apps {
+	return Apps{URL: "https://engage.example", Keys: []AppKey{{"app", s.name + "-APP", false}, {"server", s.name + "-SRV", true}}}
+}
+func (s *shop) Suppressed(string, string) bool { return false }
+func (s *shop) Rate() float64                  { return 3.5 }
+func (s *shop) Campaigns() Campaigns           { return s.campaigns }
+func (s *shop) Messages() Messages             { return s }
 func (s *shop) Stats() delivery.Stats {
 	return delivery.Stats{Sent: 4, Waiting: map[string]int{"email": 2}}
 }

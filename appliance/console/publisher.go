@@ -103,9 +103,12 @@ type Publisher interface {
 	Live(ctx context.Context) <-chan LiveEvent
 	Rate() float64 // events applied a second, over the last minute
 
-	// Refusals gives what the doors for apps did not take lately.
+	// Arrivals gives what the doors for apps took lately, and the number of the
+	// newest; Refusals what they did not take.
+	Arrivals(f ArrivalFilter) (all []Arrival, last uint64)
 	Refusals(f RefusalFilter) Refusals
 	Held
+	Apps() Apps
 
 	Campaigns() Campaigns
 	Messages() Messages

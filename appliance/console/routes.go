@@ -65,6 +65,9 @@ var routes = []route{
 
 	{pattern: "GET /v1/publishers/{p}", may: view, serve: (*Console).overview},
 	{pattern: "GET /v1/publishers/{p}/live", may: view, serve: (*Console).stream, time: -1},
+	{pattern: "GET /v1/publishers/{p}/arrivals", may: view, serve: (*Console).arrivals},
+	{pattern: "GET /v1/publishers/{p}/developers", may: view, serve: (*Console).documents},
+	{pattern: "GET /v1/publishers/{p}/developers/{name}", may: view, serve: (*Console).document},
 	{pattern: "GET /v1/publishers/{p}/refusals", may: view, serve: (*Console).refusals},
 	{pattern: "GET /v1/publishers/{p}/refusals/live", may: view, serve: (*Console).refusalStream, time: -1},
 	{pattern: "GET /v1/publishers/{p}/held", may: operate, serve: (*Console).held},

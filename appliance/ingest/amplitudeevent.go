@@ -86,9 +86,7 @@ func amplitudeEvent(t *amplitudeTranslator, o []event.Prop) ([]event.Fact, error
 	f.Kind, f.Name, f.Changes, f.Addresses = event.Track, name, nil, nil
 	made := make([]event.Fact, 0, 2)
 	if len(known.Changes) > 0 {
-		if f.ID != "" {
-			known.ID = f.ID + "/known"
-		}
+		known.ID = knownID(f.ID)
 		made = append(made, known)
 	}
 	own := amplitudeNames[name]

@@ -19,11 +19,13 @@ func (sink) Append(context.Context, []event.Fact) error { return nil }
 // No input, however strange, is answered 5xx, by any path of these dialects.
 func FuzzAnswers(f *testing.F) {
 	paths := []string{"/i/v0/e/", "/e/?compression=lz64", "/capture", "/batch", "/batch/", "/track", "/track/?verbose=1&ip=1", "/engage", "/groups",
-		"/import?strict=1", "/import", "/2/httpapi", "/httpapi", "/identify", "/groupidentify", "/flags/?v=2", "/decide", "/s/", "/record/"}
+		"/import?strict=1", "/import", "/2/httpapi", "/httpapi", "/identify", "/groupidentify", "/flags/?v=2", "/decide", "/s/", "/record/",
+		"/a1?z=K&ts=1", "/defineVars"}
 	for i := range paths {
 		f.Add(uint8(i), "", `{"api_key":"K","token":"K","event":"A","batch":[{"event":"$identify","distinct_id":"u","properties":{"token":"K","$set":{"a":[1]}}}]}`)
 		f.Add(uint8(i), "gzip", "\x1f\x8b\x08\x00\x00\x00\x00\x00")
 		f.Add(uint8(i), "", "api_key=K&data=IY18aQ==&identification=%5B%7B%7D%5D&event=%7B%7D")
+		f.Add(uint8(i), "", `[{"type":"meta","g":"d"},{"type":"event","evtName":"A","ep":1},{"type":"profile","profile":{"ct_optout":true}}]`)
 		f.Add(uint8(i), "", `{"api_key":"K","events":[{"event_type":"A","user_id":"u"},{}]}`)
 	}
 	pub := &Publisher{Journal: sink{}, Rules: &Rules{IP: CutIP}}

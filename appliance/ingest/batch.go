@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -137,8 +139,12 @@ func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
 	err := b.pub.append(r.Context(), b.held, facts)
 	if err != nil {
 		d.refuse(w, r, err)
+		return false
 	}
-	return err == nil
+	if b.pub.Taken != nil && len(facts) > 0 {
+		b.pub.Taken(Taken{Dialect: b.dialect, Key: b.key, Sender: libraryOf(r.UserAgent()), Facts: facts})
+	}
+	return true
 }
 
 // used keeps the memory of facts for another request.
@@ -159,4 +165,19 @@ func (d *Door) unreadable(dialect string, key Key, err error) {
 	b := d.begin(dialect, key)
 	b.refuse(-1, event.Value{}, err)
 	b.report()
+}
+
+// knownID is the id of the Identify fact that rides on the event with this id
+// and stands before it, so that who sends the event again repeats both. One
+// that would be too long is a hash.
+func knownID(id string) string {
+	const suffix = "/known"
+	switch {
+	case id == "":
+		return ""
+	case len(id)+len(suffix) > event.DefaultLimits().ID:
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:])
+	}
+	return id + suffix
 }

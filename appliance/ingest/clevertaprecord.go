@@ -106,8 +106,12 @@ func (t *clevertapTranslator) profile(f *event.Fact, data event.Value) error {
 	if data.Kind() != event.Object {
 		return &clevertapError{524, "profileData must be an object"}
 	}
+	// Who opts out but lets the library's own events and messages through is
+	// taken at their word: the library sends nothing else, and here nothing is
+	// decided.
+	partly := t.sdk && event.Lookup(data.Object(), "ct_optout").Bool() && event.Lookup(data.Object(), "ct_allow_sys_events_and_communication").Bool()
 	for _, p := range data.Object() {
-		if p.Value.IsNull() {
+		if p.Value.IsNull() || partly && p.Key == "ct_optout" {
 			continue
 		}
 		if handled, err := t.flag(f, p); err != nil || handled {
@@ -154,6 +158,9 @@ func (t *clevertapTranslator) flag(f *event.Fact, p event.Prop) (bool, error) {
 			f.Consents = append(f.Consents, t.rules.channelConsents(channel, false, "clevertap "+p.Key)...)
 		}
 		return true, nil
+	}
+	if p.Key == "ct_allow_sys_events_and_communication" && t.sdk {
+		return true, nil // see profile
 	}
 	if p.Key == "ct_optout" && isFlag {
 		f.Consents = append(f.Consents, event.Consent{Purpose: event.PurposeCollection, Granted: !on, Source: "clevertap ct_optout"})

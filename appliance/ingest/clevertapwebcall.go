@@ -39,7 +39,12 @@ func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clever
 	case c.kind == "data":
 		kept, err = c.token(&f, r.UserAgent())
 	case c.kind == "push" && kind == "event":
-		if kept = !clevertapInternal(event.Lookup(c.o, "evtName").Text()); kept {
+		switch name := event.Lookup(c.o, "evtName").Text(); {
+		case clevertapInternal(name):
+			kept = false
+		case name == event.NotificationViewed, name == event.NotificationClicked:
+			f, kept, err = clevertapNotified(b.pub, f, name, event.Lookup(c.o, "evtData").Object())
+		default:
 			err = t.event(&f, c.o)
 		}
 		if event.Lookup(event.Lookup(c.o, "evtData").Object(), "t").String() == "4" && !kept {
@@ -70,10 +75,12 @@ func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clever
 	case !kept, c.out && answer.out == nil:
 		// Nothing is said, or it was raised while its user had opted out.
 	default:
-		if ip, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && c.query.Get("useIP") == "true" {
+		if ip, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && c.query.Get("useIP") == "true" && f.Person == 0 {
 			b.pub.Rules.keepIP(&f, ip.Addr().String())
 		}
-		b.pub.Rules.keepAgent(&f, r.UserAgent())
+		if f.Person == 0 {
+			b.pub.Rules.keepAgent(&f, r.UserAgent())
+		}
 		b.keep(0, c.data, f)
 	}
 	if answer.out != nil && *answer.out {

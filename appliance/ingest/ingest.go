@@ -43,6 +43,8 @@ type Publisher struct {
 	// Refused is told of records that were not taken; may be nil. It must not
 	// keep the records when it has returned: their memory is the request's.
 	Refused func([]Refused)
+	// Taken is told of what is on disk; may be nil, and must not keep the facts.
+	Taken func(Taken)
 	// What apps are told of it. OptedOut says whether a device's person wants
 	// nothing collected; nil = nobody does. WebPush is the public VAPID key,
 	// "" = there is no web push.
@@ -51,6 +53,9 @@ type Publisher struct {
 	WebPush  string
 	// Hash is keyring.Publisher's: what ids are made of that an app is handed.
 	Hash func(domain string, parts ...[]byte) [32]byte
+	// Message finds one by its id: whom it went to, and the properties of facts
+	// about it. nil = there are none.
+	Message func(id string) (person uint32, props []event.Prop, ok bool)
 	// Hold keeps records for an operator to look at; needed where Rules.Detect
 	// holds some.
 	Hold *Hold
@@ -120,6 +125,7 @@ func New(o Options) *Door {
 	d.facts.New = func() any { return new([]event.Fact) }
 	d.clevertapRoutes()
 	d.clevertapWebRoutes()
+	d.clevertapMobileRoutes()
 	d.segmentRoutes()
 	d.posthogRoutes()
 	d.mixpanelRoutes()

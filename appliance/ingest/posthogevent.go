@@ -92,9 +92,7 @@ func (t *posthogTranslator) translate(item event.Value) ([]event.Fact, error) {
 	}
 	made := make([]event.Fact, 0, 2)
 	if len(known.Changes) > 0 {
-		if f.ID != "" {
-			known.ID = f.ID + "/known"
-		}
+		known.ID = knownID(f.ID)
 		made = append(made, known)
 	}
 	f.Kind = event.Track

@@ -189,6 +189,19 @@ func TestSegmentItemsAreRefusedOneByOne(t *testing.T) {
 	a.want(a.segment("/v1/track", `{"userId":"u","event":"y","timestamp":"2026-01-01T00:00:00Z"}`), 200, `{"success":true}`)
 }
 
+// What rides on a message of the longest id there may be has one that fits.
+func TestKnownOfLongID(t *testing.T) {
+	a := newDoor(t)
+	body := fmt.Sprintf(`{"userId":"u","messageId":"%s","event":"E","context":{"consent":{"categoryPreferences":{"news":true}}}}`, strings.Repeat("m", event.DefaultLimits().ID))
+	for range 2 {
+		a.want(a.segment("/v1/track", body), 200, `{"success":true}`)
+	}
+	got := a.facts()
+	if len(got) != 4 || got[0].ID != got[2].ID || got[0].ID == got[1].ID {
+		t.Errorf("%d facts", len(got))
+	}
+}
+
 func TestSegmentKeys(t *testing.T) {
 	a := newDoor(t)
 	body := `{"userId":"u","event":"x","writeKey":"WRITEKEY"}`

@@ -94,9 +94,7 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 	if f.Kind == event.Alias {
 		known.Device = ""
 	}
-	if f.ID != "" {
-		known.ID = f.ID + "/known"
-	}
+	known.ID = knownID(f.ID)
 	t.made = [2]event.Fact{known, f}
 	return t.made[:], nil
 }

@@ -123,7 +123,7 @@ func (d *Door) keep(ctx context.Context, p Publisher, m delivery.Message, consen
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		us := d.o.Now().UnixMicro()
 		err := p.Append(ctx, []event.Fact{{
-			Kind: event.Identify, Time: us, Received: us, Person: m.Person, Ref: m.ID, Props: about(m), Consents: consents,
+			Kind: event.Identify, Time: us, Received: us, Person: m.Person, Ref: m.ID, Props: About(m), Consents: consents,
 		}})
 		if err == nil {
 			d.counts.withdrawn.Add(1)

@@ -61,7 +61,7 @@ func (d *Door) tell(r *http.Request, p Publisher, m delivery.Message, name strin
 	// Told twice within the time, after a restart perhaps, it is one fact.
 	window := binary.BigEndian.AppendUint64(nil, uint64(us/d.o.Recent.Microseconds()))
 	id := p.Hash("link fact", []byte(name), []byte(m.ID), binary.BigEndian.AppendUint16(nil, uint16(n)), window)
-	props := about(m)
+	props := About(m)
 	if target != "" {
 		props = append(props, event.Prop{Key: event.PropURL, Value: event.OfText(page(target))})
 	}
@@ -106,8 +106,8 @@ func page(target string) string {
 	return u.String()
 }
 
-// about are the properties that tell which message a fact is about.
-func about(m delivery.Message) []event.Prop {
+// About are the properties that tell which message a fact is about.
+func About(m delivery.Message) []event.Prop {
 	return []event.Prop{
 		{Key: event.PropCampaign, Value: event.OfText(m.Campaign)},
 		{Key: event.PropMessage, Value: event.OfText(m.ID)},

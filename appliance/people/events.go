@@ -87,6 +87,22 @@ func (p *People) OpenEvents(person uint32, from, to int64) ([]PersonalEvent, err
 	return out[:min(len(out), maxPersonalEvents)], nil
 }
 
+// OpenEventsOf is OpenEvents of one number alone: what was merged into it, or
+// it into, is not among them.
+func (p *People) OpenEventsOf(number uint32, from, to int64) (out []PersonalEvent, err error) {
+	if _, err := p.living(number); err != nil {
+		return nil, err
+	}
+	err = p.db.View(func(t *kv.Txn) error {
+		out, err = p.eventsOf(t, number, from, to)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the personal events of number %d: %w", number, err)
+	}
+	return out, nil
+}
+
 func (p *People) eventsOf(t *kv.Txn, n uint32, from, to int64) (out []PersonalEvent, err error) {
 	err = t.Scan(kv.PeopleEvents, eventPrefix(n), eventKey(n, from), func(key, val []byte) error {
 		if len(key) != 16 {

@@ -28,7 +28,7 @@ func (p *Publisher) openEngagement() (err error) {
 	outbox := &outbox{}
 	p.campaigns, err = campaign.Open(p.db, campaign.Options{
 		Keys:        o.Keys,
-		Compile:     func(ref []byte) (campaign.Matcher, error) { return query.CompileEvent(ref, o.Location) },
+		Compile:     p.compile,
 		CheckPeople: p.checkPeople,
 		Journal:     p,
 		Audience:    audience{p},
@@ -51,6 +51,18 @@ func (p *Publisher) openEngagement() (err error) {
 	}
 	outbox.delivery = p.delivery
 	return p.openErasure()
+}
+
+// compile makes a campaign's trigger of an event reference.
+func (p *Publisher) compile(ref []byte) (campaign.Matcher, error) {
+	m, err := query.CompileEvent(ref, p.o.Location)
+	if err != nil {
+		return nil, err
+	}
+	if m.Timed() {
+		return nil, &query.Error{Code: query.CodeNotYet, Path: "filter", Message: "a campaign is not started by the time of day"}
+	}
+	return m, nil
 }
 
 // checkPeople says whether a people expression is one; the error is a

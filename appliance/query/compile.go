@@ -30,12 +30,27 @@ func CompileEvent(reference []byte, loc *time.Location) (*Matcher, error) {
 	return &Matcher{r}, nil
 }
 
+// Timed says whether the reference asks when an event happened: then Match
+// cannot tell, and MatchAt can.
+func (m *Matcher) Timed() bool {
+	timed := false
+	m.ref.filter.each(func(l *leaf) { timed = timed || l.place == ofClock })
+	return timed
+}
+
 // Match says whether an event matches. Personal properties are missing to it,
 // as they are to questions. profile gives an attribute of the person, Null if
 // there is none; a nil profile has none.
 func (m *Matcher) Match(name string, props []event.Prop, profile func(key string) event.Value) bool {
+	return m.MatchAt(name, 0, props, profile)
+}
+
+// MatchAt is Match of an event of an instant, in microseconds.
+func (m *Matcher) MatchAt(name string, at int64, props []event.Prop, profile func(key string) event.Value) bool {
 	return m.ref.matches(name) && m.ref.filter.holds(func(l *leaf) bool {
 		switch l.place {
+		case ofClock:
+			return l.test.holds(l.test.cal.reads(l.key, at))
 		case ofProfile:
 			if profile == nil {
 				return l.test.holds(event.Value{})

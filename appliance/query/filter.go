@@ -48,11 +48,27 @@ const (
 	ofEvent place = iota
 	ofProfile
 	ofItem
+	ofClock  // the event's own instant, on the clock of the question's zone: filters only
 	ofPerson // breakdowns only
 	ofName   // the event's own name: paths only
 )
 
-var placeNames = []string{"event", "profile", "item", "person"}
+var placeNames = []string{"event", "profile", "item", "time", "person"}
+
+// What can be asked of an event's time.
+const (
+	timeMinute  = "minute"  // of the day, from 0
+	timeWeekday = "weekday" // 1 = Monday .. 7
+)
+
+// reads is what an instant is on the clock and in the week.
+func (k calendar) reads(key string, us int64) event.Value {
+	t := k.at(us)
+	if key == timeWeekday {
+		return event.OfInt(int64(t.Weekday()+6)%7 + 1)
+	}
+	return event.OfInt(int64(t.Hour()*60 + t.Minute()))
+}
 
 // itemKeys are the properties that hold the items of a Charged event.
 var itemKeys = []string{"Items", "items"}

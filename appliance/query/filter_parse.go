@@ -152,6 +152,9 @@ func (c *parser) leaf(f *fields) (leaf, error) {
 		return l, err
 	}
 	l.place = place(p)
+	if l.place == ofClock && l.key != timeMinute && l.key != timeWeekday {
+		return l, fail(CodeValue, join(f.path, "property"), "of time there are minute (of the day) and weekday (1 = Monday)")
+	}
 	l.test, err = c.test(f)
 	return l, err
 }

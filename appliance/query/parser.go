@@ -293,6 +293,9 @@ func (c *parser) breakdown(n node) (breakdown, error) {
 			return b, err
 		}
 		d := dimension{place: place(p)}
+		if d.place == ofClock {
+			return b, fail(CodeValue, join(f.path, "of"), "there is no breakdown by time; interval cuts it up")
+		}
 		if d.place != ofPerson {
 			if d.key, err = f.property(); err != nil {
 				return b, err

@@ -21,6 +21,8 @@ type stretch struct {
 	whose   []int32    // whose some rows are
 	leaves  []leafTest // by leaf.id, valid where gen is this stretch's
 	gen     uint64
+	times   block.Times // where timed is gen
+	timed   uint64
 	dims    []reading
 	numbers []numbers
 	person  uint32 // the winner's number, of the row being tested
@@ -74,6 +76,9 @@ func (s *stretch) holds(f *filter, row int, person uint32) bool {
 }
 
 func (s *stretch) leaf(l *leaf) bool {
+	if l.place == ofClock {
+		return s.onClock(l)
+	}
 	t := &s.leaves[l.id]
 	at := s.row
 	if l.place == ofProfile {
@@ -114,6 +119,19 @@ func (s *stretch) leaf(l *leaf) bool {
 		known[code-1] = verdict(l.value(t.col.Dict[code-1]))
 	}
 	return known[code-1] == yes
+}
+
+// onClock tests when the row happened.
+func (s *stretch) onClock(l *leaf) bool {
+	if s.timed != s.gen {
+		times, err := s.rows.Times()
+		if err != nil {
+			s.err = err
+			return false
+		}
+		s.times, s.timed = times, s.gen
+	}
+	return l.test.holds(l.test.cal.reads(l.key, s.times.At(s.row)))
 }
 
 // value tests what the column holds: the property, or the list of items.

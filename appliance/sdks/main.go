@@ -70,10 +70,11 @@ type lab struct {
 // trial is one SDK with a daemon and a recorder of its own.
 type trial struct {
 	lab
-	daemon *daemon
-	url    string // what the SDK is told
-	errors []string
-	ends   []func()
+	daemon   *daemon
+	recorder *recorder
+	url      string // what the SDK is told
+	errors   []string
+	ends     []func()
 }
 
 // after has f done when the trial has ended.
@@ -118,7 +119,7 @@ func (l lab) try(ctx context.Context, s sdk) (r result, err error) {
 		return r, err
 	}
 	defer rec.server.Close()
-	t := &trial{lab: l, daemon: d, url: rec.server.URL}
+	t := &trial{lab: l, daemon: d, recorder: rec, url: rec.server.URL}
 	defer t.end()
 	r.calls, err = s.run(ctx, t)
 	r.recorded(rec)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // fault is what befalls a request on its way.
@@ -131,6 +132,26 @@ func (r *recorder) count(req *http.Request) fault {
 		r.log = append(r.log, fmt.Sprintf("%s %.120s: %s", req.Method, req.URL.RequestURI(), [...]string{lost: "answer lost", died: "daemon killed"}[f]))
 	}
 	return f
+}
+
+// quiet returns when nothing has come for half a second, or ctx ends.
+func (r *recorder) quiet(ctx context.Context) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for last := -1; ; {
+		r.mu.Lock()
+		now := r.requests
+		r.mu.Unlock()
+		if now == last {
+			return
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func (r *recorder) carrying(req *http.Request) bool {

@@ -19,7 +19,7 @@ type sdk struct {
 	version func() (string, error)
 	secure  bool          // it speaks https alone
 	carries []string      // paths whose requests carry calls; those with / at their end stand for all below
-	faults  map[int]fault // by the number of such a request
+	faults  map[int]fault // by the number of such a request; what is repeated after the one is counted before the other
 	front   bool          // a proxy stands before the daemon and answers 502 while it is gone
 	once    bool          // it does not send again what was not answered
 	want    want

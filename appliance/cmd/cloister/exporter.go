@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -174,6 +175,14 @@ func (x *exporter) again(ctx context.Context, whole bool) error {
 		case x.path == "-":
 			return x.final(err) // what was written cannot be taken back
 		}
+		if x.outdated(err) {
+			x.bar.note(plain(x.path) + ": " + plain(err.Error()) + ": beginning again")
+			x.mark = exportMark{URL: x.mark.URL}
+			if err := errors.Join(x.rewind(), x.save()); err != nil {
+				return err
+			}
+			continue
+		}
 		if had != x.mark {
 			begun, wait = time.Now(), 250*time.Millisecond
 		}
@@ -192,6 +201,13 @@ func (x *exporter) again(ctx context.Context, whole bool) error {
 			return err
 		}
 	}
+}
+
+// outdated says whether the daemon cannot go on where the file ends: what there
+// is now does not fit it.
+func (x *exporter) outdated(err error) bool {
+	var ae *apiError
+	return errors.As(err, &ae) && ae.Status == http.StatusConflict && x.mark.Cursor != ""
 }
 
 // localError is of this machine's disk: asking again does not help.

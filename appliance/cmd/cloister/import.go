@@ -35,7 +35,7 @@ added to it as they come. Who is not known yet is counted and not kept.`, func(b
 		if add {
 			to += "?mode=add"
 		}
-		return importer{url: to, inFlight: 1, list: true}, nil
+		return importer{url: to, list: true}, nil
 	})
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.Flags().StringVar(&name, "name", "", "the list's name")
@@ -61,7 +61,7 @@ their own names; cells are texts, empty ones nothing, unless --type says else:
 is unix, unix-ms, or says how 2006-01-02 15:04:05 is written, in --zone.`
 	cmd := importCommand(kind+" FILE..", short, form, func(base, path string) (importer, error) {
 		t, err := o.lines(kind, path)
-		return importer{url: base + "/import/" + kind, inFlight: 1, csv: t}, err
+		return importer{url: base + "/import/" + kind, csv: t}, err
 	})
 	o.flags(cmd)
 	return cmd

@@ -95,7 +95,7 @@ func serve(t *testing.T, h http.Handler) *client {
 }
 
 func newImporter(c *client, dir string) *importer {
-	return &importer{client: c, url: "/v1/publishers/acme/import/events", inFlight: 3, dir: dir, screen: io.Discard, patience: time.Minute}
+	return &importer{client: c, url: "/v1/publishers/acme/import/events", dir: dir, screen: io.Discard, patience: time.Minute}
 }
 
 // lines makes n lines, of which some are blank, bad, or too long.
@@ -193,7 +193,6 @@ func TestImportResumes(t *testing.T) {
 	}
 	c := serve(t, d)
 	first := newImporter(c, dir)
-	first.inFlight = 1
 	_, err := first.run(ctx, path)
 	if err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Fatalf("not interrupted: %v", err)
@@ -204,6 +203,15 @@ func TestImportResumes(t *testing.T) {
 		t.Fatalf("progress %s: %v", b, err)
 	}
 	d.onPost, d.posts = nil, 0
+	// A part was refused in part, and the progress not written any more.
+	f, err := os.OpenFile(path+".rejects", os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = f.WriteString(`{"line":61000,"error":"bad","record":{}}` + "\n")
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	got, err := newImporter(c, dir).run(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +365,7 @@ func TestImportOfAList(t *testing.T) {
 	c := serve(t, d)
 	begin := func() (importResult, error) {
 		i := newImporter(c, dir)
-		i.url, i.inFlight, i.list = "/v1/publishers/acme/lists/vips?mode=add", 1, true
+		i.url, i.list = "/v1/publishers/acme/lists/vips?mode=add", true
 		return i.run(t.Context(), path)
 	}
 	got, err := begin()
@@ -515,7 +523,6 @@ func TestImportOfCSVResumes(t *testing.T) {
 	c := serve(t, d)
 	run := func(ctx context.Context, flags csvFlags) (importResult, error) {
 		i := newImporter(c, dir)
-		i.inFlight = 1
 		var err error
 		if i.csv, err = flags.lines("events", path); err != nil {
 			t.Fatal(err)

@@ -21,13 +21,12 @@ import (
 // take it: it may be restarting, or the disk may be full.
 const importPatience = 10 * time.Minute
 
-// importer brings one file in. Several parts are under way at once; each may be
-// sent again without harm, since lines have ids that follow from the file and
-// their numbers.
+// importer brings one file in, part after part: the next is read while one is
+// under way. Each may be sent again without harm, since lines have ids that
+// follow from the file and their numbers.
 type importer struct {
 	client   *client
 	url      string
-	inFlight int
 	list     bool // of people: parts follow each other without a gap, and a last call ends them
 	dir      string
 	in       io.Reader // of "-"
@@ -37,23 +36,10 @@ type importer struct {
 
 	name  string // of the file, for what lies in dir
 	first int64  // line that this run begins at
-	ahead chan struct{}
 
-	mu      sync.Mutex // guards what follows
 	mark    bookmark
-	waiting map[int64]finished // parts beyond the bookmark, by their first line
 	rejects *os.File
 	bar     *bar
-}
-
-// finished is what became of a part. It counts once every part before it has
-// finished too: what is not behind the bookmark is sent again after a crash.
-type finished struct {
-	next    int64 // the next part's first line
-	at      int64 // bytes of the file up to there
-	lines   int64
-	taken   int64
-	refused []rejected
 }
 
 // rejected is a line of the file of rejects.
@@ -63,10 +49,6 @@ type rejected struct {
 
 	text string
 }
-
-// aheadParts bounds the parts that are under way or finished beyond the
-// bookmark, for each that is sent at once.
-const aheadParts = 4
 
 // importResult is how it went.
 type importResult struct {
@@ -97,6 +79,7 @@ type bookmark struct {
 	Line    int64  `json:"line"`
 	Taken   int64  `json:"taken"`
 	Refused int64  `json:"refused"`
+	Rejects int64  `json:"rejects"` // bytes of the file of rejects
 }
 
 func (i *importer) run(ctx context.Context, path string) (result importResult, err error) {
@@ -147,8 +130,6 @@ func (i *importer) rejectsPath(name string) string  { return filepath.Join(i.dir
 
 // resume finds out where to begin, and opens the file of rejects.
 func (i *importer) resume(src *source) error {
-	i.waiting = map[int64]finished{}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	b, err := os.ReadFile(i.progressPath(src.name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -158,13 +139,22 @@ func (i *importer) resume(src *source) error {
 		// Another file, or another publisher, begins at its own beginning.
 		if json.Unmarshal(b, &was) == nil && was.Source == src.id && was.URL == i.url {
 			i.mark = was
-			flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
 		}
 	}
 	if i.mark.Line == 0 {
 		i.mark = bookmark{Source: src.id, URL: i.url, Line: 1}
 	}
-	i.rejects, err = os.OpenFile(i.rejectsPath(src.name), flags, 0o600) // it may hold personal data
+	i.rejects, err = os.OpenFile(i.rejectsPath(src.name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) // it may hold personal data
+	if err == nil {
+		// Behind that are those of parts that are sent again.
+		var st os.FileInfo
+		if st, err = i.rejects.Stat(); err == nil {
+			err = i.rejects.Truncate(min(st.Size(), i.mark.Rejects))
+		}
+		if err != nil {
+			i.rejects.Close()
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("the file of rejects (--dir says where it lies): %w", err)
 	}
@@ -184,43 +174,36 @@ func (i *importer) closeRejects() error {
 	return err
 }
 
-// send reads parts and hands them to the workers, and waits for all of them.
+// send sends the parts, and reads the next one meanwhile.
 func (i *importer) send(ctx context.Context, src *source) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	parts := make(chan *part)
-	i.ahead = make(chan struct{}, aheadParts*i.inFlight)
-	var wg sync.WaitGroup
-	for range i.inFlight {
-		wg.Go(func() {
-			for p := range parts {
-				if err := i.deliver(ctx, p); err != nil {
-					cancel(err)
-				}
+	reading, stop := context.WithCancel(ctx)
+	var read error // set before parts is closed
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(parts)
+		read = i.feed(reading, src, parts)
+	})
+	defer reader.Wait()
+	defer stop()
+	for p := range parts {
+		if err := i.deliver(ctx, p); err != nil {
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
 			}
-		})
-	}
-	err := i.feed(ctx, src, parts)
-	close(parts)
-	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	return err
+	return read
 }
 
 func (i *importer) feed(ctx context.Context, src *source, parts chan<- *part) error {
 	for {
 		p, err := src.next(i.first)
 		if p != nil {
-			select {
-			case i.ahead <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
 			select {
 			case parts <- p:
 			case <-ctx.Done():
@@ -327,33 +310,18 @@ func (i *importer) final(err error) error {
 	return i.client.unreachable(err)
 }
 
-// done moves the bookmark over the parts that have finished, in order.
+// done moves the bookmark behind a part: what is not behind it is sent again
+// after a crash.
 func (i *importer) done(p *part, out importAnswer) error {
-	f := finished{next: p.next, at: p.at, lines: p.next - p.line, taken: out.Taken}
+	var refused []rejected
 	for _, r := range out.Refused {
-		f.refused = append(f.refused, rejected{refusal: r, text: p.text(r.Line)})
+		refused = append(refused, rejected{refusal: r, text: p.text(r.Line)})
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.waiting[p.line] = f
-	moved := false
-	for {
-		f, ok := i.waiting[i.mark.Line]
-		if !ok {
-			break
-		}
-		delete(i.waiting, i.mark.Line)
-		<-i.ahead
-		if err := i.reject(f.refused); err != nil {
-			return err
-		}
-		i.mark.Line, i.mark.Taken, i.mark.Refused = f.next, i.mark.Taken+f.taken, i.mark.Refused+int64(len(f.refused))
-		i.bar.add(f.at, f.lines, int64(len(f.refused)))
-		moved = true
+	if err := i.reject(refused); err != nil {
+		return err
 	}
-	if !moved {
-		return nil
-	}
+	i.mark.Line, i.mark.Taken, i.mark.Refused = p.next, i.mark.Taken+out.Taken, i.mark.Refused+int64(len(refused))
+	i.bar.add(p.at, p.next-p.line, int64(len(refused)))
 	return i.save()
 }
 
@@ -367,6 +335,14 @@ func (i *importer) reject(all []rejected) error {
 			return fmt.Errorf("writing %s: %w", i.rejects.Name(), err)
 		}
 	}
+	if len(all) == 0 {
+		return nil
+	}
+	st, err := i.rejects.Stat()
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", i.rejects.Name(), err)
+	}
+	i.mark.Rejects = st.Size()
 	return nil
 }
 

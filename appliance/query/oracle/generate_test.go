@@ -100,7 +100,13 @@ func (a *asking) filter(depth int) any {
 	}
 	key := eventKeys[a.IntN(len(eventKeys))]
 	o := object{}
-	switch a.IntN(6) {
+	switch a.IntN(7) {
+	case 6:
+		most := 1440
+		if key = pick(a.Rand, "minute", "weekday"); key == "weekday" {
+			most = 8
+		}
+		return object{"of": "time", "property": key, "op": pick(a.Rand, "=", "<", ">=", "!="), "value": a.IntN(most)}
 	case 0:
 		key, o["of"] = pick(a.Rand, "plan", "age", "tags"), "profile"
 	case 1:

@@ -228,6 +228,12 @@ func (n *naive) filter(f any, o occurrence, p *someone) bool {
 	switch fo["of"] {
 	case "profile":
 		return n.holds(fo, p.profile[key])
+	case "time":
+		t := time.UnixMicro(o.time).In(n.loc)
+		if key == "weekday" {
+			return n.holds(fo, map[string]int{"Mon": 1, "Tue": 2, "Wed": 3, "Thu": 4, "Fri": 5, "Sat": 6, "Sun": 7}[t.Format("Mon")])
+		}
+		return n.holds(fo, t.Hour()*60+t.Minute())
 	case "item":
 		for _, it := range itemsOf(o) {
 			if m, ok := it.(map[string]any); ok && n.holds(fo, m[key]) {
