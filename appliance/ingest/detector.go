@@ -358,6 +358,21 @@ func (d *Detector) shown(v event.Value) event.Value {
 	return v
 }
 
+// shownErr is a reason as it may be shown: it quotes names, which may be
+// something.
+func (d *Detector) shownErr(err error) error {
+	if d == nil || err == nil || !d.scan.Suspects(err.Error()) {
+		return err
+	}
+	code, field, message := reasonOf(err)
+	field, inField := d.scan.Replace(field, "", detect.Mask)
+	message, inMessage := d.scan.Replace(message, "", detect.Mask)
+	if inField|inMessage == 0 {
+		return err
+	}
+	return &event.Refusal{Code: code, Field: field, Message: message}
+}
+
 // masking is the same detector, masking all.
 func (d *Detector) masking() *Detector {
 	if d == nil {

@@ -173,13 +173,19 @@ func TestRefusedRecordsAreMasked(t *testing.T) {
 	answer := a.send("POST", "/1/upload", `{"d":[{"identity":"u","type":"event","evtData":{"n":4111111111111111}}]}`,
 		"X-CleverTap-Account-Id", "SERVER", "X-CleverTap-Passcode", "s3cret").Body.String()
 	a.importEvents(`{"user":"u","event":"4111111111111111"}`)
+	// A name that is quoted as well.
+	a.schema("Asked", &PropertyRules{Types: map[string]Type{"n": Any}, Unknown: Refuse})
+	a.track("m", `{"n":"4111111111111111","4111111111111111":1}`)
 	all, _ := kept.List(RefusalFilter{}, 9)
+	if r := all[len(all)-1]; r.Field != "properties.411111******1111" || r.Code != RefusedUnknown {
+		t.Errorf("%+v", r)
+	}
 	for _, r := range all {
 		if strings.Contains(string(r.Record), "4111111111111111") || !strings.Contains(string(r.Record), "411111******1111") {
 			t.Errorf("%s", r.Record)
 		}
 	}
-	if len(all) != 3 || !strings.Contains(answer, "4111111111111111") {
+	if len(all) != 4 || !strings.Contains(answer, "4111111111111111") {
 		t.Errorf("%d; whoever sent it is answered with %s", len(all), answer)
 	}
 }
