@@ -272,6 +272,31 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// What a record is held for stays masked, and can be masked, when nobody looks
+// for it any more.
+func TestHoldAfterAReload(t *testing.T) {
+	a := newDoor(t)
+	a.looking(map[detect.Kind]Action{detect.Email: HoldIt})
+	h := a.holding()
+	a.track("m1", `{"note":"a@b.io 4111111111111111"}`)
+	all, err := h.List(0, 9)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	later := &Rules{}
+	if got := string(event.AppendJSONProps(nil, later.ShowHeld(all[0]).Facts[0].Props)); got != `{"note":"***@b.io 4111111111111111"}` {
+		t.Error(got)
+	}
+	all, _ = h.List(0, 9)
+	if got := string(event.AppendJSONProps(nil, later.Release(all[0], true)[0].Props)); got != `{"note":"***@b.io 4111111111111111"}` {
+		t.Error(got)
+	}
+	all, _ = h.List(0, 9)
+	if got := string(event.AppendJSONProps(nil, later.Release(all[0], false)[0].Props)); got != `{"note":"a@b.io 4111111111111111"}` {
+		t.Error(got)
+	}
+}
+
 // What is held of somebody goes with them, and what is older than a month.
 func TestHoldForgets(t *testing.T) {
 	a := newDoor(t)
