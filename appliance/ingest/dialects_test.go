@@ -27,7 +27,7 @@ var speakers = []speaker{
 	{name: "clevertap-web", send: func(a *atDoor, who, name string, at time.Time, props string) string {
 		q := url.Values{
 			"type": {"push"}, "i": {fmt.Sprint(at.Unix())}, "r": {fmt.Sprint(a.now.UnixMilli())}, "rn": {"1"},
-			"d": {lzEncode(fmt.Sprintf(`{"type":"event","evtName":%q,"evtData":%s,"id":"WRITEKEY","g":%q}`, name, props, who))},
+			"d": {lzPack(fmt.Sprintf(`{"type":"event","evtName":%q,"evtData":%s,"id":"WRITEKEY","g":%q}`, name, props, who))},
 		}
 		return a.send("GET", "/a?"+q.Encode(), "").Body.String()
 	}},
