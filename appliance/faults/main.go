@@ -33,11 +33,14 @@ type fault struct {
 
 var faults = []fault{
 	{"kill -9", 200, 6, false, kills},
+	{"kill -9 and again amid the start", 20, 1, false, killsAmidStart},
 	{"power cut", 70, 1, true, powerCuts},
 	{"power cut at a journal file's rotation", 10, 1, true, cutsAtRotation},
 	{"power cut at a freeze", 10, 0, true, cutsAtFreeze},
 	{"power cut at a checkpoint", 10, 1, true, cutsAtCheckpoint},
+	{"power cut and another amid the start", 10, 1, true, cutsAmidStart},
 	{"sync fails (EIO)", 10, 1, true, failingSyncs},
+	{"sync fails and then the power", 8, 0, true, failingSyncsCut},
 	{"disk full", 5, 1, true, fullDisks},
 	{"file damaged", 6, 1, false, damages}, // ways, of every kind of file
 }
