@@ -22,6 +22,9 @@ func tryTrace() error {
 	return nil
 }
 
+// tryBoth is both.
+func tryBoth() error { return errors.Join(tryDisk(), tryTrace()) }
+
 // failingSyncs lets a sync fail under load, by a tracer that answers EIO in the
 // kernel's place: nothing may be acknowledged for it, and after a restart
 // everything that was must be there.

@@ -33,11 +33,14 @@ type fault struct {
 
 var faults = []fault{
 	{"kill -9", 200, 6, nil, kills},
+	{"kill -9 and again amid the start", 20, 1, nil, killsAmidStart},
 	{"power cut", 70, 1, tryDisk, powerCuts},
 	{"power cut at a journal file's rotation", 10, 1, tryDisk, cutsAtRotation},
 	{"power cut at a freeze", 10, 0, tryDisk, cutsAtFreeze},
 	{"power cut at a checkpoint", 10, 1, tryDisk, cutsAtCheckpoint},
+	{"power cut and another amid the start", 10, 1, tryDisk, cutsAmidStart},
 	{"sync fails (EIO)", 10, 1, tryTrace, failingSyncs},
+	{"sync fails and then the power", 8, 0, tryBoth, failingSyncsCut},
 	{"disk full", 5, 1, tryDisk, fullDisks},
 	{"file damaged", len(ways), 1, nil, damages}, // ways, of every kind of file
 }

@@ -125,6 +125,7 @@ func (p *Publisher) tell(refused []Refused) {
 	shown := slices.Clone(refused) // the dialect may answer with the records as they came
 	for i := range shown {
 		shown[i].Record = p.Rules.Detect.shown(shown[i].Record)
+		shown[i].Err = p.Rules.Detect.shownErr(shown[i].Err)
 	}
 	p.Refused(shown)
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cloisterhq/cloister/appliance/ingest/detect"
 )
 
 // segmentBatch is a body as analytics-node makes it: about 900 bytes a message.
@@ -69,28 +71,42 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 }
 
-// BenchmarkSegment decodes and translates a body, without HTTP and journal.
+// BenchmarkSegment decodes and translates a body, without HTTP and journal:
+// with nothing looked for in values, with cards, as without a word of the
+// operator's, and with everything.
 func BenchmarkSegment(b *testing.B) {
-	body := string(segmentBatch(100, 1))
-	door := New(Options{Now: func() time.Time { return now }})
-	key := Key{Publisher: &Publisher{Rules: &Rules{Names: NewNames(nil, nil, nil)}}}
-	b.SetBytes(int64(len(body)))
-	start := time.Now()
-	n := 0
-	p := new(parser)
-	for b.Loop() {
-		p.begin(body)
-		req, err := readSegment(p, "batch")
-		if err != nil {
-			b.Fatal(err)
-		}
-		made := door.begin("segment", key)
-		translateSegment(made, req, segmentSender{})
-		if len(made.refused) > 0 {
-			b.Fatal(made.refused)
-		}
-		n += len(made.facts)
-		p.forget()
+	var all [detect.Kinds]Action
+	for k := range all {
+		all[k] = MaskIt
 	}
-	b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
+	for _, c := range []struct {
+		name string
+		d    *Detector
+	}{{"detect=nothing", nil}, {"detect=cards", NewDetector([detect.Kinds]Action{detect.Card: MaskIt}, nil)}, {"detect=all", NewDetector(all, nil)}} {
+		b.Run(c.name, func(b *testing.B) {
+			body := string(segmentBatch(100, 1))
+			door := New(Options{Now: func() time.Time { return now }})
+			key := Key{Publisher: &Publisher{Rules: &Rules{Names: NewNames(nil, nil, nil), Detect: c.d}}}
+			b.SetBytes(int64(len(body)))
+			start := time.Now()
+			n := 0
+			p := new(parser)
+			for b.Loop() {
+				p.begin(body)
+				req, err := readSegment(p, "batch")
+				if err != nil {
+					b.Fatal(err)
+				}
+				made := door.begin("segment", key)
+				translateSegment(made, req, segmentSender{})
+				if len(made.refused) > 0 {
+					b.Fatal(made.refused)
+				}
+				n += len(made.facts)
+				door.used(made.facts)
+				p.forget()
+			}
+			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
+		})
+	}
 }

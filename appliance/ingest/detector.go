@@ -79,20 +79,21 @@ func NewDetector(actions [detect.Kinds]Action, except []string) *Detector {
 	return d
 }
 
-// with is the same detector with another action wherever it holds.
-func (d *Detector) with(a Action) *Detector {
-	if d == nil {
-		return nil
+// without is the same detector with another action for some kinds, and
+// wherever it holds. d may be nil.
+func (d *Detector) without(kinds detect.Set, a Action) *Detector {
+	var from Detector
+	if d != nil {
+		from = *d
 	}
-	actions := d.Actions
-	for k := range actions {
-		if actions[k] == HoldIt {
-			actions[k] = a
+	for k := range from.Actions {
+		if kinds.Has(detect.Kind(k)) || from.Actions[k] == HoldIt {
+			from.Actions[k] = a
 		}
 	}
-	out := NewDetector(actions, d.Except)
+	out := NewDetector(from.Actions, from.Except)
 	if out != nil {
-		out.Hash, out.Seen = d.Hash, d.Seen
+		out.Hash, out.Seen = from.Hash, from.Seen
 	}
 	return out
 }
@@ -356,6 +357,21 @@ func (d *Detector) shown(v event.Value) event.Value {
 	}
 	v, _ = d.masking().value(v, "")
 	return v
+}
+
+// shownErr is a reason as it may be shown: it quotes names, which may be
+// something.
+func (d *Detector) shownErr(err error) error {
+	if d == nil || err == nil || !d.scan.Suspects(err.Error()) {
+		return err
+	}
+	code, field, message := reasonOf(err)
+	field, inField := d.scan.Replace(field, "", detect.Mask)
+	message, inMessage := d.scan.Replace(message, "", detect.Mask)
+	if inField|inMessage == 0 {
+		return err
+	}
+	return &event.Refusal{Code: code, Field: field, Message: message}
 }
 
 // masking is the same detector, masking all.

@@ -173,13 +173,19 @@ func TestRefusedRecordsAreMasked(t *testing.T) {
 	answer := a.send("POST", "/1/upload", `{"d":[{"identity":"u","type":"event","evtData":{"n":4111111111111111}}]}`,
 		"X-CleverTap-Account-Id", "SERVER", "X-CleverTap-Passcode", "s3cret").Body.String()
 	a.importEvents(`{"user":"u","event":"4111111111111111"}`)
+	// A name that is quoted as well.
+	a.schema("Asked", &PropertyRules{Types: map[string]Type{"n": Any}, Unknown: Refuse})
+	a.track("m", `{"n":"4111111111111111","4111111111111111":1}`)
 	all, _ := kept.List(RefusalFilter{}, 9)
+	if r := all[len(all)-1]; r.Field != "properties.411111******1111" || r.Code != RefusedUnknown {
+		t.Errorf("%+v", r)
+	}
 	for _, r := range all {
 		if strings.Contains(string(r.Record), "4111111111111111") || !strings.Contains(string(r.Record), "411111******1111") {
 			t.Errorf("%s", r.Record)
 		}
 	}
-	if len(all) != 3 || !strings.Contains(answer, "4111111111111111") {
+	if len(all) != 4 || !strings.Contains(answer, "4111111111111111") {
 		t.Errorf("%d; whoever sent it is answered with %s", len(all), answer)
 	}
 }
@@ -263,6 +269,31 @@ func TestHold(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 || h.Count() != 0 || h.bytes != 0 || len(h.ids) != 0 {
 		t.Errorf("left behind: %v %v, %d records, %d bytes, %d ids", left, err, h.count, h.bytes, len(h.ids))
+	}
+}
+
+// What a record is held for stays masked, and can be masked, when nobody looks
+// for it any more.
+func TestHoldAfterAReload(t *testing.T) {
+	a := newDoor(t)
+	a.looking(map[detect.Kind]Action{detect.Email: HoldIt})
+	h := a.holding()
+	a.track("m1", `{"note":"a@b.io 4111111111111111"}`)
+	all, err := h.List(0, 9)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	later := &Rules{}
+	if got := string(event.AppendJSONProps(nil, later.ShowHeld(all[0]).Facts[0].Props)); got != `{"note":"***@b.io 4111111111111111"}` {
+		t.Error(got)
+	}
+	all, _ = h.List(0, 9)
+	if got := string(event.AppendJSONProps(nil, later.Release(all[0], true)[0].Props)); got != `{"note":"***@b.io 4111111111111111"}` {
+		t.Error(got)
+	}
+	all, _ = h.List(0, 9)
+	if got := string(event.AppendJSONProps(nil, later.Release(all[0], false)[0].Props)); got != `{"note":"a@b.io 4111111111111111"}` {
+		t.Error(got)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,9 +27,12 @@ var speakers = []speaker{
 	{name: "clevertap-web", send: func(a *atDoor, who, name string, at time.Time, props string) string {
 		q := url.Values{
 			"type": {"push"}, "i": {fmt.Sprint(at.Unix())}, "r": {fmt.Sprint(a.now.UnixMilli())}, "rn": {"1"},
-			"d": {lzEncode(fmt.Sprintf(`{"type":"event","evtName":%q,"evtData":%s,"id":"WRITEKEY","g":%q}`, name, props, who))},
+			"d": {lzPack(fmt.Sprintf(`{"type":"event","evtName":%q,"evtData":%s,"id":"WRITEKEY","g":%q}`, name, props, who))},
 		}
 		return a.send("GET", "/a?"+q.Encode(), "").Body.String()
+	}},
+	{name: "clevertap-mobile", send: func(a *atDoor, who, name string, at time.Time, props string) string {
+		return a.send("POST", "/a1?z=WRITEKEY", fmt.Sprintf(`[{"type":"meta","g":%q},{"type":"event","evtName":%q,"evtData":%s,"ep":%d}]`, who, name, props, at.Unix())).Body.String()
 	}},
 	{name: "segment", send: func(a *atDoor, who, name string, at time.Time, props string) string {
 		return a.segment("/v1/track", fmt.Sprintf(`{"userId":%q,"event":%q,"timestamp":%q,"properties":%s}`, who, name, at.Format(time.RFC3339Nano), props)).Body.String()
@@ -60,55 +62,6 @@ func members(object string) string {
 		return "," + inner
 	}
 	return ""
-}
-
-// lzEncode packs ASCII as lz-string does, but for finding what repeats.
-func lzEncode(s string) string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	var bits []byte
-	write := func(n, width int) {
-		for i := range width {
-			bits = append(bits, byte(n>>i&1))
-		}
-	}
-	codes := map[byte]int{}
-	next, width, enlarge := 3, 2, 1
-	grow := func() {
-		next++
-		if enlarge--; enlarge == 0 {
-			enlarge = 1 << width
-			width++
-		}
-	}
-	for i := range len(s) {
-		code, known := codes[s[i]]
-		if known {
-			write(code, width)
-		} else {
-			write(0, width)
-			write(int(s[i]), 8)
-			codes[s[i]] = next
-			grow()
-		}
-		if i == 0 {
-			width, enlarge = 3, 4
-			continue
-		}
-		grow()
-	}
-	write(2, width)
-	for len(bits)%6 != 0 {
-		bits = append(bits, 0)
-	}
-	var out strings.Builder
-	for ; len(bits) > 0; bits = bits[6:] {
-		n := 0
-		for _, b := range bits[:6] {
-			n = n<<1 | int(b)
-		}
-		out.WriteByte(letters[n])
-	}
-	return out.String()
 }
 
 // TestTimes: what a record says of its time is kept within what can be true,

@@ -343,14 +343,14 @@ func (h *Hold) note(name string, size int64, records []heldRecord) {
 }
 
 // Release makes facts of a held record what may go to the journal: as they are,
-// or with what they were held for masked. They are history by now, so they
-// start no campaign.
+// or with what they were held for masked, whatever is looked for by now. They
+// are history by now, so they start no campaign.
 func (r *Rules) Release(h Held, mask bool) []event.Fact {
 	action := Keep
 	if mask {
 		action = MaskIt
 	}
-	d := r.Detect.with(action)
+	d := r.Detect.without(h.Kinds, action)
 	for i := range h.Facts {
 		h.Facts[i].Flags |= event.Imported
 		d.fact(&h.Facts[i], r.Personal)
@@ -358,10 +358,10 @@ func (r *Rules) Release(h Held, mask bool) []event.Fact {
 	return h.Facts
 }
 
-// ShowHeld masks in a held record what the detectors look for, so that an
-// operator can decide without seeing more than that takes.
+// ShowHeld masks what a record was held for, and what is looked for by now, so
+// that an operator can decide without seeing more than that takes.
 func (r *Rules) ShowHeld(h Held) Held {
-	d := r.Detect.masking()
+	d := r.Detect.without(h.Kinds, MaskIt).masking()
 	for i := range h.Facts {
 		d.fact(&h.Facts[i], nil)
 	}
