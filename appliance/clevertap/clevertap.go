@@ -41,6 +41,7 @@ type Publisher interface {
 	FindIdentity(identity string) (person uint32, ok bool)
 	FindDevice(device string) (person uint32, ok bool)
 	With(channel, address string) ([]uint32, error)
+	ReachableOn(platform string) *roaring.Bitmap
 	Known(person uint32) (*people.Person, error)
 	Personal(attribute string) bool
 

@@ -37,6 +37,9 @@ var deviceNames = map[string]string{
 	"android": "fcm", "ios": "apns", "web": "webpush", "chrome": "webpush", "firefox": "webpush", "safari": "webpush", "edge": "webpush",
 }
 
+// platformNames are the vendor's for estimates.
+var platformNames = map[string]string{"fcm": "android", "apns": "ios", "webpush": "webpush"}
+
 // devices narrows a push down to what devices says.
 func (m *mode) devices(path string, v event.Value) error {
 	if v.IsNull() || m.channel != "push" {

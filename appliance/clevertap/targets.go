@@ -255,11 +255,23 @@ func (c *call) estimate(t *target) (map[string]any, error) {
 	if t.obj.Class == campaign.Marketing {
 		all = append(all, node{"consent": node{"purpose": t.obj.Purpose, "channel": t.obj.Channel}})
 	}
-	n, err := c.persons(node{"all": all})
+	if t.obj.Channel != "push" {
+		n, err := c.persons(node{"all": all})
+		return map[string]any{t.obj.Channel: n}, err
+	}
+	expression, err := json.Marshal(node{"all": all})
+	if err != nil {
+		return nil, fmt.Errorf("encoding an audience: %w", err)
+	}
+	who, err := c.pub.Whom(c.Context(), expression)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{t.obj.Channel: n}, nil
+	out := map[string]any{}
+	for _, p := range t.obj.Platforms {
+		out[platformNames[p]] = who.AndCardinality(c.pub.ReachableOn(p))
+	}
+	return out, nil
 }
 
 // createTarget makes a campaign of ours, and sets it running.

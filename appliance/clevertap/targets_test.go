@@ -201,7 +201,11 @@ func TestAPushGoesToThePlatformsThatWereMeant(t *testing.T) {
 		{"push", `,"devices":["android"]`, "fcm"}, {"push", `,"devices":["ios"]`, "apns"}, {"webpush", "", "webpush"}, {"push", `,"devices":["android","ios"]`, "apns"},
 	} {
 		before := len(h.post.letters())
-		h.ok("targets/create.json", push(c.mode, c.more))
+		a := h.ok("targets/create.json", push(c.mode, c.more))
+		name := map[string]string{"fcm": "android", "apns": "ios", "webpush": "webpush"}[c.platform]
+		if e := a["estimates"].(map[string]any); e[name] != 1.0 || len(e) > 1 != (c.more == `,"devices":["android","ios"]`) {
+			t.Errorf("%s %s: %v", c.mode, c.more, e)
+		}
 		h.eventually("one push", func() bool { return len(h.post.letters()) == before+1 })
 		if m := h.post.letters()[before]; m.Platform != c.platform || m.Subject != "Hi" || m.Text != "gold" || m.Link != "app://1" {
 			t.Errorf("%s %s: %+v", c.mode, c.more, m)

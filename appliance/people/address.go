@@ -94,19 +94,30 @@ func (p *People) setHolder(t *kv.Txn, h hash, n uint32, holds bool) error {
 // showReach makes visible to questions by which channels someone is reached.
 func (p *People) showReach(n uint32, r *record) {
 	for _, channel := range event.Channels {
-		reached := slices.ContainsFunc(r.addresses, func(a addressEntry) bool {
-			return a.Channel == channel && p.suppress.find(p.hashAddress(channel, a.Value)) == sendable
-		})
-		s := p.reachable[channel]
-		if s == nil {
-			if !reached {
-				continue
-			}
-			s = newBits()
-			p.reachable[channel] = s
-		}
-		s.set(n, reached && p.exists.has(n))
+		p.showReachable(channel, n, r, func(a *addressEntry) bool { return a.Channel == channel })
 	}
+	for _, platform := range event.Platforms {
+		p.showReachable(onPlatform(platform), n, r, func(a *addressEntry) bool { return a.Channel == "push" && a.Platform == platform })
+	}
+}
+
+// onPlatform is the name under which a platform of push is shown beside the
+// channels.
+func onPlatform(platform string) string { return "push " + platform }
+
+func (p *People) showReachable(by string, n uint32, r *record, of func(*addressEntry) bool) {
+	reached := slices.ContainsFunc(r.addresses, func(a addressEntry) bool {
+		return of(&a) && p.suppress.find(p.hashAddress(a.Channel, a.Value)) == sendable
+	})
+	s := p.reachable[by]
+	if s == nil {
+		if !reached {
+			return
+		}
+		s = newBits()
+		p.reachable[by] = s
+	}
+	s.set(n, reached && p.exists.has(n))
 }
 
 // addAddress puts an address into a record. A push token is one device, and

@@ -162,3 +162,30 @@ func TestBouncesSuppress(t *testing.T) {
 		h.reached("email")
 	})
 }
+
+// Of a push it is known by which platforms somebody is reached: until the token
+// is taken by somebody else, or they are erased, and also after a restart.
+func TestPlatformsAreReachedEach(t *testing.T) {
+	h := open(t, Options{})
+	token := func(platform, value string) event.Address {
+		return event.Address{Channel: "push", Platform: platform, Value: value}
+	}
+	on := func(when, platform string, want ...uint32) {
+		t.Helper()
+		if got := h.Snapshot().ReachableOn(platform).ToArray(); !slices.Equal(got, want) {
+			t.Errorf("%s, by %s %v are reached, want %v", when, platform, got, want)
+		}
+	}
+	h.apply(told("ann", "", token("fcm", "a"), token("apns", "b")), told("bob", "", token("fcm", "c")), told("eve", "", email("eve@x")))
+	on("at first", "fcm", 1, 2)
+	on("at first", "apns", 1)
+	on("at first", "webpush")
+	h.apply(told("bob", "", token("apns", "b")))
+	on("when a phone changed hands", "apns", 2)
+	h.erase(2)
+	on("after an erasure", "fcm", 1)
+	on("after an erasure", "apns")
+	h.reopen()
+	on("after a restart", "fcm", 1)
+	on("after a restart", "apns")
+}

@@ -66,6 +66,12 @@ func (s *Snapshot) Reachable(channel string) *roaring.Bitmap {
 	return roaring.New()
 }
 
+// ReachableOn are the people with a push address of a platform that is not
+// suppressed.
+func (s *Snapshot) ReachableOn(platform string) *roaring.Bitmap {
+	return s.Reachable(onPlatform(platform))
+}
+
 // Consented are the people who agreed to purpose on channel: the decision
 // about the channel counts if there is one, else the general one. Channel ""
 // asks for those who agreed in general and took no channel back.

@@ -40,6 +40,14 @@ func (p *Publisher) With(channel, address string) ([]uint32, error) {
 	return p.people.With(channel, address)
 }
 
+// ReachableOn gives the people with a push address of a platform. The bitmap
+// is shared and must not be changed.
+func (p *Publisher) ReachableOn(platform string) *roaring.Bitmap {
+	w := p.people.Snapshot()
+	defer w.Release()
+	return w.ReachableOn(platform)
+}
+
 // Personal says whether an attribute of profiles rests sealed with its person
 // and cannot be asked about.
 func (p *Publisher) Personal(attribute string) bool { return p.people.Personal(attribute) }
