@@ -9,7 +9,7 @@ CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 SDK := appliance/ingest/web
 
-.PHONY: build connectors console sdk run test race faults bench bench-100m bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -90,6 +90,11 @@ bench: need-go
 # The same questions over 100 million events, for how things grow.
 bench-100m: need-go
 	cd appliance/bench && $(GO) run . -only growth -sizes 1000000,10000000,100000000 $(BENCH)
+
+# What a quarter of the peak takes of memory and disk over 20 minutes, with
+# retention at work: a minute is a day.
+soak: need-go
+	cd appliance/bench && $(GO) run . -only soak -skip-peers $(BENCH)
 
 # Everything that is measured of Cloister alone, small: that it works, no figures.
 bench-short: need-go

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // options are the flags.
@@ -26,6 +27,7 @@ type options struct {
 	json      string
 	profile   string
 	seed      uint64
+	soak      time.Duration
 }
 
 func flags(args []string) (o options, err error) {
@@ -39,6 +41,7 @@ func flags(args []string) (o options, err error) {
 	f.StringVar(&o.dir, "dir", "", "where to put what is removed afterwards; default the system's directory for that")
 	f.StringVar(&o.json, "json", "", "file to write the figures to")
 	f.StringVar(&o.profile, "profile", "", "file for a CPU profile of Cloister's process while it is asked")
+	f.DurationVar(&o.soak, "soak", 20*time.Minute, "how long -only soak takes")
 	f.Uint64Var(&o.seed, "seed", 1, "of the events")
 	if err := f.Parse(args); err != nil {
 		return o, err

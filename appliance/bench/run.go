@@ -70,8 +70,12 @@ func (b *bench) parts() []part {
 		{"daemon", "the daemon, idle", b.daemon},
 		{"live", "questions during ingest", b.live},
 		{"growth", "growth", b.growth},
+		{"soak", "a quarter of the peak for a while", b.soakFor},
 	}
-	return slices.DeleteFunc(all, func(p part) bool { return !b.wanted(p.name) })
+	// Long, and about no peer: only where it is asked for.
+	return slices.DeleteFunc(all, func(p part) bool {
+		return !b.wanted(p.name) || p.name == "soak" && !slices.Contains(b.only, "soak")
+	})
 }
 
 // wanted says whether -only has a part; a question stands for all of them.

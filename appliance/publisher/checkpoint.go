@@ -41,13 +41,15 @@ func (p *Publisher) keepCheckpoints() {
 		last = info.ModTime()
 	}
 	for {
-		select {
-		case <-time.After(max(0, every-p.o.Now().Sub(last))):
-		case <-p.emptied:
-			every = min(every, checkpointSoon)
+		if left := every - p.o.Now().Sub(last); left > 0 {
+			select {
+			case <-time.After(min(left, lookEvery)):
+			case <-p.emptied:
+				every = min(every, checkpointSoon)
+			case <-p.ctx.Done():
+				return
+			}
 			continue
-		case <-p.ctx.Done():
-			return
 		}
 		last, every = p.o.Now(), checkpointEvery
 		if err := p.Checkpoint(p.ctx); err != nil && p.ctx.Err() == nil {

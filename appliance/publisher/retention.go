@@ -11,6 +11,7 @@ import (
 const (
 	retentionEvery   = 24 * time.Hour
 	retentionRetry   = time.Hour
+	lookEvery        = 10 * time.Second // at the clock, which may be set, or not be the machine's
 	problemRetention = "publisher.retention"
 )
 
@@ -19,6 +20,7 @@ const (
 func (p *Publisher) keepRetention() {
 	for {
 		wait := retentionEvery
+		began := p.o.Now()
 		if err := p.expire(); err != nil && p.ctx.Err() == nil {
 			p.o.Logger.Error("removing events past the retention failed", "error", err)
 			p.raise(health.Problem{
@@ -27,10 +29,12 @@ func (p *Publisher) keepRetention() {
 			})
 			wait = retentionRetry
 		}
-		select {
-		case <-time.After(wait):
-		case <-p.ctx.Done():
-			return
+		for p.o.Now().Sub(began) < wait {
+			select {
+			case <-time.After(lookEvery):
+			case <-p.ctx.Done():
+				return
+			}
 		}
 	}
 }

@@ -43,7 +43,9 @@ func (nobody) Send(context.Context, string, string, []connector.Message) (string
 }
 func (nobody) Forget(context.Context, []event.Address) error { return nil }
 
-func openHouse(dir string) (h *house, err error) {
+// openHouse opens one over a directory; of options only what it does not know
+// by itself counts.
+func openHouse(dir string, options publisher.Options) (h *house, err error) {
 	h = new(house)
 	defer func() {
 		if err != nil {
@@ -62,10 +64,10 @@ func openHouse(dir string) (h *house, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Publisher, err = publisher.Open(publisher.Options{
-		Name: name, Title: name, Dir: roomsOf(dir), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(16),
-		Columns: columns, Budget: budget, Sender: nobody{}, Forgetter: nobody{}, Links: addresses,
-	})
+	options.Name, options.Title, options.Dir, options.Journal, options.Keys = name, name, roomsOf(dir), h.journal, keys
+	options.Shelves, options.Columns, options.Budget = kv.NewShelfCache(16), columns, budget
+	options.Sender, options.Forgetter, options.Links = nobody{}, nobody{}, addresses
+	h.Publisher, err = publisher.Open(options)
 	if err == nil {
 		h.Start()
 	}

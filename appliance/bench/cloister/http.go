@@ -65,9 +65,13 @@ func newClient(address string, events, seed int) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := segmentBody(events, seed)
+	return newConn(conn, segmentBody(events, seed)), nil
+}
+
+// newConn is a client that posts body.
+func newConn(conn net.Conn, body []byte) *client {
 	head := fmt.Sprintf("POST /v1/batch HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-	return &client{conn: conn, in: bufio.NewReader(conn), request: append([]byte(head), body...)}, nil
+	return &client{conn: conn, in: bufio.NewReader(conn), request: append([]byte(head), body...)}
 }
 
 func (c *client) send() error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/bench/engine"
 	"github.com/cloisterhq/cloister/appliance/history"
+	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/appliance/query"
 )
 
@@ -66,6 +67,8 @@ func (b *bench) handle(r *engine.Request) (engine.Reply, error) {
 		return appendFacts(r)
 	case "collect":
 		return collect(r)
+	case "soak":
+		return soak(r)
 	case "house":
 		return b.live(r)
 	}
@@ -103,7 +106,7 @@ func (b *bench) open(r *engine.Request) (engine.Reply, error) {
 
 // live opens a directory as a publisher, which takes events.
 func (b *bench) live(r *engine.Request) (_ engine.Reply, err error) {
-	b.house, err = openHouse(r.Dir)
+	b.house, err = openHouse(r.Dir, publisher.Options{})
 	b.asking = askingOf(r)
 	return engine.Reply{}, err
 }
