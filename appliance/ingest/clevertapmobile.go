@@ -35,7 +35,7 @@ func (d *Door) clevertapMobileRoutes() {
 	nothing := cors(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, event.OfObject(nil)) })
 	for _, path := range []string{"/defineVars", "/defineTemplates", "/content", "/inbox/v2/getMessages", "/inbox/v2/deleteMessages"} {
 		d.mux.HandleFunc("POST "+path, nothing)
-		d.mux.HandleFunc("OPTIONS "+path, cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+		d.mux.HandleFunc("OPTIONS "+path, cors(preflight))
 	}
 }
 

@@ -24,7 +24,9 @@ const clevertapMaxCall = 512 << 10
 
 func (d *Door) clevertapWebRoutes() {
 	d.mux.HandleFunc("GET /a", cors(d.take(d.clevertapWeb)))
-	d.mux.HandleFunc("OPTIONS /a", cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	// The recorder of clicks: the link itself is counted, by links.
+	d.mux.HandleFunc("GET /r", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "text/javascript; charset=utf-8", "") })
+	d.mux.HandleFunc("OPTIONS /a", cors(preflight))
 }
 
 // clevertapCall is one call of the library, read.

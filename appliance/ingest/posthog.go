@@ -21,7 +21,9 @@ func (d *Door) posthogRoutes() {
 	both := d.slashed
 	for _, path := range []string{"/i/v0/e", "/e", "/capture"} {
 		both("POST "+path, capture)
-		both("GET "+path, capture)
+		if path != "/e" { // see sharedRoutes
+			both("GET "+path, capture)
+		}
 		both("OPTIONS "+path, credentialed(preflight))
 	}
 	// What libraries ask for beside: no flags, no recordings, no surveys.
