@@ -3,7 +3,6 @@ package ingest
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"net/http"
@@ -64,7 +63,7 @@ func (d *Door) clevertapMobile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, release, err := d.readBody(w, r, clevertapMaxQueue)
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

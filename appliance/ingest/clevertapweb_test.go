@@ -391,7 +391,7 @@ func TestClevertapWebCannotTake(t *testing.T) {
 		if w := a.send("GET", c.path, ""); w.Code != c.status {
 			t.Errorf("%.80s: %d, not %d: %.200s", c.path, w.Code, c.status, w.Body)
 		}
-		if n := a.door.bodies.Load(); n != 0 {
+		if n := a.door.load.bodies; n != 0 {
 			t.Errorf("%.80s: %d bytes are still counted", c.path, n)
 		}
 	}
