@@ -17,7 +17,11 @@ var clevertapUnsubscribe string
 // the library has only GETs, and scanners follow those.
 func (d *Door) clevertapEmail(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	text, release, err := d.clevertapUnpack(query.Get("d"))
+	text, release, err := clevertapUnpack(visitOf(r), query.Get("d"))
+	if busy(err) {
+		d.refuse(w, r, err)
+		return
+	}
 	if err != nil {
 		clevertapFail(w, statusOf(err), err.Error())
 		return
