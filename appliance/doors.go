@@ -60,14 +60,18 @@ func (a *appliance) developers(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *appliance) openListeners(cfg *config.Config) error {
-	a.apps = ingest.New(ingest.Options{Key: a.houses.key, Logger: a.log, Ready: a.disk.ready})
+	most := cfg.Listener(config.Collect).Limits
+	a.apps = ingest.New(ingest.Options{Key: a.houses.key, Logger: a.log, Ready: a.disk.ready,
+		PerAddress: ingest.Bound{Requests: most.AddressRequests, Rate: most.AddressRate}})
+	p := newPressure(a.apps.Limited, a.board)
+	a.closes(p.close)
 	servers := clevertap.New(clevertap.Options{Key: a.houses.server, Audit: a.audit, Ready: a.disk.ready, Logger: a.log})
 	recipients := links.New(links.Options{Publisher: a.recipients, Logger: a.log})
 	for _, l := range []struct {
 		name string
 		h    http.Handler
 	}{
-		{config.Collect, collect(a.apps, servers, recipients, http.HandlerFunc(a.developers))},
+		{config.Collect, bounded(collect(a.apps, servers, recipients, http.HandlerFunc(a.developers)))},
 		{config.Console, a.console.Handler()},
 		{config.Metrics, a.metrics()},
 	} {
@@ -126,7 +130,7 @@ func (a *appliance) openAdmin(dir string) error {
 		if err := os.Chmod(path, 0o660); err != nil {
 			return errors.Join(fmt.Errorf("the admin socket: %w", err), ln.Close())
 		}
-		s := serve("admin", ln, a.console.AdminHandler(), a.log, console.ConnContext)
+		s := serve("admin", ln, a.console.AdminHandler(), a.log, console.ConnContext, nil)
 		a.servers = append(a.servers, s)
 	}
 	return nil

@@ -103,6 +103,7 @@ func (o *house) openDoor() {
 		rules.Detect.Hash, rules.Detect.Seen = o.keys.Hash, o.detected
 	}
 	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Taken: o.arrivals.Add, Hold: o.hold,
+		PerKey:   ingest.Bound{Requests: o.cfg.Limits.KeyRequests, Rate: o.cfg.Limits.KeyRate},
 		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash, Message: o.message}
 }
 

@@ -29,6 +29,9 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeader         = 64 << 10
 	closeTimeout      = 10 * time.Second
+	restTimeout       = 10 * time.Second // for what a client still sends once it is answered
+	lastTimeout       = 30 * time.Second // for what is still to be sent to it
+	answerTimeout     = 5 * time.Minute  // for a whole answer at the doors for apps, servers and recipients
 	selfSignedFor     = 397 * 24 * time.Hour
 	reloadTLSEvery    = 10 * time.Second
 )
@@ -38,6 +41,7 @@ type server struct {
 	name string
 	ln   net.Listener
 	http *http.Server
+	conn *connections // nil = nothing counts them
 
 	ended chan struct{} // closed once it serves no more, for err
 	err   error
@@ -56,14 +60,38 @@ func listen(l config.Listener, dir string, h http.Handler, log *slog.Logger) (*s
 		}
 		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}})
 	}
-	return serve(l.Name, ln, h, log, nil), nil
+	s := serve(l.Name, ln, behind(l.TrustedProxies, h), log, nil, func(s *server) {
+		s.conn = newConnections(l)
+		s.http.ConnState = s.conn.state
+		if l.Name == config.Collect {
+			s.http.WriteTimeout = answerTimeout
+		}
+	})
+	return s, nil
 }
 
-func serve(name string, ln net.Listener, h http.Handler, log *slog.Logger, conn func(context.Context, net.Conn) context.Context) *server {
+// bounded wraps a handler so that a client cannot keep its connection busy by
+// neither sending the rest of its body nor reading the answer. Each request
+// sets these deadlines anew, so that the next one does not meet them.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		// The server does the rest when this returns. Some connections have no
+		// deadlines: then there is no network either.
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(restTimeout))
+		_ = c.SetWriteDeadline(time.Now().Add(lastTimeout))
+	})
+}
+
+func serve(name string, ln net.Listener, h http.Handler, log *slog.Logger, conn func(context.Context, net.Conn) context.Context, more func(*server)) *server {
 	s := &server{name: name, ln: ln, ended: make(chan struct{}), http: &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ConnContext: conn,
 		ErrorLog: slog.NewLogLogger(log.With("listener", name).Handler(), slog.LevelDebug),
 	}}
+	if more != nil {
+		more(s)
+	}
 	go func() {
 		defer close(s.ended)
 		s.err = s.http.Serve(ln)

@@ -74,6 +74,9 @@ var (
 	metricRefused  = metric("facts_refused_total", "Facts left out, by reason.", "publisher", "reason")
 	metricDoor     = metric("records_refused_total", "Records refused at the door for apps.", "publisher", "dialect", "code")
 	metricNoted    = metric("records_noted_total", "Records accepted at the door though they break the schema, or are inactive.", "publisher", "dialect", "code")
+	metricLimited  = metric("requests_limited_total", "Requests of apps that were told to come back, by the limit that they met.", "publisher", "limit")
+	metricOpen     = metric("connections", "Connections that are open.", "listener")
+	metricClosed   = metric("connections_closed_total", "Connections closed because of the limits.", "listener")
 	metricDetected = metric("detected_total", "What the detectors found in records, by kind and what became of it.", "publisher", "kind", "action")
 	metricWaits    = metric("records_held", "Records that wait for an operator to look at them.", "publisher")
 	metricRows     = metric("rows", "Rows of events that can be asked about.", "publisher")
@@ -113,6 +116,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(metricHeld, float64(b.Held))
 	gauge(metricMayHold, float64(b.Memory))
 	count(metricNoMemory, float64(b.Refused))
+	if a.apps != nil {
+		for _, l := range a.apps.Limited() {
+			count(metricLimited, float64(l.Count), l.Publisher, l.Limit)
+		}
+	}
+	for _, s := range a.servers {
+		if s.conn != nil {
+			gauge(metricOpen, float64(s.conn.count()), s.name)
+			count(metricClosed, float64(s.conn.closed.Load()), s.name)
+		}
+	}
 	for _, one := range a.houses.list() {
 		name := one.cfg.Name
 		one.detected.Each(func(kind, action string, n int64) { count(metricDetected, float64(n), name, kind, action) })

@@ -72,6 +72,7 @@ func needRestart(old, next *config.Config) (out []string) {
 	for _, l := range next.Listeners {
 		was := old.Listener(l.Name)
 		l.Range, was.Range = config.Range{}, config.Range{}
+		l.Limits.Range, was.Limits.Range = config.Range{}, config.Range{}
 		if l.TLS != nil && was.TLS != nil {
 			t, w := *l.TLS, *was.TLS
 			t.Range, w.Range = config.Range{}, config.Range{}
@@ -187,7 +188,8 @@ func (h *houses) carryOut(ctx context.Context, cfg *config.Config, plan []change
 
 // sameDoor says whether what apps meet is the same.
 func sameDoor(a, b *config.Publisher) bool {
-	return reflect.DeepEqual(rulesOf(a), rulesOf(b)) && a.WebPushKey == b.WebPushKey && slices.EqualFunc(a.Keys, b.Keys, func(x, y config.Key) bool {
+	return reflect.DeepEqual(rulesOf(a), rulesOf(b)) && a.WebPushKey == b.WebPushKey &&
+		a.Limits.KeyRequests == b.Limits.KeyRequests && a.Limits.KeyRate == b.Limits.KeyRate && slices.EqualFunc(a.Keys, b.Keys, func(x, y config.Key) bool {
 		return x.ID == y.ID && x.Secret == y.Secret && slices.Equal(x.Allow, y.Allow)
 	})
 }

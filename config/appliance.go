@@ -132,7 +132,7 @@ func (l *loader) listeners(rs []*reader) []Listener {
 	for _, name := range names {
 		r := written[name]
 		if r == nil {
-			out = append(out, Listener{Name: name, Address: defaultAddress[name]})
+			out = append(out, Listener{Name: name, Address: defaultAddress[name], Limits: defaultLimits})
 			continue
 		}
 		out = append(out, l.listener(r, name))
@@ -191,6 +191,13 @@ func (l *loader) listener(r *reader, name string) Listener {
 	if t := r.one("tls"); t != nil {
 		out.TLS = l.tls(t)
 	}
+	if name != Metrics {
+		out.TrustedProxies = proxies(r)
+	}
+	out.Limits = defaultLimits
+	if b := r.one("limits"); b != nil {
+		out.Limits = listenerLimits(b, name)
+	}
 	r.end()
 	host, _, _ := net.SplitHostPort(out.Address)
 	switch {
@@ -200,6 +207,45 @@ func (l *loader) listener(r *reader, name string) Listener {
 		r.bad(codePlain, "address", r.shown("address", out.Address)+" can be reached from other machines, without encryption",
 			"Add a block tls with cert_file and key_file, or tls { self_signed = true }; or take an address on 127.0.0.1; or say insecure = true if something in front of it encrypts.")
 	}
+	return out
+}
+
+// proxies reads whom X-Forwarded-For is believed. Everything is nobody's proxy:
+// then each client would say itself who it is.
+func proxies(r *reader) []netip.Prefix {
+	const name, form = "trusted_proxies", `Write addresses or networks: "10.1.2.3", "10.1.2.0/24", "fd00:12::/64".`
+	var out []netip.Prefix
+	for i, s := range r.texts(name, textRule{min: 1, max: 64, example: `"10.1.2.0/24"`}) {
+		p, err := netip.ParsePrefix(s)
+		if a, aerr := netip.ParseAddr(s); aerr == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			r.l.bad(codeMalformed, r.n, elementAt(r.n.args[name], i), r.shown(name, s)+" is no network", form)
+		case p.Bits() == 0:
+			r.l.bad(codeBounds, r.n, elementAt(r.n.args[name], i), "every address would be a trusted proxy", "Anybody could say that they are somebody else. Name the proxies.")
+		default:
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+// defaultLimits let a bank's servers, or the phones of a mobile network, come
+// from one address.
+var defaultLimits = ListenerLimits{Connections: 16384, AddressConnections: 4096, AddressRequests: 1024, AddressRate: 10_000}
+
+func listenerLimits(r *reader, name string) ListenerLimits {
+	out := defaultLimits
+	out.Range = r.n.at()
+	out.Connections = r.whole("connections", false, out.Connections, 16, 1_000_000)
+	out.AddressConnections = r.whole("address_connections", false, out.AddressConnections, 1, 1_000_000)
+	if name == Collect {
+		out.AddressRequests = r.whole("address_requests", false, out.AddressRequests, 1, 100_000)
+		out.AddressRate, _ = measure(r, "address_rate", false, out.AddressRate, `"500/s"`, rateForm, ParseRate)
+	}
+	r.end()
 	return out
 }
 

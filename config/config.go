@@ -12,6 +12,7 @@ package config
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
@@ -80,7 +81,20 @@ type Listener struct {
 	Address  string // host:port
 	TLS      *TLS   // nil = plain HTTP
 	Insecure bool   // plain HTTP beyond loopback was asked for
-	Range    Range
+	// TrustedProxies are whom the listener believes X-Forwarded-For.
+	TrustedProxies []netip.Prefix
+	Limits         ListenerLimits
+	Range          Range
+}
+
+// ListenerLimits bound what comes in at a listener. Those of requests are the
+// collect listener's alone.
+type ListenerLimits struct {
+	Connections        int     // open at once
+	AddressConnections int     // of one address, or one /64 of IPv6
+	AddressRequests    int     // of one address, in work at once
+	AddressRate        float64 // requests of one address, a second
+	Range              Range
 }
 
 // TLS is either two files, which are read again when they change, or a
@@ -282,8 +296,10 @@ type Profile struct {
 
 // Limits bound what a publisher may take of the machine.
 type Limits struct {
-	Journal int64 // bytes on disk
-	Range   Range
+	Journal     int64   // bytes on disk
+	KeyRequests int     // that come with one key, in work at once; 0 = the publisher's share
+	KeyRate     float64 // requests with one key, a second; 0 = as many as there are
+	Range       Range
 }
 
 // Connector is one configured instance of a plugin.

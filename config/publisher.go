@@ -81,7 +81,9 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 	p.Collect = collect(r.one("collect"))
 	p.Limits = Limits{Journal: defaultJournal}
 	if b := r.one("limits"); b != nil {
-		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50)}
+		p.Limits = Limits{Range: b.n.at(), Journal: b.size("journal", defaultJournal, 64<<20, 1<<50),
+			KeyRequests: b.whole("key_requests", false, 0, 1, 100_000)}
+		p.Limits.KeyRate, _ = measure(b, "key_rate", false, 0, `"5000/s"`, rateForm, ParseRate)
 		b.end()
 	}
 	p.WebPushKey = r.text("web_push_key", textRule{pattern: webPushPattern, form: "It is the public VAPID key, a point of P-256 as 87 characters of base64url: B.. .", example: `"BEl62iUY..7JbE"`})

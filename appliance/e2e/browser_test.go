@@ -101,10 +101,15 @@ func (b *tab) complaints() []string {
 
 func (b *tab) visit(path string) {
 	b.t.Helper()
+	b.open(b.site + path)
+}
+
+func (b *tab) open(address string) {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate(b.site+path)); err != nil {
-		b.t.Fatalf("opening %s: %v", path, err)
+	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
+		b.t.Fatalf("opening %s: %v", address, err)
 	}
 }
 

@@ -248,6 +248,18 @@ func TestWebSDK(t *testing.T) {
 	eventually(t, 20*time.Second, "the device knows", func() bool { return !eval[bool](b, "cloister.collects()") })
 	b.run(`cloister.track("Never")`)
 
+	t.Log("the page for developers, beside the doors")
+	b.open(d.collect + "/developers?key=SHOP-APP")
+	if text := eval[string](b, "document.body.innerText"); !strings.Contains(text, `AnalyticsBrowser.load({ writeKey: 'SHOP-APP', cdnURL: '`+d.collect+`' }`) {
+		t.Errorf("it says %.300s", text)
+	}
+	b.open(d.collect + "/developers/http?key=NOBODYS") // an unknown key is not repeated
+	if text := eval[string](b, "document.body.innerText"); strings.Contains(text, "NOBODYS") || !strings.Contains(text, "curl -u KEY: "+d.collect) {
+		t.Errorf("it says %.300s", text)
+	}
+	b.clean("favicon.ico")
+	b.loads("/")
+
 	t.Log("another visitor, whose browser asks for privacy")
 	b.run(`localStorage.clear()`)
 	b.loads("/?gpc")

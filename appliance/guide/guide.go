@@ -283,7 +283,7 @@ func read(n ast.Node, source []byte) ([]Node, error) {
 		}
 	case *xast.TableCell:
 		tag = "td"
-		if _, ok := n.Parent().(*xast.TableHeader); ok {
+		if _, ok := n.Parent().(*xast.TableHeader); ok && n.HasChildren() {
 			tag = "th"
 		}
 	default:

@@ -24,7 +24,7 @@ func TestTree(t *testing.T) {
 		{"the address", "`https://HOST/x` and `HOST/v1`, never GHOST or MONKEY", `[["p",["code","https://engage.example:8443/x"]," and ",["code","engage.example:8443/v1"],", never GHOST or MONKEY"]]`},
 		{"code", "```js\na = 'KEY'\n\n<b>\n```\n\n    indented", `[["pre","a = 'ACME'\n\n\u003cb\u003e"],["pre","indented"]]`},
 		{"table", "| | |\n|---|---|\n| a | b |", `[["table",["tr",["td","a"],["td","b"]]]]`},
-		{"table with a header", "| x | |\n|---|---|\n| a | `b\\|c` |", `[["table",["tr",["th","x"],["th"]],["tr",["td","a"],["td",["code","b|c"]]]]]`},
+		{"table with a header", "| x | |\n|---|---|\n| a | `b\\|c` |", `[["table",["tr",["th","x"],["td"]],["tr",["td","a"],["td",["code","b|c"]]]]]`},
 		{"list", "- a\n- b\n\n1. c", `[["ul",["li","a"],["li","b"]],["ol",["li","c"]]]`},
 		{"links", "[out](https://x.example/), [in](DESIGN.md), [bad](javascript:alert)", `[["p",["a","https://x.example/","out"],", in, bad"]]`},
 	} {

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -65,7 +64,7 @@ func (d *Door) amplitudeBody(w http.ResponseWriter, r *http.Request, body event.
 	if len(items) == 0 || len(items) > amplitudeMaxEvents {
 		err := badBody("events must be a list, and not empty")
 		if len(items) > 0 {
-			err = &bodyError{http.StatusRequestEntityTooLarge, "a request holds at most 2000 events"}
+			err = &bodyError{status: http.StatusRequestEntityTooLarge, message: "a request holds at most 2000 events"}
 		}
 		d.unreadable("amplitude", key, err)
 		d.amplitudeFail(w, r, err)
@@ -110,7 +109,7 @@ func (d *Door) amplitudeForm(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(s))
 	}
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}
@@ -168,19 +167,19 @@ func readAmplitudeForm(p *parser, field string) (key string, items []event.Value
 		return "", nil, badBody("%s must be an object or a list", field)
 	}
 	if len(items) > amplitudeMaxEvents {
-		return "", nil, &bodyError{http.StatusRequestEntityTooLarge, "a request holds at most 2000 records"}
+		return "", nil, &bodyError{status: http.StatusRequestEntityTooLarge, message: "a request holds at most 2000 records"}
 	}
 	return key, items, nil
 }
 
 // errInvalidKey begins as Amplitude's does: that makes its libraries drop the
 // events instead of sending them again at once.
-var errInvalidKey = &bodyError{http.StatusBadRequest, "Invalid API key: it is the id of a key block of the publisher"}
+var errInvalidKey = &bodyError{status: http.StatusBadRequest, message: "Invalid API key: it is the id of a key block of the publisher"}
 
 // amplitudeFail answers a request of which nothing can be read. The missing
 // field makes libraries drop it: it would not be read the second time either.
 func (d *Door) amplitudeFail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

@@ -45,9 +45,7 @@ func FuzzAnswers(f *testing.F) {
 			if w.Code >= 500 || w.Code < 200 || w.Code == 429 {
 				t.Errorf("%s %s: %d %s", method, target, w.Code, w.Body)
 			}
-			if door.bodies.Load() != 0 || len(door.slots) != 0 {
-				t.Errorf("%s %s: %d bytes and %d requests are still counted", method, target, door.bodies.Load(), len(door.slots))
-			}
+			nothingCounted(t, door)
 		}
 	})
 }

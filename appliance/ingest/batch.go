@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/ingest/detect"
+	"github.com/cloisterhq/cloister/appliance/journal"
 )
 
 // Refused is a record that was not taken, for whoever looks after the apps.
@@ -133,11 +135,18 @@ func (p *Publisher) tell(refused []Refused) {
 // write reports what was refused and has the facts on disk when it returns
 // true; otherwise it has answered. The batch has no facts any more.
 func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
+	if err := visitOf(r).belongs(b.key, b.pub); err != nil {
+		d.refuse(w, r, err)
+		return false
+	}
 	b.report()
 	facts := b.facts
 	b.facts = nil
 	defer d.used(facts)
 	err := b.pub.append(r.Context(), b.held, facts)
+	if errors.Is(err, journal.ErrOverloaded) {
+		err = d.limited(b.pub.Name, limitJournal, 0)
+	}
 	if err != nil {
 		d.refuse(w, r, err)
 		return false

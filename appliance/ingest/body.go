@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
@@ -31,7 +33,7 @@ type bodyError struct {
 func (e *bodyError) Error() string { return e.message }
 
 func badBody(format string, args ...any) error {
-	return &bodyError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+	return &bodyError{status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
 // statusOf is what to answer to a request that cannot be read.
@@ -43,50 +45,44 @@ func statusOf(err error) int {
 	return http.StatusBadRequest
 }
 
-// errBodies: too many bytes of bodies are in memory.
-var errBodies = errors.New("too many bodies at once")
-
 // readBody reads a whole body, decompressed, within limit bytes, and gives a
-// parser at its beginning. The error is a *bodyError, or errBodies. A bomb is
-// stopped while it streams. release must be called when nothing uses the body
+// parser at its beginning. The error is a *bodyError, or an *errBusy. A bomb is
+// stopped while it streams, and who is slower than Options.Patience with 408. release must be called when nothing uses the body
 // any more, nor anything that the parser made of it.
 func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p *parser, release func(), err error) {
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	if len(r.Header.Values("Content-Encoding")) > 1 {
 		encoding = "more than one"
 	}
-	plain := r.Body
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close")
+		return nil, nil, tooLarge(limit)
+	}
+	paced := &paced{body: r.Body, patience: d.o.Patience, control: http.NewResponseController(w)}
+	defer paced.done()
+	var plain io.ReadCloser = paced
 	if encoding == "" {
 		// Some browser libraries pack and do not say so, to spare a preflight.
 		// No JSON and no form begins like this.
-		in := bufio.NewReaderSize(r.Body, 16)
+		in := bufio.NewReaderSize(paced, 16)
 		if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
 			encoding = "gzip"
 		}
 		plain = readCloser{in, r.Body}
 	}
-	// How much it will be is not known before it is read, unless it is said.
-	reserve := limit
-	if n := r.ContentLength; n >= 0 && n <= limit {
-		if reserve = n; encoding != "" && encoding != "identity" {
-			reserve = min(limit, max(smallBody, maxRatio*n))
-		}
+	v, buf := visitOf(r), d.buffers.Get().(*bytes.Buffer)
+	u := unpacker{raw: counter{r: http.MaxBytesReader(w, plain, limit)}, limit: limit, hold: v.hold}
+	if encoding == "" || encoding == "identity" {
+		u.size = r.ContentLength
 	}
-	if d.bodies.Add(reserve) > d.o.MaxBodies {
-		d.bodies.Add(-reserve)
-		return nil, nil, errBodies
-	}
-	buf := d.buffers.Get().(*bytes.Buffer)
-	var body string
-	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close")
-		err = tooLarge(limit)
-	} else {
-		body, err = unpack(buf, &counter{r: http.MaxBytesReader(w, plain, limit)}, encoding, limit, reserve)
-	}
+	body, err := u.unpack(buf, encoding)
 	if err != nil {
 		d.giveBack(buf)
-		d.bodies.Add(-reserve)
+		v.drop(u.held)
+		if paced.slow {
+			w.Header().Set("Connection", "close")
+			err = d.limited("", limitPace, 0)
+		}
 		return nil, nil, err
 	}
 	p = d.parsers.Get().(*parser)
@@ -95,7 +91,7 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p 
 		p.forget()
 		d.parsers.Put(p)
 		d.giveBack(buf) // another body will lie where this one does
-		d.bodies.Add(-reserve)
+		v.drop(u.held)
 	}, nil
 }
 
@@ -112,41 +108,61 @@ type readCloser struct {
 	io.Closer
 }
 
-// unpack reads all of raw, decompressed, into buf: size bytes or a little more,
-// if that is below limit. The text is buf's own bytes.
-func unpack(buf *bytes.Buffer, raw *counter, encoding string, limit, size int64) (string, error) {
-	var in io.Reader = raw
+// step is how much of a body is read, and counted, at once.
+const step = 64 << 10
+
+// unpacker reads one body.
+type unpacker struct {
+	raw   counter
+	limit int64             // bytes, unpacked
+	size  int64             // what it says that it has, unpacked; 0 or less = it does not say
+	hold  func(int64) error // counts bytes before they are there
+	held  int64             // bytes counted so far
+}
+
+// unpack reads the whole body, decompressed, into buf. The text is buf's own
+// bytes. What a body says of its size is believed only for the next step.
+func (u *unpacker) unpack(buf *bytes.Buffer, encoding string) (string, error) {
+	var in io.Reader = &u.raw
 	switch encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		z, err := gzip.NewReader(raw)
+		z, err := gzip.NewReader(in)
 		if err != nil {
 			return "", unreadable(err, "gzip")
 		}
 		in = z
 	case "deflate":
-		z, err := zlib.NewReader(raw)
+		z, err := zlib.NewReader(in)
 		if err != nil {
 			return "", unreadable(err, "deflate")
 		}
 		in = z
 	case "zstd":
-		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(8<<20), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(8<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return "", unreadable(err, "zstd")
 		}
 		defer z.Close()
 		in = z
 	default:
-		return "", &bodyError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %.40q is not supported; one of gzip, deflate, zstd and identity is", encoding)}
-	}
-	if size < limit {
-		buf.Grow(int(size) + bytes.MinRead)
+		return "", &bodyError{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Content-Encoding %.40q is not supported; one of gzip, deflate, zstd and identity is", encoding)}
 	}
 	for {
-		n, err := io.CopyN(buf, in, 64<<10)
-		if got := int64(buf.Len()); got > limit || got > smallBody && got > maxRatio*raw.n {
-			return "", tooLarge(limit)
+		next := int64(step)
+		if left := u.size - int64(buf.Len()); u.size > 0 && left < step {
+			next = left + 1 // which it should not have
+		}
+		if err := u.hold(next); err != nil {
+			return "", err
+		}
+		u.held += next
+		if buf.Len() == 0 {
+			buf.Grow(int(next) + bytes.MinRead)
+		}
+		n, err := io.CopyN(buf, in, next)
+		if got := int64(buf.Len()); got > u.limit || got > smallBody && got > maxRatio*u.raw.n {
+			return "", tooLarge(u.limit)
 		}
 		if err == io.EOF {
 			// Nothing writes to the buffer until it is given back.
@@ -158,6 +174,45 @@ func unpack(buf *bytes.Buffer, raw *counter, encoding string, limit, size int64)
 		if n == 0 {
 			return "", unreadable(io.ErrNoProgress, "body")
 		}
+	}
+}
+
+// pace is how many bytes of a body have to come within the door's patience.
+const pace = 10 << 10
+
+// paced cuts a body that trickles: it ends with os.ErrDeadlineExceeded where
+// less than pace came within the patience. Where the connection has no
+// deadlines, as in some tests, nothing is cut.
+type paced struct {
+	body     io.Reader
+	patience time.Duration
+	control  *http.ResponseController
+	since    int // bytes since the deadline was set
+	set      bool
+	slow     bool
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	if !p.set || p.since >= pace {
+		p.set, p.since = true, 0
+		// The connection's deadlines are by the machine's clock, not the door's.
+		_ = p.control.SetReadDeadline(time.Now().Add(p.patience))
+	}
+	n, err := p.body.Read(b)
+	p.since += n
+	p.slow = p.slow || errors.Is(err, os.ErrDeadlineExceeded)
+	return n, err
+}
+
+// Close makes it a body; the server closes what it reads.
+func (p *paced) Close() error { return nil }
+
+// done takes away a deadline that has not passed, since it would end the
+// request when it does. One that has passed stays: the server may not wait for
+// the rest either.
+func (p *paced) done() {
+	if p.set && !p.slow {
+		_ = p.control.SetReadDeadline(time.Time{})
 	}
 }
 
@@ -174,7 +229,7 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func tooLarge(limit int64) error {
-	return &bodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes, or unpacks to more", limit)}
+	return &bodyError{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is larger than %d bytes, or unpacks to more", limit)}
 }
 
 func unreadable(err error, what string) error {

@@ -43,7 +43,7 @@ func (d *Door) clevertapUpload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, release, err := d.readBody(w, r, clevertapMaxBody)
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

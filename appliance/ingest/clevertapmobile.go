@@ -3,7 +3,6 @@ package ingest
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"net/http"
@@ -35,7 +34,7 @@ func (d *Door) clevertapMobileRoutes() {
 	nothing := cors(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, event.OfObject(nil)) })
 	for _, path := range []string{"/defineVars", "/defineTemplates", "/content", "/inbox/v2/getMessages", "/inbox/v2/deleteMessages"} {
 		d.mux.HandleFunc("POST "+path, nothing)
-		d.mux.HandleFunc("OPTIONS "+path, cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+		d.mux.HandleFunc("OPTIONS "+path, cors(preflight))
 	}
 }
 
@@ -64,7 +63,7 @@ func (d *Door) clevertapMobile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, release, err := d.readBody(w, r, clevertapMaxQueue)
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

@@ -24,7 +24,9 @@ const clevertapMaxCall = 512 << 10
 
 func (d *Door) clevertapWebRoutes() {
 	d.mux.HandleFunc("GET /a", cors(d.take(d.clevertapWeb)))
-	d.mux.HandleFunc("OPTIONS /a", cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	// The recorder of clicks: the link itself is counted, by links.
+	d.mux.HandleFunc("GET /r", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "text/javascript; charset=utf-8", "") })
+	d.mux.HandleFunc("OPTIONS /a", cors(preflight))
 }
 
 // clevertapCall is one call of the library, read.
@@ -40,8 +42,8 @@ type clevertapCall struct {
 
 func (d *Door) clevertapWeb(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	text, release, err := d.clevertapUnpack(query.Get("d"))
-	if errors.Is(err, errBodies) {
+	text, release, err := clevertapUnpack(visitOf(r), query.Get("d"))
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}
@@ -86,22 +88,21 @@ func (d *Door) clevertapWeb(w http.ResponseWriter, r *http.Request) {
 
 // clevertapUnpack gives the JSON that a parameter d holds. While it is in use it
 // is counted among the bodies; release ends that. The error is a *bodyError, or
-// errBodies.
-func (d *Door) clevertapUnpack(packed string) (text string, release func(), err error) {
+// an *errBusy.
+func clevertapUnpack(v *visit, packed string) (text string, release func(), err error) {
 	reserve := int64(clevertapMaxCall)
-	if d.bodies.Add(reserve) > d.o.MaxBodies {
-		d.bodies.Add(-reserve)
-		return "", nil, errBodies
+	if err := v.hold(reserve); err != nil {
+		return "", nil, err
 	}
 	text, err = clevertapPlain(packed)
 	// As much as it may become was reserved; from here on it is known.
 	used := min(reserve, int64(len(text)))
-	d.bodies.Add(used - reserve)
+	v.drop(reserve - used)
 	if err != nil {
-		d.bodies.Add(-used)
+		v.drop(used)
 		return "", nil, err
 	}
-	return text, func() { d.bodies.Add(-used) }, nil
+	return text, func() { v.drop(used) }, nil
 }
 
 // clevertapPlain unpacks d, and what an envelope in it hides. The key is in the

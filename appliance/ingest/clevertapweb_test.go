@@ -346,6 +346,34 @@ func TestClevertapWebAnswersAreSafe(t *testing.T) {
 	}
 }
 
+// A page for unsubscribing is answered by a script, and nothing is looked up or
+// changed; PostHog's calls of the same path stay PostHog's.
+func TestClevertapUnsubscribe(t *testing.T) {
+	a := newWebDoor(t)
+	d := url.QueryEscape(lzPack(`{"id":"TEST-123-456Z","unsubGroups":[{"name":"</script>","isUnsubscribed":true},7]}`))
+	said := func(at, sub, global string) string {
+		return `({"at":"` + at + `","sub":"` + sub + `","global":` + global + `,"groups":[{"name":"\u003c/script\u003e","isUnsubscribed":true},{"name":"","isUnsubscribed":false}]});`
+	}
+	for _, c := range []struct {
+		path   string
+		status int
+		part   string
+	}{
+		{"/e?r=1&e=AbC-_9&d=" + d, 200, said("u/shop/AbC-_9", "", "false")},
+		{"/e?r=1&e=AbC-_9&sub=0&page_type=global&d=" + d, 200, said("u/shop/AbC-_9", "0", "true")},
+		{"/ct/e?r=1&e=AbC-_9&sub=2&d=" + d, 200, said("/u/shop/AbC-_9", "2", "false")},
+		{"/e?e=..%2F..&d=" + d, 400, "e must be"}, {"/e?e=&d=" + d, 400, "e must be"}, {"/e?e=x", 400, "unpacked"},
+		{"/e?e=x&d=" + url.QueryEscape(lzPack("{}")), 401, "account"},
+		{"/e?data=" + url.QueryEscape(`{"api_key":"TEST-123-456Z","event":"A","distinct_id":"u"}`), 200, `"status":1`},
+	} {
+		a.want(a.send("GET", c.path, ""), c.status, c.part)
+	}
+	if f := a.facts(); len(f) != 1 || f[0].Name != "A" {
+		t.Errorf("%d facts", len(f))
+	}
+	a.want(a.send("GET", "/r?r=1&d="+d, ""), 200)
+}
+
 func TestClevertapWebCannotTake(t *testing.T) {
 	a := newWebDoor(t)
 	for _, c := range []struct {
@@ -363,7 +391,7 @@ func TestClevertapWebCannotTake(t *testing.T) {
 		if w := a.send("GET", c.path, ""); w.Code != c.status {
 			t.Errorf("%.80s: %d, not %d: %.200s", c.path, w.Code, c.status, w.Body)
 		}
-		if n := a.door.bodies.Load(); n != 0 {
+		if n := a.door.load.bodies; n != 0 {
 			t.Errorf("%.80s: %d bytes are still counted", c.path, n)
 		}
 	}

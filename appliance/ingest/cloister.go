@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -33,7 +32,7 @@ func (d *Door) cloisterRoutes() {
 	d.mux.HandleFunc("OPTIONS /cloister/v1/settings", preflight)
 }
 
-var errKey = &bodyError{http.StatusUnauthorized, "the key is not known; it is the id of a key block of the publisher, as user name of a Basic header, as key in the query or as key in the body"}
+var errKey = &bodyError{status: http.StatusUnauthorized, message: "the key is not known; it is the id of a key block of the publisher, as user name of a Basic header, as key in the query or as key in the body"}
 
 // cloisterKey finds the key in a Basic header or the query; "" where only the
 // body may have it.
@@ -53,7 +52,7 @@ func (d *Door) cloister(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, release, err := d.readBody(w, r, cloisterMaxBody)
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

@@ -225,16 +225,14 @@ func TestCannotTakeNow(t *testing.T) {
 	a.want(a.segment("/v1/track", one), 200)
 	a.door.o.MaxBodies = 10
 	a.want(a.segment("/v1/track", one), 429)
-	if n := a.door.bodies.Load(); n != 0 {
+	if n := a.door.load.bodies; n != 0 {
 		t.Errorf("%d bytes are still counted", n)
 	}
 }
 
 func TestTooManyRequests(t *testing.T) {
 	a := newDoor(t)
-	for range cap(a.door.slots) {
-		a.door.slots <- struct{}{}
-	}
+	a.door.load.requests = a.door.o.MaxRequests
 	w := a.segment("/v1/track", `{}`)
 	a.want(w, 429)
 	if w.Header().Get("Retry-After") == "" {

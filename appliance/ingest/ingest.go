@@ -18,10 +18,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -59,6 +60,9 @@ type Publisher struct {
 	// Hold keeps records for an operator to look at; needed where Rules.Detect
 	// holds some.
 	Hold *Hold
+	// PerKey bounds what comes with one key of the publisher's; zero = only
+	// the publisher's share of the door does.
+	PerKey Bound
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.
@@ -89,6 +93,12 @@ type Options struct {
 	// MaxBodies is how many bytes of bodies may be in memory at once; default
 	// 64 MiB. What is made of a body takes a few times its size.
 	MaxBodies int64
+	// PerAddress bounds what one address sends, or one /64 of IPv6; zero = it
+	// is as bounded as all together. Request.RemoteAddr says who that is.
+	PerAddress Bound
+	// Patience is how long a body may take for each 10 KiB of it, and for its
+	// last bytes; default 10 s.
+	Patience time.Duration
 }
 
 // ErrNoSpace is what Ready returns when the disk is at its reserve: 507.
@@ -97,8 +107,9 @@ var ErrNoSpace = errors.New("the disk is at its reserve")
 // Door serves the apps. It may be used concurrently.
 type Door struct {
 	o       Options
-	slots   chan struct{}
-	bodies  atomic.Int64
+	load    load
+	peers   gate[netip.Prefix]
+	keys    gate[string]
 	parsers sync.Pool // of *parser
 	buffers sync.Pool // of *bytes.Buffer, for bodies
 	facts   sync.Pool // of *[]event.Fact, empty
@@ -119,7 +130,10 @@ func New(o Options) *Door {
 	if o.MaxBodies <= 0 {
 		o.MaxBodies = 64 << 20
 	}
-	d := &Door{o: o, slots: make(chan struct{}, o.MaxRequests), mux: http.NewServeMux()}
+	if o.Patience <= 0 {
+		o.Patience = 10 * time.Second
+	}
+	d := &Door{o: o, mux: http.NewServeMux()}
 	d.parsers.New = func() any { return new(parser) }
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	d.facts.New = func() any { return new([]event.Fact) }
@@ -145,13 +159,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // take bounds the requests in work around a dialect's handler.
 func (d *Door) take(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case d.slots <- struct{}{}:
-			defer func() { <-d.slots }()
-		default:
-			unavailable(w, http.StatusTooManyRequests, 1, "too many requests at once")
+		r, v, err := d.visit(r)
+		if err != nil {
+			d.refuse(w, r, err)
 			return
 		}
+		defer v.leave()
 		if d.o.Ready != nil {
 			if err := d.o.Ready(); err != nil {
 				d.refuse(w, r, err)
@@ -165,11 +178,16 @@ func (d *Door) take(next http.HandlerFunc) http.HandlerFunc {
 // refuse answers for a journal that cannot take anything now. Apps retry all
 // of these but the first.
 func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var busy *errBusy
 	switch {
+	case errors.As(err, &busy):
+		status := http.StatusTooManyRequests
+		if busy.limit == limitPace {
+			status = http.StatusRequestTimeout
+		}
+		unavailable(w, status, max(1, int(math.Ceil(busy.after.Seconds()))), err.Error())
 	case errors.Is(err, journal.ErrTooLarge):
 		writeJSON(w, http.StatusRequestEntityTooLarge, failure(http.StatusRequestEntityTooLarge, "this is too much for one request; send it in parts"))
-	case errors.Is(err, journal.ErrOverloaded), errors.Is(err, errBodies):
-		unavailable(w, http.StatusTooManyRequests, 1, "more arrives than can be written; come back shortly")
 	case errors.Is(err, journal.ErrFull), errors.Is(err, ErrNoSpace):
 		unavailable(w, http.StatusInsufficientStorage, 30, "the disk is full; the operator has been told")
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
@@ -181,7 +199,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unavailable(w http.ResponseWriter, status, after int, message string) {
-	if _, ok := w.(no429); ok && status == http.StatusTooManyRequests {
+	if _, ok := w.(no429); ok && status < 500 {
 		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(after))

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,7 +19,7 @@ const (
 
 func (d *Door) mixpanelRoutes() {
 	for path, h := range map[string]http.HandlerFunc{"/engage": d.mixpanelEngage, "/groups": d.mixpanelGroups, "/import": d.mixpanelImport} {
-		h := credentialed(d.take(h))
+		h := credentialed(never429(d.take(h)))
 		d.slashed("POST "+path, h)
 		d.slashed("GET "+path, h)
 		d.slashed("OPTIONS "+path, credentialed(preflight))
@@ -54,7 +53,7 @@ func readMixpanel(p *parser) ([]event.Value, error) {
 			out = append(out, v)
 		}
 		if len(out) > mixpanelMaxItems {
-			return nil, &bodyError{http.StatusRequestEntityTooLarge, "a request holds at most 2000 records"}
+			return nil, &bodyError{status: http.StatusRequestEntityTooLarge, message: "a request holds at most 2000 records"}
 		}
 		if p.peek() == 0 {
 			return out, nil
@@ -166,7 +165,7 @@ func (d *Door) mixpanelImport(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, event.OfObject(answer))
 }
 
-var errToken = &bodyError{http.StatusUnauthorized, "the token is not known; it is the id of a key block of the publisher"}
+var errToken = &bodyError{status: http.StatusUnauthorized, message: "the token is not known; it is the id of a key block of the publisher"}
 
 // mixpanelCaller finds the key of an import: the user of a Basic header, or the
 // project that a service account names, each with its secret or none; else the
@@ -241,7 +240,7 @@ func mixpanelSay(w http.ResponseWriter, fields url.Values, status int, err error
 // mixpanelFail answers a request of which nothing can be read. fields may be
 // nil: the query says then how to answer.
 func (d *Door) mixpanelFail(w http.ResponseWriter, r *http.Request, fields url.Values, err error) {
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}
@@ -252,7 +251,7 @@ func (d *Door) mixpanelFail(w http.ResponseWriter, r *http.Request, fields url.V
 }
 
 func (d *Door) mixpanelImportFail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

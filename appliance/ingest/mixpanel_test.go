@@ -215,10 +215,10 @@ func TestMixpanelAnswers(t *testing.T) {
 	}
 	a.err = fmt.Errorf("wrapped: %w", journal.ErrOverloaded)
 	a.want(a.send("POST", "/track", good), 503)
-	a.want(a.send("POST", "/import", good), 429)
+	a.want(a.send("POST", "/import", good), 503)
 	a.err = nil
 	a.door.o.MaxBodies = 1
-	a.want(a.send("POST", "/engage", good), 429)
+	a.want(a.send("POST", "/engage", good), 503)
 	a.door.o.MaxBodies = 64 << 20
 	a.facts()
 	for _, c := range []struct{ method, path, part string }{

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -21,7 +20,9 @@ func (d *Door) posthogRoutes() {
 	both := d.slashed
 	for _, path := range []string{"/i/v0/e", "/e", "/capture"} {
 		both("POST "+path, capture)
-		both("GET "+path, capture)
+		if path != "/e" { // see sharedRoutes
+			both("GET "+path, capture)
+		}
 		both("OPTIONS "+path, credentialed(preflight))
 	}
 	// What libraries ask for beside: no flags, no recordings, no surveys.
@@ -81,8 +82,8 @@ func writeText(w http.ResponseWriter, kind, text string) {
 	_, _ = w.Write([]byte(text))
 }
 
-// never429 answers 503 for 429, for libraries that keep what they could not
-// send where the status is 500 or more, and throw it away at 429 (posthog-js)
+// never429 answers 503 for 429 and 408, for libraries that keep what they could not
+// send where the status is 500 or more, and throw it away at 4xx (posthog-js)
 // or send it again at once until they give up (Amplitude's).
 func never429(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { next(no429{w}, r) }
@@ -136,12 +137,12 @@ func (d *Door) posthogBody(w http.ResponseWriter, r *http.Request, body event.Va
 	writeJSON(w, http.StatusOK, event.OfObject(answer))
 }
 
-var errAPIKey = &bodyError{http.StatusUnauthorized, "the API key is not known; it is the id of a key block of the publisher"}
+var errAPIKey = &bodyError{status: http.StatusUnauthorized, message: "the API key is not known; it is the id of a key block of the publisher"}
 
 // posthogFail answers as PostHog does. Its libraries drop what is answered
 // 400 to 499.
 func (d *Door) posthogFail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

@@ -55,7 +55,7 @@ func cors(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-var errWriteKey = &bodyError{http.StatusUnauthorized, "the write key is not known; it is the id of a key block of the publisher"}
+var errWriteKey = &bodyError{status: http.StatusUnauthorized, message: "the write key is not known; it is the id of a key block of the publisher"}
 
 func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 	kind, ok := segmentTypes[r.PathValue("type")]
@@ -70,7 +70,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, release, err := d.readBody(w, r, segmentMaxBody)
-	if errors.Is(err, errBodies) {
+	if busy(err) {
 		d.refuse(w, r, err)
 		return
 	}

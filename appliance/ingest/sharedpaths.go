@@ -6,8 +6,8 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
-// The paths that several dialects use are told apart by the body alone, never
-// by a slash at the end or a header.
+// The paths that several dialects use are told apart by the body alone, or by
+// the names in the query of a GET, never by a slash at the end or a header.
 
 // slashed serves a path with and without a slash at its end.
 func (d *Door) slashed(pattern string, h http.HandlerFunc) {
@@ -16,6 +16,15 @@ func (d *Door) slashed(pattern string, h http.HandlerFunc) {
 }
 
 func (d *Door) sharedRoutes() {
+	capture := credentialed(never429(d.take(d.posthog)))
+	d.slashed("GET /e", func(w http.ResponseWriter, r *http.Request) {
+		// PostHog's data is CleverTap's d, beside which a recipient's e stands.
+		if q := r.URL.Query(); q.Has("e") && !q.Has("data") {
+			d.take(d.clevertapEmail)(w, r)
+			return
+		}
+		capture(w, r)
+	})
 	for path, h := range map[string]http.HandlerFunc{"/track": d.sharedTrack, "/batch": d.sharedBatch} {
 		h := credentialed(never429(d.take(h)))
 		d.slashed("POST "+path, h)

@@ -2,8 +2,10 @@ package kv
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,9 +15,11 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 )
 
 // keptManifest is the copy of the manifest from before an opening at which it
@@ -37,7 +41,7 @@ func checkDir(dir string, bo badger.Options) error {
 	if err != nil {
 		return err
 	}
-	listed, torn, err := readManifest(dir, bo)
+	listed, merged, torn, err := readManifest(dir, bo)
 	if errors.Is(err, fs.ErrNotExist) {
 		if n := len(files.tables) + len(files.logs) + len(files.values); n > 0 {
 			return fmt.Errorf("%w: %s has no %s, but %d files that it should list", ErrDamaged, dir, badger.ManifestFilename, n)
@@ -64,7 +68,10 @@ func checkDir(dir string, bo badger.Options) error {
 	}
 	var unlisted []uint64
 	for _, id := range files.tables {
-		if !slices.Contains(listed, id) {
+		// One that was merged into others, and not removed before a crash, is
+		// right to go: a merge leaves out what was deleted. Where the manifest
+		// lost its end, its number may have been given again.
+		if !slices.Contains(listed, id) && (torn || !slices.Contains(merged, id)) {
 			unlisted = append(unlisted, id)
 		}
 	}
@@ -131,27 +138,53 @@ func fileNumber(path string) int64 {
 	return n
 }
 
-// readManifest gives the tables that the manifest lists, and whether its end
-// is torn, as after a crash while it was written, or after damage.
-func readManifest(dir string, bo badger.Options) (listed []uint64, torn bool, err error) {
+// readManifest gives the tables that the manifest lists, those that it listed
+// before they were merged into others, and whether its end is torn, as after a
+// crash while it was written, or after damage.
+func readManifest(dir string, bo badger.Options) (listed, merged []uint64, torn bool, err error) {
 	path := filepath.Join(dir, badger.ManifestFilename)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, false, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, false, err
-	}
 	m, end, err := badger.ReplayManifestFile(f, bo.ExternalMagicVersion, bo)
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		return nil, nil, false, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	}
 	for id := range m.Tables {
 		listed = append(listed, id)
 	}
-	return listed, end != st.Size(), nil
+	if merged, err = mergedTables(b[:end]); err != nil {
+		return nil, nil, false, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return listed, merged, end != int64(len(b)), nil
+}
+
+// mergedTables are those that the changes in a manifest take out. Badger has
+// read it already: 8 bytes, then changes behind their length and checksum.
+func mergedTables(manifest []byte) (ids []uint64, err error) {
+	for b := manifest[8:]; len(b) >= 8; {
+		n := int(binary.BigEndian.Uint32(b))
+		var set pb.ManifestChangeSet
+		if len(b)-8 < n {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if err := proto.Unmarshal(b[8:8+n], &set); err != nil {
+			return nil, err
+		}
+		for _, c := range set.Changes {
+			if c.Op == pb.ManifestChange_DELETE {
+				ids = append(ids, c.Id)
+			}
+		}
+		b = b[8+n:]
+	}
+	return ids, nil
 }
 
 // checkFile runs check over a file's bytes.

@@ -229,6 +229,52 @@ func TestLogThatIsGone(t *testing.T) {
 	}
 }
 
+// A crash may come between a merge of tables being listed and the merged ones
+// being removed. What was deleted is in those alone then, and that is right.
+func TestCrashLeavesMergedTables(t *testing.T) {
+	dir := t.TempDir()
+	tables := make(map[string]string) // all that there were, and where a copy lies
+	for i := range 8 {
+		d := open(t, dir)
+		set(t, d, People, "kept", "x")
+		set(t, d, People, fmt.Sprint("gone", i), "x")
+		if err := d.Update(func(tx *Txn) error { return tx.Delete(People, fmt.Append(nil, "gone", i)) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.b.Flatten(1); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		found, _ := filepath.Glob(filepath.Join(crashed(t, dir), "*.sst"))
+		for _, path := range found {
+			tables[filepath.Base(path)] = path
+		}
+	}
+	after, merged := crashed(t, dir), 0
+	for name, path := range tables {
+		to := filepath.Join(after, name)
+		if _, err := os.Stat(to); !os.IsNotExist(err) {
+			continue
+		}
+		merged++
+		if err := copyHoles(path, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if merged == 0 {
+		t.Fatal("nothing was merged")
+	}
+	d := open(t, after)
+	if v, err := get(t, d, People, "kept"); v != "x" {
+		t.Errorf("got %q, %v", v, err)
+	}
+	if _, err := get(t, d, People, "gone0"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("deleted: %v", err)
+	}
+}
+
 // After a failed write the engine's own closing may leave a table that is not
 // listed and holds what was never acknowledged. Without the word of that it is
 // a manifest that lost its end.

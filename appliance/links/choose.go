@@ -23,8 +23,17 @@ const (
 	sourceChoice = "preference page"
 )
 
-// choose shows the page. It changes nothing.
-func (d *Door) choose(w http.ResponseWriter, p Publisher, m delivery.Message) {
+// choose shows the page. It changes nothing. A script saves what it was told but
+// for a box or two: it must not bring back what was withdrawn just now.
+func (d *Door) choose(w http.ResponseWriter, r *http.Request, p Publisher, m delivery.Message) {
+	if _, ok := w.(data); ok {
+		ctx, cancel := context.WithTimeout(r.Context(), tellTimeout)
+		defer cancel()
+		if p.CaughtUp(ctx) != nil {
+			d.busy(w)
+			return
+		}
+	}
 	d.show(w, http.StatusOK, d.preferences(p, m, nil, ""))
 }
 

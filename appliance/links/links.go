@@ -165,6 +165,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.show(w, http.StatusMethodNotAllowed, plain("This cannot be done here."))
 		return
 	}
+	if use == unsubscribe && r.Header.Get("Accept") == "application/json" {
+		// A script asks on a page of the publisher's; whoever has the address may.
+		h.Set("Access-Control-Allow-Origin", "*")
+		w = data{w}
+	}
 	select {
 	case places <- struct{}{}:
 		defer func() { <-places }()
@@ -189,7 +194,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		d.decide(w, r, p, m)
 	default:
-		d.choose(w, p, m)
+		d.choose(w, r, p, m)
 	}
 }
 

@@ -462,6 +462,36 @@ func TestPreferences(t *testing.T) {
 	}
 }
 
+// A script on a page of the publisher's is told the same as data, and nobody's
+// address; what it saves is saved as by the page.
+func TestPreferencesAsData(t *testing.T) {
+	f := setUp(t)
+	r := f.do("GET", f.at.Unsubscribe(mail), nil, "Accept", "application/json", "Origin", "https://shop.example")
+	body := text(t, r)
+	if r.StatusCode != 200 || r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v", r.StatusCode, r.Header)
+	}
+	for _, part := range []string{`"own":"email offers"`, `{"title":"E-mail","value":"email offers","on":true}`, `"contract":true`} {
+		if !strings.Contains(body, part) {
+			t.Errorf("%s is missing: %s", part, body)
+		}
+	}
+	if len(f.acme.take()) != 0 {
+		t.Error("a GET was a fact")
+	}
+	r = f.do("POST", f.at.Unsubscribe(mail), strings.NewReader("action=unsubscribe"), "Accept", "application/json", "Content-Type", "application/x-www-form-urlencoded")
+	if facts := f.acme.take(); r.StatusCode != 200 || len(facts) != 1 || facts[0].Consents[0].Granted {
+		t.Errorf("%d %+v", r.StatusCode, facts)
+	}
+	f.acme.behind = true
+	if r := f.do("GET", f.at.Unsubscribe(mail), nil, "Accept", "application/json"); r.StatusCode != 503 {
+		t.Errorf("what may be wrong is told: %d", r.StatusCode)
+	}
+	if r := f.get(f.at.Unsubscribe(mail)); r.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("pages of others may read the page")
+	}
+}
+
 func TestPreferencesWhileBehind(t *testing.T) {
 	f := setUp(t)
 	f.acme.behind = true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"html/template"
 	"net/http"
 
@@ -88,25 +89,32 @@ var pages = template.Must(template.New("page").Parse(`<!doctype html>
 </html>
 `))
 
-// content is what a page shows.
+// content is what a page shows, or a script is told.
 type content struct {
-	Title    string
-	Said     string
-	Stop, By string // the purpose and channel of the message, where it can be declined
-	Purposes []shownPurpose
-	Style    template.CSS
+	Title    string         `json:"title"`
+	Said     string         `json:"said"`
+	Stop     string         `json:"-"`   // the purpose of the message, where it can be declined
+	By       string         `json:"-"`   // and its channel
+	Own      string         `json:"own"` // the box of the message
+	Purposes []shownPurpose `json:"purposes"`
+	Style    template.CSS   `json:"-"`
 }
 
 type shownPurpose struct {
-	Title    string
-	Contract bool
-	Channels []shownChannel
+	Title    string         `json:"title"`
+	Contract bool           `json:"contract"`
+	Channels []shownChannel `json:"channels"`
 }
 
+// shownChannel is a box to tick; a contract's are not shown.
 type shownChannel struct {
-	Title, Value string
-	On           bool
+	Title string `json:"title"`
+	Value string `json:"value"`
+	On    bool   `json:"on"`
 }
+
+// data answers a script with data instead of a page.
+type data struct{ http.ResponseWriter }
 
 func plain(title string) content { return content{Title: title} }
 
@@ -117,7 +125,7 @@ var channelWords = map[string]string{"email": "e-mail", "sms": "text message", "
 // preferences is the page about what a recipient gets. decided are decisions
 // that were taken just now, and that Allowed may not know yet.
 func (d *Door) preferences(p Publisher, m delivery.Message, decided []event.Consent, said string) content {
-	c := content{Title: "Messages from " + p.Title(), Said: said}
+	c := content{Title: "Messages from " + p.Title(), Said: said, Own: field(m.Purpose, m.Channel), Purposes: []shownPurpose{}}
 	on := func(purpose, channel string) bool {
 		for i := len(decided) - 1; i >= 0; i-- {
 			if x := decided[i]; x.Purpose == purpose && (x.Channel == channel || x.Channel == "") {
@@ -131,7 +139,7 @@ func (d *Door) preferences(p Publisher, m delivery.Message, decided []event.Cons
 		if title == "" {
 			title = u.Name
 		}
-		s := shownPurpose{Title: title, Contract: u.Contract}
+		s := shownPurpose{Title: title, Contract: u.Contract, Channels: []shownChannel{}}
 		for _, channel := range u.Channels {
 			s.Channels = append(s.Channels, shownChannel{channelTitles[channel], field(u.Name, channel), on(u.Name, channel)})
 		}
@@ -143,8 +151,14 @@ func (d *Door) preferences(p Publisher, m delivery.Message, decided []event.Cons
 	return c
 }
 
-// show writes a page.
+// show writes a page, or its data.
 func (d *Door) show(w http.ResponseWriter, status int, c content) {
+	if _, ok := w.(data); ok {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(c) // it is texts; who hangs up has their reason
+		return
+	}
 	c.Style = template.CSS(style)
 	var b bytes.Buffer
 	if err := pages.Execute(&b, c); err != nil {

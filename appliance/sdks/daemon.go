@@ -32,13 +32,12 @@ type daemon struct {
 	program, dir, config, collect, metrics string
 	http                                   *http.Client // takes any certificate
 
-	mu      sync.Mutex
+	mu      sync.Mutex // held while it starts or ends
 	cmd     *exec.Cmd
 	ended   chan error
-	started chan struct{} // closed when it takes requests again
-	failure error         // of a start in the background
-	log     bytes.Buffer  // written by one process at a time
-	repeats int           // of the lives that ended
+	failure error        // of a start in the background
+	log     bytes.Buffer // written by one process at a time
+	repeats int          // of the lives that ended
 	refused int
 }
 
@@ -121,11 +120,12 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 }
 
-// kill ends it at once, and begins to start it; wait waits for that.
+// kill ends it at once, and begins to start it; wait waits for that, since the
+// lock is let go when the start is over.
 func (d *daemon) kill(ctx context.Context) {
 	d.mu.Lock()
 	d.count()
-	d.failure = errors.Join(d.cmd.Process.Kill())
+	d.failure = d.cmd.Process.Kill()
 	<-d.ended
 	go func() {
 		defer d.mu.Unlock()

@@ -59,6 +59,9 @@ func record(target string, s sdk, restart func()) (*recorder, error) {
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 		ModifyResponse: func(resp *http.Response) error {
 			if f, _ := resp.Request.Context().Value(faultKey{}).(fault); f == lost {
+				r.mu.Lock()
+				r.answers[resp.StatusCode]++
+				r.mu.Unlock()
 				return errLost
 			}
 			return nil

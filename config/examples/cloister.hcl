@@ -47,6 +47,20 @@ listener "collect" { # apps, and recipients' links
   #   key_file  = "/etc/cloister/tls.key"
   #   # self_signed = true                # instead: made here, its fingerprint in the log
   # }
+
+  # Load balancers and other proxies in front: only theirs is the word on who
+  # sends (X-Forwarded-For), and limits by address are then their clients'.
+  # trusted_proxies = ["10.1.2.0/24"]
+
+  # What may come in. An address is one IPv4 address, or a /64 of IPv6; beyond a
+  # limit apps are told to come back. At the limit of connections one that is
+  # idle makes room.
+  # limits {
+  #   connections         = 16384      # open at once
+  #   address_connections = 4096       # of one address
+  #   address_requests    = 1024       # of one address, in work at once
+  #   address_rate        = "10000/s"  # of one address; five seconds' worth may come at once
+  # }
 }
 
 listener "console" { # operators: web console and API
@@ -156,8 +170,13 @@ publisher "main" {
   # (VAPID); cloister.js subscribes with it.
   # web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
 
-  # How much of the journal may lie on the disk.
-  # limits { journal = "16GiB" }
+  # How much of the journal may lie on the disk, and how much may come with each
+  # key. A publisher never has more in work than it leaves free for the others.
+  # limits {
+  #   journal      = "16GiB"
+  #   key_requests = 512      # in work at once; its share if nothing is written
+  #   key_rate     = "5000/s" # as many as come if nothing is written
+  # }
 
   # A connector is a process of its own that speaks to a provider. What its
   # settings may be: cloister connector inspect smtp

@@ -3,8 +3,10 @@
 package webtest
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -87,6 +89,36 @@ const widest = `[...document.querySelectorAll("main *")].filter((e) => e.getBoun
 
 type page struct{ name, path string }
 
+// comeIn sends what an app would, in two dialects, with some that is refused.
+func (b *browser) comeIn(publisher string) {
+	b.t.Helper()
+	to := ask[struct{ URL, Key string }](b, `fetch("/v1/publishers/`+url.PathEscape(publisher)+`/developers").then((r) => r.json()).then((d) => ({URL: d.url, Key: d.keys[0].id}))`)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
+	for path, body := range map[string]string{
+		"/cloister/v1/collect": `{"batch":[
+			{"user":"ann","anonymous":"d-1","event":"Product Viewed","props":{"sku":"A-1","price":12.5,"tags":["new","oak"]}},
+			{"user":"ann","anonymous":"d-1","profile":{"plan":"gold"},"consent":[{"purpose":"unheard-of","granted":true}]},
+			{"user":"ann","event":"Product Viewed","colour":"red"}]}`,
+		"/v1/batch": `{"batch":[{"type":"track","userId":"ben","event":"Charged","properties":{"Amount":46,"Currency":"EUR"},"messageId":"m-1"},
+			{"type":"track","userId":"ben","event":"Charged","timestamp":"1970-01-01T00:00:00Z"},{"type":"identify","userId":"ben","traits":{"plan":"silver"}}]}`,
+	} {
+		req, err := http.NewRequest("POST", to.URL+path, strings.NewReader(body))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		req.SetBasicAuth(to.Key, "")
+		resp, err := client.Do(req)
+		if err != nil {
+			b.t.Fatalf("sending to %s: %v", to.URL, err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			b.t.Fatalf("%s: %s", path, resp.Status)
+		}
+	}
+}
+
 // pages gives the address of every page, with things that are really there.
 func (b *browser) pages() []page {
 	b.t.Helper()
@@ -111,6 +143,7 @@ func (b *browser) pages() []page {
 			b.t.Fatalf("the demo has no %s to look at", what)
 		}
 	}
+	b.comeIn(found.Publisher)
 	at := "/p/" + found.Publisher
 	pages := []page{
 		{"live", at + "/live"}, {"trends", at + "/trends"}, {"funnels", at + "/funnels"},
@@ -119,6 +152,7 @@ func (b *browser) pages() []page {
 		{"segments", at + "/segments"}, {"segment-new", at + "/segments/new"},
 		{"campaigns", at + "/campaigns"}, {"campaign", at + "/campaigns/" + found.Campaign},
 		{"campaign-edit", at + "/campaigns/" + found.Campaign + "/edit"}, {"campaign-new", at + "/campaigns/new"},
+		{"incoming", at + "/incoming"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"},
 		{"connectors", at + "/connectors"}, {"mailbox", at + "/mailbox"},
 		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"}, {"settings-export", "/settings/export"},
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},

@@ -5,6 +5,7 @@ package webtest
 import (
 	"fmt"
 	"github.com/chromedp/cdproto/network"
+	"strings"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -17,6 +18,7 @@ var walks = []struct {
 }{
 	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
 	{"make a campaign", campaign}, {"pause and go on", pause}, {"what a campaign brought about", effect}, {"check a connector", check}, {"read a letter", letter},
+	{"see what an app sends", incoming},
 	{"let somebody in", operators}, {"a token", token}, {"erase a person", erase},
 	{"skip link", skip}, {"lost connection", lost}, {"other roles", roles}, {"sign out", signOut},
 }
@@ -54,6 +56,22 @@ func palette(b *browser) {
 	b.until("the palette is open", `document.querySelector(".palette[open]")`)
 	b.do(chromedp.KeyEvent(kb.Escape))
 	b.until("Esc closes it", `!document.querySelector(".palette")`)
+}
+
+// incoming: what an app sends stands there by itself, and why it was not taken.
+func incoming(b *browser) {
+	publisher := strings.TrimPrefix(b.publisher(), "/p/")
+	b.visit("/p/" + publisher + "/incoming#show=refused")
+	before := ask[int](b, `document.querySelectorAll(".incoming li").length`)
+	b.comeIn(publisher)
+	b.until("what was refused is there", fmt.Sprintf(`document.querySelectorAll(".incoming li").length > %d`, before))
+	b.do(chromedp.Click(chromedp.Search(`//span[text()="Not taken"]/following::b[text()="Charged"][1]`)))
+	b.until("the record and the reason show", `document.querySelector(".incoming-body")?.innerText.includes("before 1980") && document.querySelector(".incoming-body pre").innerText.includes("1970-01-01T00:00:00Z")`)
+	b.shoot("walk-incoming")
+	b.do(chromedp.Click(chromedp.Search(`//label[normalize-space(.)="Taken"]`)))
+	b.until("what was taken shows", `[...document.querySelectorAll(".incoming li")].some((l) => l.innerText.includes("cloister") && l.innerText.includes("Product Viewed")) && !document.querySelector(".incoming .badge.bad")`)
+	b.press("Hold still")
+	b.until("it can go on", `[...document.querySelectorAll("button")].some((b) => b.innerText.includes("Go on"))`)
 }
 
 func trend(b *browser) {

@@ -6,8 +6,14 @@ appliance {
 }
 
 listener "colect" { address = "127.0.0.1:1" } # E1101: there is no listener "colect" Did you mean "collect"?
-listener "console" { address = "127.0.0.1" } # E1025: address cannot be "127.0.0.1"
-listener "metrics" { address = "127.0.0.1:port" } # E1025: "port" is no port
+listener "console" {
+  address         = "127.0.0.1" # E1025: address cannot be "127.0.0.1"
+  trusted_proxies = ["10.1.2.300", "0.0.0.0/0"] # E1025: "10.1.2.300" is no network # E1024: every address would be a trusted proxy
+}
+listener "metrics" {
+  address = "127.0.0.1:port" # E1025: "port" is no port
+  limits { address_rate = "1/s" } # E1010: there is no argument "address_rate" here
+}
 
 publisher "Acme Bank" { # E1101: lower case letters, digits
   title    = null # E1020: "title" is null
@@ -37,5 +43,9 @@ publisher "Acme Bank" { # E1101: lower case letters, digits
   }
   properties "" { allow = ["a"] } # E1101: the name of an event
   web_push_key = "AEl62" # E1025: the public VAPID key
-  limits { journal = "1MiB" } # E1024: between 64MiB and 1024TiB
+  limits {
+    journal      = "1MiB" # E1024: between 64MiB and 1024TiB
+    key_requests = 0 # E1024: a whole number from 1 to 100000
+    key_rate     = "5000" # E1025: a number, a stroke and s, m, h or d
+  }
 }

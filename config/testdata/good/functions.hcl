@@ -9,6 +9,13 @@ keyring { credential = "master" }
 listener "collect" {
   address = ":8443"
   tls { self_signed = true }
+  trusted_proxies = ["10.1.2.3", "fd00:12::/64"]
+  limits {
+    connections         = 64
+    address_connections = 8
+    address_requests    = 4
+    address_rate        = "300/m"
+  }
 }
 listener "console" {
   address  = "[::]:8481"
@@ -24,6 +31,10 @@ publisher "a_b-1" {
     allow  = ["read", "erase", "campaigns"]
   }
   purpose "p" { channels = ["webhook"] }
+  limits {
+    key_requests = 16
+    key_rate     = "1000/s"
+  }
   properties "*" {
     allow = ["a"]
     deny  = []

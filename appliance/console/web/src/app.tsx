@@ -10,9 +10,11 @@ import { CampaignPage } from "./pages/Campaign";
 import { Campaigns } from "./pages/Campaigns";
 import { CampaignEdit } from "./pages/CampaignEdit";
 import { Connectors } from "./pages/Connectors";
+import { Developers } from "./pages/Developers";
 import { ErasurePage } from "./pages/Erasure";
 import { Funnels } from "./pages/Funnels";
 import { Health } from "./pages/Health";
+import { Incoming } from "./pages/Incoming";
 import { Live } from "./pages/Live";
 import { Mailbox } from "./pages/Mailbox";
 import { MessagePage } from "./pages/Message";
@@ -29,6 +31,8 @@ import { home, link, loadPublisher, me, publisher, publisherError, publisherName
 type Params = Record<string, string>;
 const pages: [string, (p: Params) => ComponentChildren][] = [
   ["/p/:p/live", () => <Live />],
+  ["/p/:p/incoming", () => <Incoming />],
+  ["/p/:p/developers", () => <Developers />],
   ["/p/:p/trends", () => <Trends />],
   ["/p/:p/funnels", () => <Funnels />],
   ["/p/:p/people", () => <People />],

@@ -13,6 +13,7 @@ import "./style/people.css";
 import "./style/segments.css";
 import "./style/campaigns.css";
 import "./style/appliance.css";
+import "./style/developers.css";
 import "./style/overlays.css";
 import "./style/narrow.css";
 import { render } from "preact";

@@ -53,6 +53,36 @@ export interface Hit {
   props?: { [key: string]: Json };
 }
 
+// What came in through a publisher's doors, and what did not.
+export interface Arrival {
+  n: number;
+  at: string;
+  dialect: string;
+  key: string;
+  sender: string;
+  kind: string;
+  event: string;
+  id: string;
+  ts: string;
+  user: string;
+  anonymous: string;
+  detail: { [member: string]: Json } | null;
+}
+
+export interface Refusal {
+  n: number;
+  at: string;
+  dialect: string;
+  key: string;
+  index: number;
+  code: string;
+  field: string;
+  message: string;
+  accepted?: boolean;
+  record: Json;
+  bytes: number;
+}
+
 export interface Pulse {
   per_second: number;
   people: number;

@@ -83,7 +83,7 @@ function Arrivals({ live }: { live: Stream }) {
   -H 'Content-Type: application/json' \\
   -d '{"userId": "ann", "event": "Product Viewed"}'`}</pre>
             <p>
-              Apps with a CleverTap SDK need only its proxy domain set; those that speak Segment need only the host. History comes in by <code>cloister import events</code>.
+              Apps with an SDK of another product need one line changed: <a href={link("developers")}>which one</a>. History comes in by <code>cloister import events</code>.
             </p>
           </Empty>
         ) : live.open.value ? (
@@ -139,6 +139,10 @@ function Mix({ live }: { live: Stream }) {
       </Panel>
       <Panel title="Ask about it">
         <ul class="next-steps">
+          <li>
+            <a href={link("incoming")}>What do apps send?</a>
+            <span>Record by record, with what was not taken.</span>
+          </li>
           <li>
             <a href={link("trends")}>How has it changed?</a>
             <span>Plot any event over time.</span>

@@ -34,6 +34,8 @@ export const rooms: Room[] = [
   { path: "campaigns", label: "Campaigns", icon: "campaign", group: "Reach" },
   { path: "connectors", label: "Connectors", icon: "connector", group: "Reach" },
   { path: "mailbox", label: "Mailbox", icon: "mailbox", group: "Reach", may: "mailbox" },
+  { path: "incoming", label: "Incoming", icon: "incoming", group: "Connect" },
+  { path: "developers", label: "Developers", icon: "developers", group: "Connect" },
 ];
 
 export function Shell({ children }: { children: ComponentChildren }) {
