@@ -263,6 +263,6 @@ func shop(h *house) {
 		did("bob", "Viewed", "2026-01-01 12:00", text("Product", "blue shoes"), num("Price", 15)),
 		did("bob", "Charged", "2026-01-05 11:00", num("Amount", 50), event.Prop{Key: "Items", Value: event.OfList([]event.Value{item("books")})}),
 		did("cid", "Viewed", "2026-01-05 10:00", text("Product", "hats"), event.Prop{Key: "Sale", Value: event.OfText("True")}),
-		did("cid", "App Launched", "2026-01-03 10:00", text("CT App Version", "1.2"), event.Prop{Key: "Day", Value: event.OfTime(time.Unix(1767225600, 0))}),
+		did("cid", "App Launched", "2026-01-03 10:00", text("CT App Version", "1.2"), text("os", "iOS"), event.Prop{Key: "Day", Value: event.OfTime(time.Unix(1767225600, 0))}),
 	)
 }

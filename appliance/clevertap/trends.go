@@ -10,11 +10,10 @@ import (
 )
 
 const (
-	maxGroups    = 5
-	maxTop       = 100
-	defaultTop   = 10
-	maxTrend     = 366 * 24 * time.Hour
-	activeWithin = 5 * time.Minute
+	maxGroups  = 5
+	maxTop     = 100
+	defaultTop = 10
+	maxTrend   = 366 * 24 * time.Hour
 )
 
 // reserved are the names of an answer that no group may have.
@@ -205,10 +204,10 @@ func (c *call) topOf(q *where, path string, o []event.Prop) (any, error) {
 		return nil, wrong("%s.name: the name of a property is needed", path)
 	}
 	by := node{"property": name}
-	told := func(names map[string]string) {
-		if own, ok := names[strings.ToLower(strings.ReplaceAll(name, " ", "_"))]; ok {
-			by["property"] = own
-		}
+	told := func(names map[string][]string) error {
+		own, err := c.toldBy(q, propertiesOf(names, name))
+		by["property"] = own
+		return err
 	}
 	switch kind := event.Lookup(o, "property_type").Text(); kind {
 	case "event_properties":
@@ -241,9 +240,13 @@ func (c *call) topOf(q *where, path string, o []event.Prop) (any, error) {
 		}
 		by["property"], by["of"] = own, "profile"
 	case "technographics":
-		told(technographics)
+		if err := told(technographics); err != nil {
+			return nil, err
+		}
 	case "app_fields":
-		told(appFields)
+		if err := told(appFields); err != nil {
+			return nil, err
+		}
 	case "reachability":
 		return c.topReach(q, path, name)
 	default:
@@ -279,6 +282,26 @@ func (c *call) topOf(q *where, path string, o []event.Prop) (any, error) {
 		out[kind][v.String()] = whole(s.Total)
 	}
 	return out, nil
+}
+
+// toldBy gives the property of several that most of the query's events have.
+func (c *call) toldBy(q *where, names []string) (string, error) {
+	best, most := names[0], 0.0
+	for _, name := range names {
+		if len(names) == 1 {
+			break
+		}
+		one := *q
+		one.filter = append(one.filter[:len(one.filter):len(one.filter)], property(name, "")("exists", nil))
+		t, err := c.trend(one.among(one.span(node{"kind": "trend", "interval": "all", "series": one.series("count", "")}, c.now)))
+		if err != nil {
+			return "", err
+		}
+		if n := one.total(t); n > most {
+			best, most = name, n
+		}
+	}
+	return best, nil
 }
 
 // kindName is the vendor's name for a kind of value.
@@ -318,45 +341,4 @@ func (c *call) topReach(q *where, path, name string) (any, error) {
 		out[word] = n
 	}
 	return map[string]any{"STR": out}, nil
-}
-
-var nowSplits = map[string]string{"session_source": "CT Source", "browser": "CT Browser", "os": "CT OS", "device": "CT Device"}
-
-// active counts who did something in the last five minutes.
-func (d *Door) active(c *call) (answer, error) {
-	o := c.body.Object()
-	if err := known("", o, "user_type", "session_source", "browser", "os", "device"); err != nil {
-		return nil, err
-	}
-	span := node{"from": c.now.Add(-activeWithin).UTC().Format(time.RFC3339Nano), "to": c.now.Add(time.Second).UTC().Format(time.RFC3339Nano)}
-	n, err := c.persons(node{"did": node{}, "in": span})
-	if err != nil {
-		return nil, err
-	}
-	out := answer{"count": n}
-	if isTrue(event.Lookup(o, "user_type")) {
-		fresh, err := c.persons(node{"first": node{}, "in": span})
-		if err != nil {
-			return nil, err
-		}
-		out["user_type"] = map[string]any{"new": fresh, "existing": n - min(n, fresh)}
-	}
-	for _, name := range sorted(nowSplits) {
-		if !isTrue(event.Lookup(o, name)) {
-			continue
-		}
-		t, err := c.trend(node{"kind": "trend", "interval": "all", "from": span["from"], "to": span["to"],
-			"series": []node{{"name": "all", "measure": "unique"}}, "breakdown": node{"property": nowSplits[name], "limit": maxTop}})
-		if err != nil {
-			return nil, err
-		}
-		by := map[string]any{}
-		for _, s := range t.Series {
-			if len(s.Breakdown) == 1 && !s.Breakdown[0].IsNull() {
-				by[s.Breakdown[0].String()] = whole(s.Total)
-			}
-		}
-		out[name] = by
-	}
-	return out, nil
 }

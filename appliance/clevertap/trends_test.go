@@ -77,12 +77,14 @@ func TestWhoIsActiveNow(t *testing.T) {
 	shop(h)
 	now := h.now().UnixMicro()
 	h.tell(event.Fact{Kind: event.Track, User: "ann", Name: "Viewed", Time: now - 60e6, Props: []event.Prop{text("CT OS", "iOS")}},
+		event.Fact{Kind: event.Track, User: "ann", Name: "Viewed", Time: now - 50e6, Props: []event.Prop{text("os", "iOS")}},
+		event.Fact{Kind: event.Track, User: "eve", Name: "Viewed", Time: now - 50e6, Props: []event.Prop{text("os", "iOS")}},
 		event.Fact{Kind: event.Track, User: "eve", Name: "Viewed", Time: now - 4*60e6},
 		event.Fact{Kind: event.Track, User: "bob", Name: "Viewed", Time: now - 6*60e6})
 	a := h.ok("now.json", `{"user_type":true,"os":true}`)
 	kinds, _ := json.Marshal(a["user_type"])
 	os, _ := json.Marshal(a["os"])
-	if a["count"] != 2.0 || string(kinds) != `{"existing":1,"new":1}` || string(os) != `{"iOS":1}` {
+	if a["count"] != 2.0 || string(kinds) != `{"existing":1,"new":1}` || string(os) != `{"iOS":2}` {
 		t.Error(a)
 	}
 	if a := h.ok("now.json", ""); a["count"] != 2.0 || a["user_type"] != nil {

@@ -64,6 +64,8 @@ var queries = []struct {
 	{"a city", `{"event_name":"Viewed",` + jan + `,"common_profile_properties":{"geo_fields":[["IN","KL","Kochi"]]}}`, 5, 2},
 	{"a country or another", `{"event_name":"Viewed",` + jan + `,"common_profile_properties":{"geo_fields":[["DE"],["FR"]]}}`, 1, 1},
 	{"an app's version", `{"event_name":"App Launched",` + jan + `,"common_profile_properties":{"app_fields":[{"name":"app_version","value":"1.2"}]}}`, 1, 1},
+	{"an app's version, not this", `{"event_name":"App Launched",` + jan + `,"common_profile_properties":{"app_fields":[{"name":"App Version","operator":"not_equals","value":"1.2"}]}}`, 0, 0},
+	{"a device's system", `{"event_name":"App Launched",` + jan + `,"common_profile_properties":{"technographics":[{"name":"os","value":["iOS","Android"]}]}}`, 1, 1},
 	{"reachable", `{"event_name":"Viewed",` + jan + `,"common_profile_properties":{"reachability":[{"name":"has_phone","value":"True"}]}}`, 5, 2},
 	{"not reachable", `{"event_name":"Viewed",` + jan + `,"common_profile_properties":{"reachability":[{"name":"has_phone","value":"False"}]}}`, 1, 1},
 	{"did all", `{"event_name":"Viewed",` + jan + `,"advanced_query":{"did_all":[{"event_name":"Charged",` + jan + `},{"event_name":"Viewed",` + jan + `,"event_properties":[{"name":"Product","value":"hats"}]}]}}`, 2, 1},
