@@ -19,10 +19,11 @@ func (a *applying) optsOut() bool {
 	return said != nil && said.denied.has(a.person)
 }
 
-// OptedOut says whether the person with a device, or an identity, does not want
-// to be collected, as of the last commit. Nobody known has not opted out.
-func (p *People) OptedOut(identityOrDevice string) bool {
-	n, ok := p.Find(identityOrDevice)
+// OptedOut says whether the person with a device does not want to be collected,
+// as of the last commit. A device that nobody has did not opt out. Identities
+// are not looked for: they can be guessed, and doors answer to anybody.
+func (p *People) OptedOut(device string) bool {
+	n, ok := p.FindDevice(device)
 	if !ok {
 		return false
 	}

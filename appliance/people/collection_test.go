@@ -36,7 +36,7 @@ func TestOptingOutGoesWithThePerson(t *testing.T) {
 						t.Errorf("%q on %q is collected: %+v", f.User, f.Device, r)
 					}
 				}
-				if !h.OptedOut("ann") || !h.OptedOut("tablet") || h.OptedOut("bob") {
+				if !h.OptedOut("phone") || !h.OptedOut("tablet") || h.OptedOut("ann") || h.OptedOut("desk") {
 					t.Error("the doors are told otherwise")
 				}
 				h.reopen()
