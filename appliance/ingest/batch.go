@@ -98,7 +98,6 @@ func (b *batch) note(index int, record event.Value, err error) {
 // report tells whoever looks after the apps what was refused.
 func (b *batch) report() {
 	b.pub.tell(b.refused)
-	b.pub.tell(b.noted)
 }
 
 // errHoldFull refuses a record that would have to wait.
@@ -151,6 +150,7 @@ func (d *Door) write(w http.ResponseWriter, r *http.Request, b *batch) bool {
 		d.refuse(w, r, err)
 		return false
 	}
+	b.pub.tell(b.noted) // not before: a dialect may yet refuse the whole request
 	if b.pub.Taken != nil && len(facts) > 0 {
 		b.pub.Taken(Taken{Dialect: b.dialect, Key: b.key, Sender: libraryOf(r.UserAgent()), Facts: facts})
 	}

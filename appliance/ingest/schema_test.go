@@ -149,3 +149,22 @@ func TestNotedRecords(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// Amplitude's libraries send a request again without what was refused in it:
+// nothing of it was accepted, and nothing is told as if it were.
+func TestNotedOnlyWhereTaken(t *testing.T) {
+	a := newDoor(t)
+	a.pub.Rules.Events = map[string]*PropertyRules{"Typed": {Types: map[string]Type{"n": Integer}}, "Off": {State: Discarded}}
+	const typed = `{"user_id":"user1","event_type":"Typed","event_properties":{"n":"x"}}`
+	for events, want := range map[string]string{
+		typed + `,{"user_id":"user1","event_type":"Off"}`: "[{amplitude discarded false 1}]",
+		typed: "[{amplitude type true 1}]",
+	} {
+		kept := NewRefusals(func() time.Time { return a.now })
+		a.pub.Refused = kept.Add
+		a.send("POST", "/2/httpapi", `{"api_key":"WRITEKEY","events":[`+events+`]}`)
+		if got := fmt.Sprint(kept.Counts()); got != want {
+			t.Errorf("%s: %s", events, got)
+		}
+	}
+}
