@@ -87,11 +87,9 @@ func (p *Publisher) Demerge(ctx context.Context, identity string) (parted int, e
 	return len(known.Joined), p.CaughtUp(ctx)
 }
 
-// OptedOut says whether the person with an identity or a device does not want
-// to be collected, as of the last commit.
-func (p *Publisher) OptedOut(identityOrDevice string) bool {
-	return p.people.OptedOut(identityOrDevice)
-}
+// OptedOut says whether the person with a device does not want to be collected,
+// as of the last commit.
+func (p *Publisher) OptedOut(device string) bool { return p.people.OptedOut(device) }
 
 // Suppressed says whether nothing may be sent to an address.
 func (p *Publisher) Suppressed(channel, address string) bool {
