@@ -34,6 +34,7 @@ const (
 	RefusedReserved  = "reserved"   // the name is one of the appliance's own
 	RefusedNobody    = "nobody"     // neither a user nor a device
 	RefusedNotFinite = "not_finite" // a number that is none
+	RefusedNoID      = "no_id"      // an id that stands for having none (Placeholder)
 	RefusedTooOld    = "too_old"    // older than the retention
 )
 
@@ -53,6 +54,11 @@ func Check(f *Fact, l Limits) error {
 	c.id("user", f.User, l.Identity)
 	c.id("device", f.Device, l.Identity)
 	c.id("previous", f.Previous, l.Identity)
+	for _, one := range [...]struct{ field, id string }{{"user", f.User}, {"device", f.Device}, {"previous", f.Previous}} {
+		if Placeholder(one.id) {
+			c.refuse(RefusedNoID, one.field, fmt.Sprintf("%q is no id: programs write it where they have none, and it would join strangers", one.id))
+		}
+	}
 	if f.User == "" && f.Device == "" && f.Person == 0 {
 		c.refuse(RefusedNobody, "user", "neither a user nor a device is named")
 	}

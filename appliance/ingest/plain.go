@@ -11,7 +11,7 @@ func plain(f *event.Fact, l *event.Limits) bool {
 	return f.Kind == event.Track && f.Person == 0 &&
 		len(f.Changes)+len(f.Addresses)+len(f.Consents) == 0 &&
 		f.User != f.Device && // neither is there, or something is odd
-		f.Name != "" && !event.Own(f.Name) &&
+		f.Name != "" && !event.Own(f.Name) && !event.Placeholder(f.User) && !event.Placeholder(f.Device) &&
 		plainID(f.ID, l.ID) && plainID(f.User, l.Identity) && plainID(f.Device, l.Identity) && f.Previous == "" &&
 		plainID(f.Name, l.Name) && plainProps(f.Props, l, 0)
 }
