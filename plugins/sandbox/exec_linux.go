@@ -43,7 +43,11 @@ func become(out *os.File) (Level, error) {
 	if len(s.Argv) == 0 {
 		return level, errors.New("reading what to start: no arguments")
 	}
-	kind, err := inspect(os.NewFile(binaryFD, "binary"))
+	// Held until the end: a file that the collector takes is closed, and then
+	// there would be nothing left to execute.
+	binary := os.NewFile(binaryFD, "binary")
+	defer runtime.KeepAlive(binary)
+	kind, err := inspect(binary)
 	if err != nil {
 		return level, err
 	}

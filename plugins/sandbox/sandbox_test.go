@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -284,6 +285,37 @@ func TestDoesNotStart(t *testing.T) {
 	}
 	if _, err := NewCommand(self, []string{strings.Repeat("x", 100<<10)}, nil, Policy{}); err == nil {
 		t.Error("arguments without end: no error")
+	}
+}
+
+// The collector closes files that nobody holds, the program among them.
+func TestStartsWhateverTheCollectorDoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// Much to do between looking at the program and executing it.
+	policy := Policy{Write: slices.Repeat([]string{filepath.Dir(path)}, 400)}
+	for range 20 {
+		c, err := NewCommand(f, []string{path}, nil, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Cmd.Env = append(c.Cmd.Env, "GOGC=1")
+		err = c.Cmd.Start()
+		if err == nil {
+			_, err = c.Started(10 * time.Second)
+			_ = c.Cmd.Wait()
+		}
+		c.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
