@@ -32,10 +32,11 @@ const (
 )
 
 func (a *appliance) openConsole() (err error) {
-	if a.guide, err = guide.New(ingest.Documents, []guide.Document{
-		{Name: "connect", Title: "Connecting an app", File: "DEVELOPERS.md"},
-		{Name: "dialects", Title: "Dialects", File: "DIALECTS.md"},
-		{Name: "http", Title: "Plain HTTP", File: "API.md"},
+	if a.guide, err = guide.New([]guide.Document{
+		{Name: "connect", Title: "Connecting an app", Files: ingest.Documents, File: "DEVELOPERS.md"},
+		{Name: "dialects", Title: "Dialects", Files: ingest.Documents, File: "DIALECTS.md"},
+		{Name: "http", Title: "Plain HTTP", Files: ingest.Documents, File: "API.md"},
+		{Name: "clevertap", Title: "CleverTap's server API", Files: clevertap.Documents, File: "API.md"},
 	}); err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func open(t *testing.T) *house {
 	a, err := access.Open(h.db, access.Options{Cost: access.Cost{Memory: 64, Passes: 1, Lanes: 1}, Now: h.clock})
 	check(t, err)
 	h.acme, h.beta = newShop(t, "acme"), newShop(t, "beta")
-	documents, err := guide.New(fstest.MapFS{"A.md": {Data: []byte("Say `KEY` to https://HOST")}}, []guide.Document{{Name: "connect", Title: "Connecting", File: "A.md"}})
+	documents, err := guide.New([]guide.Document{{Name: "connect", Title: "Connecting", Files: fstest.MapFS{"A.md": {Data: []byte("Say `KEY` to https://HOST")}}, File: "A.md"}})
 	check(t, err)
 	h.Console, err = New(Options{
 		Appliance: h, Access: a, Audit: h.audit, Guide: documents, Now: h.clock,

@@ -26,9 +26,13 @@ import (
 	"github.com/yuin/goldmark/text"
 )
 
-// Document is one of them: Name in addresses, Title in menus, File in the
-// repository.
-type Document struct{ Name, Title, File string }
+// Document is one of them: Name in addresses, Title in menus, File among Files,
+// which are those of the room that it is about.
+type Document struct {
+	Name, Title string
+	Files       fs.FS
+	File        string
+}
 
 // Fill is what stands where a document says https://HOST, HOST and KEY.
 type Fill struct {
@@ -76,12 +80,12 @@ var policy = func() string {
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }()
 
-// New reads documents from files.
-func New(files fs.FS, documents []Document) (*Guide, error) {
+// New reads documents.
+func New(documents []Document) (*Guide, error) {
 	g := &Guide{documents: documents, trees: make(map[string][]Node)}
 	md := goldmark.New(goldmark.WithExtensions(extension.Table))
 	for _, d := range documents {
-		source, err := fs.ReadFile(files, d.File)
+		source, err := fs.ReadFile(d.Files, d.File)
 		if err != nil {
 			return nil, fmt.Errorf("the developers' document %s: %w", d.Name, err)
 		}

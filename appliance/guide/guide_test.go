@@ -8,10 +8,11 @@ import (
 	"testing/fstest"
 )
 
+func file(markdown string) fstest.MapFS { return fstest.MapFS{"A.md": {Data: []byte(markdown)}} }
+
 func guide(t testing.TB, markdown string) *Guide {
 	t.Helper()
-	g, err := New(fstest.MapFS{"A.md": {Data: []byte(markdown)}, "B.md": {Data: []byte("# B")}},
-		[]Document{{"a", "First", "A.md"}, {"b", "Second", "B.md"}})
+	g, err := New([]Document{{"a", "First", file(markdown), "A.md"}, {"b", "Second", file("# B"), "A.md"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,12 +68,12 @@ func TestPage(t *testing.T) {
 // A document that cannot be shown as it stands is a mistake in it.
 func TestUnknownMarkdown(t *testing.T) {
 	for _, markdown := range []string{"<div>x</div>", "a <b>c</b>", "![x](y.png)", "> quoted", "a\n\n---\n"} {
-		_, err := New(fstest.MapFS{"A.md": {Data: []byte(markdown)}}, []Document{{"a", "A", "A.md"}})
+		_, err := New([]Document{{"a", "A", file(markdown), "A.md"}})
 		if err == nil {
 			t.Errorf("%q was taken", markdown)
 		}
 	}
-	if _, err := New(fstest.MapFS{}, []Document{{"a", "A", "A.md"}}); err == nil {
+	if _, err := New([]Document{{"a", "A", fstest.MapFS{}, "A.md"}}); err == nil {
 		t.Error("a document that is not there was taken")
 	}
 }

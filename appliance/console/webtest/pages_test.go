@@ -152,7 +152,7 @@ func (b *browser) pages() []page {
 		{"segments", at + "/segments"}, {"segment-new", at + "/segments/new"},
 		{"campaigns", at + "/campaigns"}, {"campaign", at + "/campaigns/" + found.Campaign},
 		{"campaign-edit", at + "/campaigns/" + found.Campaign + "/edit"}, {"campaign-new", at + "/campaigns/new"},
-		{"incoming", at + "/incoming"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"},
+		{"incoming", at + "/incoming"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"}, {"developers-clevertap", at + "/developers#d=clevertap"},
 		{"connectors", at + "/connectors"}, {"mailbox", at + "/mailbox"},
 		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"}, {"settings-export", "/settings/export"},
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},
