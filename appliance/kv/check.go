@@ -97,6 +97,52 @@ func checkDir(dir string, bo badger.Options) error {
 	return checkUnlisted(dir, unlisted, bo)
 }
 
+// dropUnmade removes a log that a crash kept from getting its size, with which
+// Badger does not open. Badger also empties a log before it removes it, which
+// after a crash cannot be told from damage: that is ErrDamaged, as is an empty
+// log that is the only one. In front of one that is just made lies the log
+// before it, with something in it, which goes shortly after. Without openMark
+// there was nothing in any.
+func dropUnmade(dir string) error {
+	files, err := listEngine(dir)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(dir, openMark))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	marked := err == nil
+	for i, path := range files.logs {
+		st, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if st.Size() > 0 {
+			continue
+		}
+		if marked && (i == 0 || i < len(files.logs)-1) {
+			return fmt.Errorf("%w: %s is empty", ErrDamaged, path)
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	// Likewise value logs, of which each opening makes one and removes those
+	// that it finds nothing in. What a shelf misses is told by who asks for it;
+	// state has nothing in value logs.
+	for _, path := range files.values {
+		st, err := os.Stat(path)
+		if err == nil && st.Size() == 0 {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // engineFiles are the files of a directory that Badger would look at.
 type engineFiles struct {
 	tables []uint64 // numbers

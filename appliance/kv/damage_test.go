@@ -229,6 +229,36 @@ func TestLogThatIsGone(t *testing.T) {
 	}
 }
 
+// A crash may come between a log being made and it getting its size. A log that
+// is empty anywhere else may have had something in it.
+func TestLogThatIsEmpty(t *testing.T) {
+	d := open(t, t.TempDir())
+	set(t, d, People, "k", "x")
+	empty := func(number string) string {
+		image := crashed(t, d.dir) // with the log 00001
+		if err := os.WriteFile(filepath.Join(image, number), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return image
+	}
+	image := empty("00002.mem")
+	if v, err := get(t, open(t, image), People, "k"); v != "x" {
+		t.Errorf("got %q, %v", v, err)
+	}
+	refused(t, empty("00000.mem"))
+	refused(t, empty("00001.mem"))
+	image = empty("00002.mem")
+	if err := os.WriteFile(filepath.Join(image, "000009.vlog"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(t, image)
+	// Closed well, nothing can have been in it.
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, empty("00009.mem"))
+}
+
 // A crash may come between a merge of tables being listed and the merged ones
 // being removed. What was deleted is in those alone then, and that is right.
 func TestCrashLeavesMergedTables(t *testing.T) {

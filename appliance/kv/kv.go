@@ -150,6 +150,9 @@ func openEngine(dir string, bo badger.Options, reserve int64) (*badger.DB, error
 	if err := checkDir(dir, bo); err != nil {
 		return nil, err
 	}
+	if err := dropUnmade(dir); err != nil {
+		return nil, err
+	}
 	b, err := badger.Open(bo)
 	if err != nil {
 		return nil, err
