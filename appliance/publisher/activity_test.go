@@ -49,9 +49,7 @@ func TestPagesOfEventsAreWhatTimelinesHave(t *testing.T) {
 	}
 	from, to := start.Add(3*time.Hour).UnixMicro(), start.Add(17*time.Hour).UnixMicro()
 	said := func(person uint32, at int64, name string, props []event.Prop) string {
-		// At an instant that merged people share a timeline cannot tell whose is
-		// what; so what is personal is compared with the event's own.
-		props = slices.DeleteFunc(slices.Clone(props), func(p event.Prop) bool { return p.Personal })
+		props = slices.Clone(props)
 		slices.SortFunc(props, func(a, b event.Prop) int { return cmp.Compare(a.Key, b.Key) })
 		return fmt.Sprintf("%d %d %s %s", person, at, name, event.AppendJSONProps(nil, props))
 	}

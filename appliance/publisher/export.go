@@ -284,7 +284,7 @@ func (x *eventExport) row(person uint32, row history.Row) error {
 }
 
 // maxJoined is how many events of a person are joined with their personal
-// properties at once: less than people.OpenEvents gives.
+// properties at once: less than people.OpenEventsOf gives.
 const maxJoined = 5000
 
 // join gives the rows at hand with what is personal of them.
@@ -292,7 +292,7 @@ func (x *eventExport) join() error {
 	if len(x.rows) == 0 {
 		return nil
 	}
-	personal, err := x.p.people.OpenEvents(x.at.person, x.rows[0].Time, x.rows[len(x.rows)-1].Time+1)
+	err := x.p.unseal(x.rows, true)
 	switch {
 	case errors.Is(err, people.ErrErased):
 		x.rows, x.gone = x.rows[:0], true
@@ -300,7 +300,6 @@ func (x *eventExport) join() error {
 	case err != nil:
 		return fmt.Errorf("opening the personal properties of events: %w", err)
 	}
-	join(x.rows, personal)
 	for _, row := range x.rows {
 		if err := x.give(row); err != nil {
 			return err

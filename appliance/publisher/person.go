@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -40,36 +41,54 @@ func (p *Publisher) Timeline(ctx context.Context, identity string, before int64,
 	if err != nil || len(rows) == 0 {
 		return rows, err
 	}
-	first, last := rows[0].Time, rows[len(rows)-1].Time
-	personal, err := p.people.OpenEvents(n, min(first, last), max(first, last)+1)
-	if err != nil {
+	if err := p.unseal(rows, asc); err != nil {
 		return nil, fmt.Errorf("opening the personal properties of a timeline: %w", err)
 	}
-	join(rows, personal)
 	return rows, nil
 }
 
-// join gives events the properties that were sealed with their person. Several
-// events of one name and instant are told apart by their order only.
-func join(rows []history.Row, personal []people.PersonalEvent) {
+// unseal gives rows, the oldest first or the newest, the properties that were
+// sealed with the number that each lies under. Several events of one number,
+// name and instant are told apart by their order only, counted from the first
+// row: what a limit cuts off is at the end.
+func (p *Publisher) unseal(rows []history.Row, asc bool) error {
+	type span struct{ first, last int64 }
+	spans := make(map[uint32]span)
 	type instant struct {
-		time int64
-		name string
+		person uint32
+		time   int64
+		name   string
 	}
 	at := make(map[instant][]int, len(rows))
 	for i := range rows {
-		k := instant{rows[i].Time, rows[i].Name}
+		r := &rows[i]
+		s, ok := spans[r.Person]
+		if !ok {
+			s = span{r.Time, r.Time}
+		}
+		spans[r.Person] = span{min(s.first, r.Time), max(s.last, r.Time)}
+		k := instant{r.Person, r.Time, r.Name}
 		at[k] = append(at[k], i)
 	}
-	for _, e := range personal {
-		k := instant{e.Time, e.Name}
-		if len(at[k]) == 0 {
-			continue
+	for n, s := range spans {
+		personal, err := p.people.OpenEventsOf(n, s.first, s.last+1)
+		if err != nil {
+			return err
 		}
-		row := &rows[at[k][0]]
-		at[k] = at[k][1:]
-		row.Props = append(row.Props[:len(row.Props):len(row.Props)], e.Props...)
+		if !asc {
+			slices.Reverse(personal)
+		}
+		for _, e := range personal {
+			k := instant{n, e.Time, e.Name}
+			if len(at[k]) == 0 {
+				continue
+			}
+			row := &rows[at[k][0]]
+			at[k] = at[k][1:]
+			row.Props = append(row.Props[:len(row.Props):len(row.Props)], e.Props...)
+		}
 	}
+	return nil
 }
 
 // Demerge gives what was merged into the person with an identity its own life

@@ -2,6 +2,8 @@ package publisher
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -84,5 +86,50 @@ func TestDemergeGivesEventsBack(t *testing.T) {
 	}
 	if _, err := h.Demerge(context.Background(), "nobody"); err == nil {
 		t.Error("nobody was parted")
+	}
+}
+
+// What two numbers of one person did at the same instant keeps what is personal
+// of it, the newest first or the oldest, and in an export.
+func TestPersonalPropertiesStayWithTheirEvent(t *testing.T) {
+	h := open(t)
+	at := time.Now().Add(-time.Hour).UnixMicro()
+	paid := func(user, device, card string) event.Fact {
+		v := event.OfText(card)
+		return event.Fact{Kind: event.Track, User: user, Device: device, Name: "Paid", Time: at,
+			Props: []event.Prop{{Key: "own", Value: v}, {Key: "card", Value: v, Personal: true}}}
+	}
+	// The number that loses is the lower one, and what it did lies last.
+	h.tell(event.Fact{Kind: event.Track, Device: "phone", Name: "Opened", Time: at - 1},
+		paid("ann", "", "1"), paid("", "phone", "2"), paid("ann", "", "3"), paid("", "phone", "4"),
+		event.Fact{Kind: event.Identify, User: "ann", Device: "phone"})
+	check := func(how string, props []event.Prop) {
+		t.Helper()
+		if own, card := event.Lookup(props, "own").Text(), event.Lookup(props, "card").Text(); own != card {
+			t.Errorf("%s: the event of card %s has card %q", how, own, card)
+		}
+	}
+	for _, asc := range []bool{true, false} {
+		for limit := 1; limit <= 8; limit++ {
+			rows, err := h.Timeline(t.Context(), "ann", 0, limit, asc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rows {
+				if r.Name == "Paid" {
+					check(fmt.Sprintf("a timeline, limit %d, the oldest first: %t", limit, asc), r.Props)
+				}
+			}
+		}
+	}
+	lines := h.export("events", ExportOptions{Events: []string{"Paid"}, Personal: true}).lines
+	if len(lines) != 4 {
+		t.Errorf("exported were %q", lines)
+	}
+	for _, line := range lines {
+		var r struct{ Props struct{ Own, Card string } }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Props.Own != r.Props.Card {
+			t.Errorf("exported: %s (%v)", line, err)
+		}
 	}
 }
