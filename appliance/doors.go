@@ -20,6 +20,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/appliance/ingest"
 	"github.com/cloisterhq/cloister/appliance/links"
+	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/config"
 )
@@ -35,6 +36,7 @@ func (a *appliance) openConsole() (err error) {
 	if a.guide, err = guide.New([]guide.Document{
 		{Name: "connect", Title: "Connecting an app", Files: ingest.Documents, File: "DEVELOPERS.md"},
 		{Name: "dialects", Title: "Dialects", Files: ingest.Documents, File: "DIALECTS.md"},
+		{Name: "identity", Title: "Who is one person", Files: people.Documents, File: "IDENTITY.md"},
 		{Name: "http", Title: "Plain HTTP", Files: ingest.Documents, File: "API.md"},
 		{Name: "clevertap", Title: "CleverTap's server API", Files: clevertap.Documents, File: "API.md"},
 	}); err != nil {

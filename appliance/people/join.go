@@ -7,7 +7,7 @@ import (
 )
 
 // resolve finds or makes the person of a fact, joining user and device where
-// both are named. The rules are those of the table in DESIGN.md, whose row
+// both are named. The rules are those of the table in IDENTITY.md, whose row
 // numbers stand here.
 func (a *applying) resolve() error {
 	p, f := a.p, a.f

@@ -6,7 +6,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/event"
 )
 
-// The table of DESIGN.md, row by row: what was known before, the fact, and
+// The table of IDENTITY.md, row by row: what was known before, the fact, and
 // whom it concerns by the number they were given (counting from 1).
 func TestIdentityRules(t *testing.T) {
 	agreed := identify("ann", "phone")

@@ -16,7 +16,7 @@ type Joined struct {
 	Number     uint32
 	Into       uint32 // the number that it was merged into, the person's or another that was merged later
 	Since      int64
-	Rule       string // why: "login" or "alias", as the table in DESIGN.md says
+	Rule       string // why: "login" or "alias", as the table in IDENTITY.md says
 	Identities []string
 	Devices    []string
 }
@@ -68,7 +68,7 @@ func (p *People) joined(w uint32) (out []Joined, err error) {
 // ruleNames are the causes of merges by the byte that stands for them.
 var ruleNames = map[byte]string{'l': ruleLogin, 'a': ruleAlias}
 
-// Why numbers were merged: rows 12 and A4, A6 of the table in DESIGN.md.
+// Why numbers were merged: rows 12 and A4, A6 of the table in IDENTITY.md.
 const (
 	ruleLogin = "login"
 	ruleAlias = "alias"

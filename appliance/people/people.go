@@ -1,6 +1,6 @@
 // Package people is who: it gives every person a number, knows their
 // identities and devices, their profile, consent and addresses, and joins,
-// parts and forgets people. Which rule joins whom stands in DESIGN.md, the
+// parts and forgets people. Which rule joins whom stands in IDENTITY.md, the
 // bytes in FORMAT.md.
 //
 // The failure rules: one goroutine, the applier, calls Apply and Erase inside
