@@ -15,8 +15,22 @@ func aliased(f event.Fact, user, alias string) []event.Fact {
 	f.User, f.Previous = user, alias
 	further := f
 	further.User, further.Previous = alias, user
-	if f.ID != "" {
-		further.ID = f.ID + "/further"
-	}
+	further.ID = ridingID(f.ID, "/further")
 	return []event.Fact{f, further}
+}
+
+// aliasOf makes the facts of an alias for whom f is about. Where nobody is
+// identified yet, the alias is the user and the device joins them.
+func aliasOf(f event.Fact, alias string) ([]event.Fact, error) {
+	switch {
+	case alias == "":
+		return nil, invalid("properties.alias", "the id that joins is missing")
+	case f.User != "":
+		return aliased(f, f.User, alias), nil
+	case f.Device == alias:
+		return nil, nil
+	}
+	f.Kind, f.Name = event.Alias, ""
+	f.User, f.Previous, f.Device = alias, f.Device, ""
+	return []event.Fact{f}, nil
 }

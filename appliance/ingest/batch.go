@@ -178,10 +178,12 @@ func (d *Door) unreadable(dialect string, key Key, err error) {
 }
 
 // knownID is the id of the Identify fact that rides on the event with this id
-// and stands before it, so that who sends the event again repeats both. One
-// that would be too long is a hash.
-func knownID(id string) string {
-	const suffix = "/known"
+// and stands before it.
+func knownID(id string) string { return ridingID(id, "/known") }
+
+// ridingID is the id of a fact that rides on the one with this id, so that who
+// sends that again repeats both. One that would be too long is a hash.
+func ridingID(id, suffix string) string {
 	switch {
 	case id == "":
 		return ""

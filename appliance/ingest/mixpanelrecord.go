@@ -90,7 +90,7 @@ func mixpanelEvent(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error) 
 	case "$identify":
 		return mixpanelIdentify(f, props)
 	case "$create_alias":
-		return mixpanelAlias(f, idText(event.Lookup(props, "alias")))
+		return aliasOf(f, idText(event.Lookup(props, "alias")))
 	case "$merge":
 		ids := event.Lookup(props, "$distinct_ids").List()
 		if len(ids) != 2 {
@@ -98,7 +98,7 @@ func mixpanelEvent(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error) 
 		}
 		f.User, f.Device = mixpanelID(ids[0])
 		user, device := mixpanelID(ids[1])
-		return mixpanelAlias(f, user+device)
+		return aliasOf(f, user+device)
 	case "$opt_in":
 		f.Kind, f.Name = event.Identify, ""
 		f.Consents = []event.Consent{{Purpose: event.PurposeCollection, Granted: true, Source: "mixpanel $opt_in"}}
@@ -165,22 +165,6 @@ func mixpanelIdentify(f event.Fact, props []event.Prop) ([]event.Fact, error) {
 	if f.Device == f.User {
 		f.Device = ""
 	}
-	return []event.Fact{f}, nil
-}
-
-// mixpanelAlias joins an alias to whom it is for; where that is a device, the
-// alias is the user.
-func mixpanelAlias(f event.Fact, alias string) ([]event.Fact, error) {
-	switch {
-	case alias == "":
-		return nil, invalid("properties.alias", "the id that joins is missing")
-	case f.User != "":
-		return aliased(f, f.User, alias), nil
-	case f.Device == alias:
-		return nil, nil
-	}
-	f.Kind, f.Name = event.Alias, ""
-	f.User, f.Previous, f.Device = alias, f.Device, ""
 	return []event.Fact{f}, nil
 }
 

@@ -88,7 +88,7 @@ func (t *posthogTranslator) translate(item event.Value) ([]event.Fact, error) {
 		known.Consents = []event.Consent{{Purpose: event.PurposeCollection, Granted: true, Source: "posthog $opt_in"}}
 		return []event.Fact{known}, nil
 	case "$create_alias", "$merge_dangerously":
-		return posthogAlias(f, event.Lookup(props, "alias"))
+		return aliasOf(f, idText(event.Lookup(props, "alias")))
 	}
 	made := make([]event.Fact, 0, 2)
 	if len(known.Changes) > 0 {
@@ -167,23 +167,6 @@ func posthogWho(name string, o, props []event.Prop) (user, device string) {
 		device = ""
 	}
 	return id, device
-}
-
-// posthogAlias joins an alias to whom it is for; where nobody is identified
-// yet, the alias is the user and the device joins them.
-func posthogAlias(f event.Fact, value event.Value) ([]event.Fact, error) {
-	alias := idText(value)
-	switch {
-	case alias == "":
-		return nil, invalid("properties.alias", "the id that joins is missing")
-	case f.User != "":
-		return aliased(f, f.User, alias), nil
-	case f.Device == alias:
-		return nil, nil
-	}
-	f.Kind, f.Name = event.Alias, ""
-	f.User, f.Previous, f.Device = alias, f.Device, ""
-	return []event.Fact{f}, nil
 }
 
 // posthogChanges are what an event says of the person: $set, $set_once and
