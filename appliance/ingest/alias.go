@@ -24,7 +24,7 @@ func aliased(f event.Fact, user, alias string) []event.Fact {
 func aliasOf(f event.Fact, alias string) ([]event.Fact, error) {
 	switch {
 	case alias == "":
-		return nil, invalid("properties.alias", "the id that joins is missing")
+		return nil, missing("properties.alias", "the id that joins is missing")
 	case f.User != "":
 		return aliased(f, f.User, alias), nil
 	case f.Device == alias:

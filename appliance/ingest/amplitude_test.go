@@ -183,7 +183,7 @@ func FuzzAmplitude(f *testing.F) {
 			}
 			translateAmplitude(b, items, time.Time{}, "", amplitudeIdentify)
 		}
-		_ = rejected(b.refused).AppendJSON(nil)
+		_ = refusedList(b.refused, "messageId").AppendJSON(nil)
 		fuzzFacts(t, b.facts, b.limits)
 	})
 }

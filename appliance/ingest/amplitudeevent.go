@@ -1,7 +1,7 @@
 package ingest
 
 import (
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +23,10 @@ type amplitudeKind func(t *amplitudeTranslator, o []event.Prop) ([]event.Fact, e
 // says that it was sent, zero = it does not.
 func translateAmplitude(b *batch, items []event.Value, sent time.Time, peer string, kind amplitudeKind) {
 	t := &amplitudeTranslator{rules: b.pub.Rules, now: b.now, by: skew(b.now, sent), peer: peer}
-	b.facts = make([]event.Fact, 0, len(items))
+	b.facts = slices.Grow(b.facts, len(items))
 	for i, item := range items {
 		if item.Kind() != event.Object {
-			b.refuse(i, item, &event.Refusal{Code: "invalid", Field: "events", Message: "an event must be an object"})
+			b.refuse(i, item, malformed("events", "an event must be an object"))
 			continue
 		}
 		made, err := kind(t, item.Object())
@@ -100,7 +100,7 @@ func amplitudeEvent(t *amplitudeTranslator, o []event.Prop) ([]event.Fact, error
 	}
 	given := event.Lookup(o, "event_properties")
 	if !given.IsNull() && given.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "event_properties", Message: "they must be an object"}
+		return nil, malformed("event_properties", "they must be an object")
 	}
 	f.Props = amplitudeProps(o, given.Object(), f.Name == "Charged")
 	if action := amplitudeActions[name]; action != "" {
@@ -108,8 +108,8 @@ func amplitudeEvent(t *amplitudeTranslator, o []event.Prop) ([]event.Fact, error
 	}
 	if t.rules.IP != DropIP {
 		ip := event.Lookup(o, "ip").Text()
-		if peer, err := netip.ParseAddrPort(t.peer); err == nil && ip == "$remote" {
-			ip = peer.Addr().String()
+		if ip == "$remote" {
+			ip = peerIP(t.peer)
 		}
 		t.rules.keepIP(&f, ip)
 	}
@@ -154,21 +154,21 @@ func (t *amplitudeTranslator) person(o []event.Prop) (event.Fact, error) {
 // amplitudeChanges reads user_properties: attributes, or operations on them.
 func amplitudeChanges(v event.Value) ([]event.Change, error) {
 	if !v.IsNull() && v.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "user_properties", Message: "they must be an object"}
+		return nil, malformed("user_properties", "they must be an object")
 	}
 	var out []event.Change
 	for _, p := range v.Object() {
 		op, isOp := amplitudeOps[p.Key]
 		switch {
 		case p.Key == "$clearAll":
-			return nil, &event.Refusal{Code: "invalid", Field: "user_properties.$clearAll", Message: "attributes go one by one, with $unset"}
+			return nil, malformed("user_properties.$clearAll", "attributes go one by one, with $unset")
 		case !isOp && strings.HasPrefix(p.Key, "$"):
-			return nil, &event.Refusal{Code: "invalid", Field: "user_properties." + p.Key, Message: "this operation is not known"}
+			return nil, malformed("user_properties." + p.Key, "this operation is not known")
 		case !isOp:
 			out = append(out, change(p))
 			continue
 		case p.Value.Kind() != event.Object:
-			return nil, &event.Refusal{Code: "invalid", Field: "user_properties." + p.Key, Message: "it must be an object"}
+			return nil, malformed("user_properties." + p.Key, "it must be an object")
 		}
 		for _, a := range p.Value.Object() {
 			c := event.Change{Key: a.Key, Op: op, Value: a.Value}
@@ -185,7 +185,7 @@ func amplitudeChanges(v event.Value) ([]event.Change, error) {
 			case event.Increase:
 				n, ok := a.Value.Number()
 				if !ok {
-					return nil, &event.Refusal{Code: "invalid", Field: "user_properties.$add." + a.Key, Message: "only numbers are added"}
+					return nil, malformed("user_properties.$add." + a.Key, "only numbers are added")
 				}
 				if !a.Value.IsNumber() {
 					c.Value = event.OfFloat(n)
@@ -251,7 +251,7 @@ func (t *amplitudeTranslator) time(v event.Value) (int64, error) {
 	}
 	n, ok := v.Number()
 	if !ok || n < 0 || n > 1e14 {
-		return 0, &event.Refusal{Code: "invalid", Field: "time", Message: "it must be milliseconds since 1970"}
+		return 0, malformed("time", "it must be milliseconds since 1970")
 	}
 	return int64(n*1000) + t.by.Microseconds(), nil
 }

@@ -109,7 +109,7 @@ func translateClevertap(b *batch, records []event.Value) {
 		switch {
 		case err != nil:
 			b.refuse(i, rec, err)
-		case strings.HasSuffix(f.Device, ":OO"):
+		case strings.HasSuffix(f.Device, clevertapOut):
 			// raised while its user had opted out
 		default:
 			b.keep(i, rec, f)

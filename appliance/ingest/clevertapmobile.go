@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,8 +111,8 @@ func translateClevertapQueue(b *batch, body event.Value, r *http.Request) {
 		}
 	}
 	ip := ""
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && event.Lookup(event.Lookup(meta, "af").Object(), "useIP").Bool() {
-		ip = peer.Addr().String()
+	if event.Lookup(event.Lookup(meta, "af").Object(), "useIP").Bool() {
+		ip = peerIP(r.RemoteAddr)
 	}
 	for i, record := range records[1:] {
 		f, kept, err := q.record(b.pub, record)

@@ -163,7 +163,7 @@ func clevertapOpen(key, nonce, sealed string) (string, error) {
 	return string(plain), err
 }
 
-// optedOut marks the device id of a library that is to be silent.
+// clevertapOut marks the device id of a library that is to be silent.
 const clevertapOut = ":OO"
 
 func readClevertapCall(query url.Values, text string, data event.Value) *clevertapCall {

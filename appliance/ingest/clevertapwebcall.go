@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -75,10 +74,10 @@ func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clever
 	case !kept, c.out && answer.out == nil:
 		// Nothing is said, or it was raised while its user had opted out.
 	default:
-		if ip, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && c.query.Get("useIP") == "true" && f.Person == 0 {
-			b.pub.Rules.keepIP(&f, ip.Addr().String())
-		}
 		if f.Person == 0 {
+			if c.query.Get("useIP") == "true" {
+				b.pub.Rules.keepIP(&f, peerIP(r.RemoteAddr))
+			}
 			b.pub.Rules.keepAgent(&f, r.UserAgent())
 		}
 		b.keep(0, c.data, f)

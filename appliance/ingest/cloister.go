@@ -3,7 +3,6 @@ package ingest
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,16 +19,11 @@ const (
 	cloisterMaxRecords = 1000
 )
 
-// cloisterSkew is how far the clock of a sender that says sentAt may be off
-// before its times are corrected.
-const cloisterSkew = time.Minute
-
 func (d *Door) cloisterRoutes() {
 	d.mux.HandleFunc("POST /cloister/v1/collect", cors(d.take(d.cloister)))
 	d.mux.HandleFunc("GET /cloister/v1/settings", cors(d.cloisterSettings))
-	preflight := cors(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	d.mux.HandleFunc("OPTIONS /cloister/v1/collect", preflight)
-	d.mux.HandleFunc("OPTIONS /cloister/v1/settings", preflight)
+	d.mux.HandleFunc("OPTIONS /cloister/v1/collect", cors(preflight))
+	d.mux.HandleFunc("OPTIONS /cloister/v1/settings", cors(preflight))
 }
 
 var errKey = &bodyError{status: http.StatusUnauthorized, message: "the key is not known; it is the id of a key block of the publisher, as user name of a Basic header, as key in the query or as key in the body"}
@@ -87,25 +81,8 @@ func (d *Door) cloister(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, status, event.OfObject([]event.Prop{
 		{Key: "accepted", Value: event.OfInt(int64(accepted))},
-		{Key: "refused", Value: refusedList(b.refused)},
+		{Key: "refused", Value: refusedList(b.refused, "id")},
 	}))
-}
-
-// refusedList names what was not taken, as it stands in an answer.
-func refusedList(all []Refused) event.Value {
-	out := make([]event.Value, 0, len(all))
-	for _, one := range all {
-		code, field, message := reasonOf(one.Err)
-		ps := []event.Prop{{Key: "index", Value: event.OfInt(int64(one.Index))}}
-		if id := idText(event.Lookup(one.Record.Object(), "id")); id != "" && len(id) <= 256 {
-			ps = append(ps, event.Prop{Key: "id", Value: event.OfText(id)})
-		}
-		out = append(out, event.OfObject(append(ps,
-			event.Prop{Key: "code", Value: event.OfText(code)},
-			event.Prop{Key: "field", Value: event.OfText(field)},
-			event.Prop{Key: "message", Value: event.OfText(message)})))
-	}
-	return event.OfList(out)
 }
 
 // cloisterRequest is a body, read.
@@ -168,18 +145,15 @@ func readCloister(p *parser) (*cloisterRequest, error) {
 
 // translateCloister makes facts of a request.
 func translateCloister(b *batch, req *cloisterRequest, remote, agent string) {
-	t := cloisterTranslator{rules: b.pub.Rules, now: b.now}
-	if skew := b.now.Sub(req.sentAt); !req.sentAt.IsZero() && skew.Abs() > cloisterSkew {
-		t.skew = skew
-	}
+	t := cloisterTranslator{rules: b.pub.Rules, now: b.now, skew: skew(b.now, req.sentAt)}
 	for i, record := range req.records {
 		f, err := t.translate(record)
 		if err != nil {
 			b.refuse(i, record, err)
 			continue
 		}
-		if peer, err := netip.ParseAddrPort(remote); err == nil && req.direct {
-			t.rules.keepIP(&f, peer.Addr().String())
+		if req.direct {
+			t.rules.keepIP(&f, peerIP(remote))
 			t.rules.keepAgent(&f, agent)
 		}
 		b.keep(i, record, f)
@@ -191,10 +165,6 @@ type cloisterTranslator struct {
 	rules *Rules
 	now   time.Time
 	skew  time.Duration // to add to a time that a record gives
-}
-
-func malformed(field, message string) error {
-	return &event.Refusal{Code: "invalid", Field: field, Message: message}
 }
 
 // translate makes the fact of one record: an event, an alias, or what became
@@ -228,14 +198,14 @@ func (t *cloisterTranslator) translate(record event.Value) (event.Fact, error) {
 	case said["previous"]:
 		f.Kind = event.Alias
 		if f.User == "" {
-			return f, invalid("user", "the person whom the previous id belongs to is missing")
+			return f, missing("user", "the person whom the previous id belongs to is missing")
 		}
 		f.Device = ""
 		if f.Previous == f.User {
 			return f, malformed("previous", "it is the same as user")
 		}
 	case !known && (f.User == "" || f.Device == ""):
-		return f, invalid("event", "the record says nothing: it has neither event nor previous, profile, consent, channels or collect")
+		return f, missing("event", "the record says nothing: it has neither event nor previous, profile, consent, channels or collect")
 	}
 	if f.Kind == event.Identify {
 		f.Addresses = append(f.Addresses, addresses(f.Changes)...)
@@ -301,7 +271,7 @@ func plainText(key string, v event.Value) (string, error) {
 		return s, nil
 	}
 	if v.Kind() == event.Text {
-		return "", invalid(key, "it is empty; leave it out where there is none")
+		return "", missing(key, "it is empty; leave it out where there is none")
 	}
 	return "", malformed(key, "it must be a text or a whole number")
 }

@@ -238,7 +238,7 @@ func FuzzCloister(f *testing.F) {
 		if len(b.facts)+len(b.refused) != len(req.records) {
 			t.Fatalf("%d records made %d facts and %d refusals", len(req.records), len(b.facts), len(b.refused))
 		}
-		if v, err := event.ParseJSON(refusedList(b.refused).AppendJSON(nil)); err != nil {
+		if v, err := event.ParseJSON(refusedList(b.refused, "id").AppendJSON(nil)); err != nil {
 			t.Fatalf("%v in %s", err, v)
 		}
 		fuzzFacts(t, b.facts, b.limits)

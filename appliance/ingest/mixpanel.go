@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -186,8 +185,8 @@ func (d *Door) mixpanelCaller(r *http.Request, items []event.Value) (Key, bool) 
 // mixpanelPeer is the sender's address where the request asks that it be
 // looked at, as browsers and phones do.
 func mixpanelPeer(r *http.Request, fields url.Values) string {
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && fields.Get("ip") == "1" {
-		return peer.Addr().String()
+	if fields.Get("ip") == "1" {
+		return peerIP(r.RemoteAddr)
 	}
 	return ""
 }
@@ -219,7 +218,7 @@ func mixpanelSay(w http.ResponseWriter, fields url.Values, status int, err error
 			answer[0].Value, answer[1].Value = event.OfInt(0), event.OfText(err.Error())
 		}
 		if len(refused) > 0 {
-			answer = append(answer, event.Prop{Key: "rejected", Value: rejected(refused)})
+			answer = append(answer, event.Prop{Key: "rejected", Value: refusedList(refused, "messageId")})
 		}
 		writeJSON(w, status, event.OfObject(answer))
 	case fields.Get("img") == "1" && err == nil:

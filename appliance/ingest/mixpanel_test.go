@@ -263,7 +263,7 @@ func FuzzMixpanel(f *testing.F) {
 		}
 		b := door.begin("mixpanel", key)
 		translateMixpanel(b, items, time.Time{}, "192.0.2.1", kind)
-		_ = rejected(b.refused).AppendJSON(nil)
+		_ = refusedList(b.refused, "messageId").AppendJSON(nil)
 		fuzzFacts(t, b.facts, b.limits)
 	})
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -27,10 +28,10 @@ type mixpanelKind func(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, err
 // says that it was sent, zero = it does not.
 func translateMixpanel(b *batch, items []event.Value, sent time.Time, peer string, kind mixpanelKind) {
 	t := &mixpanelTranslator{rules: b.pub.Rules, now: b.now, by: skew(b.now, sent), peer: peer}
-	b.facts = make([]event.Fact, 0, len(items))
+	b.facts = slices.Grow(b.facts, len(items))
 	for i, item := range items {
 		if item.Kind() != event.Object {
-			b.refuse(i, item, &event.Refusal{Code: "invalid", Field: "data", Message: "a record must be an object"})
+			b.refuse(i, item, malformed("data", "a record must be an object"))
 			continue
 		}
 		token := mixpanelToken(item.Object())
@@ -38,7 +39,7 @@ func translateMixpanel(b *batch, items []event.Value, sent time.Time, peer strin
 			t.token = token
 		}
 		if token != t.token && token != "" {
-			b.refuse(i, item, &event.Refusal{Code: "invalid", Field: "token", Message: "another token than that of the request's first record"})
+			b.refuse(i, item, malformed("token", "another token than that of the request's first record"))
 			continue
 		}
 		made, err := kind(t, item.Object())
@@ -73,7 +74,7 @@ var mixpanelContext = map[string]string{
 func mixpanelEvent(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error) {
 	given := event.Lookup(o, "properties")
 	if !given.IsNull() && given.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "properties", Message: "they must be an object"}
+		return nil, malformed("properties", "they must be an object")
 	}
 	props := given.Object()
 	name := event.Lookup(o, "event").Text()
@@ -94,7 +95,7 @@ func mixpanelEvent(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error) 
 	case "$merge":
 		ids := event.Lookup(props, "$distinct_ids").List()
 		if len(ids) != 2 {
-			return nil, invalid("properties.$distinct_ids", "two ids are needed")
+			return nil, missing("properties.$distinct_ids", "two ids are needed")
 		}
 		f.User, f.Device = mixpanelID(ids[0])
 		user, device := mixpanelID(ids[1])
@@ -222,7 +223,7 @@ func mixpanelProfile(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error
 		switch op.Key {
 		case "$set", "$set_once", "$add", "$append", "$union", "$remove":
 			if op.Value.Kind() != event.Object {
-				return nil, &event.Refusal{Code: "invalid", Field: op.Key, Message: "it must be an object"}
+				return nil, malformed(op.Key, "it must be an object")
 			}
 			for _, p := range op.Value.Object() {
 				if p.Key == "$transactions" {
@@ -250,7 +251,7 @@ func mixpanelProfile(t *mixpanelTranslator, o []event.Prop) ([]event.Fact, error
 				}
 			}
 		case "$delete":
-			return nil, &event.Refusal{Code: "invalid", Field: "$delete", Message: "a token that lies in apps deletes nobody; ask for an erasure"}
+			return nil, malformed("$delete", "a token that lies in apps deletes nobody; ask for an erasure")
 		}
 	}
 	f.Addresses = append(f.Addresses, addresses(f.Changes)...)
@@ -274,7 +275,7 @@ func mixpanelChange(op string, p event.Prop) (event.Change, error) {
 		c.Op = event.Remove
 	case "$add":
 		if !p.Value.IsNumber() {
-			return c, &event.Refusal{Code: "invalid", Field: "$add." + p.Key, Message: "only numbers are added"}
+			return c, malformed("$add." + p.Key, "only numbers are added")
 		}
 		c.Op = event.Increase
 	}
@@ -324,7 +325,7 @@ func (t *mixpanelTranslator) time(field string, v event.Value) (int64, error) {
 	}
 	n, ok := v.Number()
 	if !ok || n < 0 || n > 1e14 {
-		return 0, &event.Refusal{Code: "invalid", Field: field, Message: "it must be seconds or milliseconds since 1970"}
+		return 0, malformed(field, "it must be seconds or milliseconds since 1970")
 	}
 	if n < 1e11 {
 		n *= 1000

@@ -132,7 +132,7 @@ func (d *Door) posthogBody(w http.ResponseWriter, r *http.Request, body event.Va
 	}
 	answer := []event.Prop{{Key: "status", Value: event.OfInt(1)}}
 	if len(b.refused) > 0 {
-		answer = append(answer, event.Prop{Key: "rejected", Value: rejected(b.refused)})
+		answer = append(answer, event.Prop{Key: "rejected", Value: refusedList(b.refused, "messageId")})
 	}
 	writeJSON(w, http.StatusOK, event.OfObject(answer))
 }

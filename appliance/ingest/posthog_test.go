@@ -233,7 +233,7 @@ func FuzzPosthog(f *testing.F) {
 		}
 		b := door.begin("posthog", key)
 		translatePosthog(b, req, "192.0.2.1:1")
-		_ = rejected(b.refused).AppendJSON(nil)
+		_ = refusedList(b.refused, "messageId").AppendJSON(nil)
 		fuzzFacts(t, b.facts, b.limits)
 	})
 }

@@ -1,7 +1,7 @@
 package ingest
 
 import (
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +19,7 @@ type posthogTranslator struct {
 // translatePosthog makes facts of a request.
 func translatePosthog(b *batch, req *posthogRequest, remote string) {
 	t := posthogTranslator{rules: b.pub.Rules, now: b.now, req: req, remote: remote}
-	b.facts = make([]event.Fact, 0, len(req.items))
+	b.facts = slices.Grow(b.facts, len(req.items))
 	for i, item := range req.items {
 		made, err := t.translate(item)
 		if err != nil {
@@ -55,12 +55,12 @@ var posthogContext = map[string]string{
 // first, then what was done.
 func (t *posthogTranslator) translate(item event.Value) ([]event.Fact, error) {
 	if item.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "batch", Message: "an event must be an object"}
+		return nil, malformed("batch", "an event must be an object")
 	}
 	o := item.Object()
 	given := event.Lookup(o, "properties")
 	if !given.IsNull() && given.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "properties", Message: "they must be an object"}
+		return nil, malformed("properties", "they must be an object")
 	}
 	props := given.Object()
 	name := event.Lookup(o, "event").Text()
@@ -118,8 +118,8 @@ func (t *posthogTranslator) translate(item event.Value) ([]event.Fact, error) {
 	}
 	if t.rules.IP != DropIP {
 		ip := event.Lookup(props, "$ip").Text()
-		if peer, err := netip.ParseAddrPort(t.remote); err == nil && ip == "" && event.Lookup(props, "$lib").Text() == "web" {
-			ip = peer.Addr().String() // the sender is the device itself
+		if ip == "" && event.Lookup(props, "$lib").Text() == "web" {
+			ip = peerIP(t.remote) // the sender is the device itself
 		}
 		t.rules.keepIP(&f, ip)
 	}
@@ -249,7 +249,7 @@ func (t *posthogTranslator) time(o []event.Prop) (int64, error) {
 	}
 	at, ok := posthogTime(stamp)
 	if !ok {
-		return 0, &event.Refusal{Code: "invalid", Field: "timestamp", Message: "it must be ISO 8601, as 2026-01-02T15:04:05.000Z"}
+		return 0, malformed("timestamp", "it must be ISO 8601, as 2026-01-02T15:04:05.000Z")
 	}
 	sent := t.req.sent
 	if own, ok := posthogTime(event.Lookup(o, "sent_at")); ok {

@@ -196,6 +196,34 @@ func reasonOf(err error) (code, field, message string) {
 	return "invalid", "", err.Error()
 }
 
+// malformed is what a dialect refuses by itself: a record that it cannot read.
+func malformed(field, message string) error {
+	return &event.Refusal{Code: "invalid", Field: field, Message: message}
+}
+
+// missing is the same of one that lacks what it needs.
+func missing(field, message string) error {
+	return &event.Refusal{Code: event.RefusedEmpty, Field: field, Message: message}
+}
+
+// refusedList names what was not taken, as it stands in an answer, with the id
+// that each record has under idKey.
+func refusedList(all []Refused, idKey string) event.Value {
+	out := make([]event.Value, 0, len(all))
+	for _, one := range all {
+		code, field, message := reasonOf(one.Err)
+		ps := []event.Prop{{Key: "index", Value: event.OfInt(int64(one.Index))}}
+		if id := idText(event.Lookup(one.Record.Object(), idKey)); id != "" && len(id) <= 256 {
+			ps = append(ps, event.Prop{Key: idKey, Value: event.OfText(id)})
+		}
+		out = append(out, event.OfObject(append(ps,
+			event.Prop{Key: "code", Value: event.OfText(code)},
+			event.Prop{Key: "field", Value: event.OfText(field)},
+			event.Prop{Key: "message", Value: event.OfText(message)})))
+	}
+	return event.OfList(out)
+}
+
 // cut copies at most n bytes of s.
 func cut(s string, n int) string {
 	if len(s) <= n {

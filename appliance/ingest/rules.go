@@ -143,6 +143,16 @@ func (r *Rules) withdrawn(source string) []event.Consent {
 	return out
 }
 
+// peerIP is the address of whom an http.Request.RemoteAddr stands for; "" where
+// it is not of a network.
+func peerIP(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return ""
+	}
+	return at.Addr().String()
+}
+
 // keepIP adds what may be kept of an address to an event.
 func (r *Rules) keepIP(f *event.Fact, text string) {
 	if r.IP == DropIP || f.Kind != event.Track {

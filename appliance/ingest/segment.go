@@ -104,7 +104,7 @@ func (d *Door) segment(w http.ResponseWriter, r *http.Request) {
 	if len(b.refused) > 0 {
 		answer = append(answer,
 			event.Prop{Key: "accepted", Value: event.OfInt(int64(len(req.items) - len(b.refused)))},
-			event.Prop{Key: "rejected", Value: rejected(b.refused)})
+			event.Prop{Key: "rejected", Value: refusedList(b.refused, "messageId")})
 	}
 	writeJSON(w, http.StatusOK, event.OfObject(answer))
 }
@@ -268,23 +268,6 @@ func segmentFail(w http.ResponseWriter, err error) {
 		{Key: "success", Value: event.OfBool(false)},
 		{Key: "error", Value: event.OfText(err.Error())},
 	}))
-}
-
-// rejected lists what was not taken, as it stands in an answer.
-func rejected(all []Refused) event.Value {
-	out := make([]event.Value, 0, len(all))
-	for _, one := range all {
-		ps := []event.Prop{{Key: "index", Value: event.OfInt(int64(one.Index))}}
-		if id := event.Lookup(one.Record.Object(), "messageId").Text(); id != "" && len(id) <= 256 {
-			ps = append(ps, event.Prop{Key: "messageId", Value: event.OfText(id)})
-		}
-		code, field, message := reasonOf(one.Err)
-		out = append(out, event.OfObject(append(ps,
-			event.Prop{Key: "code", Value: event.OfText(code)},
-			event.Prop{Key: "field", Value: event.OfText(field)},
-			event.Prop{Key: "message", Value: event.OfText(message)})))
-	}
-	return event.OfList(out)
 }
 
 // segmentKey finds the write key in a Basic header (its password empty, its

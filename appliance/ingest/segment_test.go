@@ -309,7 +309,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		b := door.begin("segment", key)
 		translateSegment(b, req, segmentSender{remote: "192.0.2.1:1"})
-		_ = rejected(b.refused).AppendJSON(nil)
+		_ = refusedList(b.refused, "messageId").AppendJSON(nil)
 		fuzzFacts(t, b.facts, b.limits)
 	})
 }

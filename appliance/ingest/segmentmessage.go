@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,15 +19,11 @@ type segmentTranslator struct {
 
 var segmentTooLong = &event.Refusal{Code: event.RefusedTooLong, Field: "message", Message: "a message may not be larger than 32 kB"}
 
-func invalid(field, message string) error {
-	return &event.Refusal{Code: event.RefusedEmpty, Field: field, Message: message}
-}
-
 // translate makes the facts of one message: usually one, none for a message
 // that says nothing. They are there until the next call.
 func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fact, error) {
 	if item.message.Kind() != event.Object {
-		return nil, &event.Refusal{Code: "invalid", Field: "batch", Message: "a message must be an object"}
+		return nil, malformed("batch", "a message must be an object")
 	}
 	if item.bytes > segmentMaxOne {
 		return nil, segmentTooLong
@@ -75,13 +70,13 @@ func (t *segmentTranslator) translate(kind string, item segmentItem) ([]event.Fa
 		}
 		f.Device = ""
 		if f.User == "" {
-			return nil, invalid("userId", "the id that the previous one joins is missing")
+			return nil, missing("userId", "the id that the previous one joins is missing")
 		}
 		if f.Previous == f.User {
 			return nil, nil // analytics.js sends these when a user is already known
 		}
 	default:
-		return nil, &event.Refusal{Code: "invalid", Field: "type", Message: "it must be identify, track, page, screen, group or alias"}
+		return nil, malformed("type", "it must be identify, track, page, screen, group or alias")
 	}
 	if err != nil {
 		return nil, err
@@ -107,7 +102,7 @@ func (t *segmentTranslator) event(kind string, f *event.Fact, o, context []event
 		props = event.Lookup(o, "traits")
 	}
 	if !props.IsNull() && props.Kind() != event.Object {
-		return &event.Refusal{Code: "invalid", Field: "properties", Message: "they must be an object"}
+		return malformed("properties", "they must be an object")
 	}
 	f.Props = properties(props.Object())
 	switch kind {
@@ -117,7 +112,7 @@ func (t *segmentTranslator) event(kind string, f *event.Fact, o, context []event
 		f.Name = "Group Joined"
 		group := idText(event.Lookup(o, "groupId"))
 		if group == "" {
-			return invalid("groupId", "the group's id is missing")
+			return missing("groupId", "the group's id is missing")
 		}
 		f.Props = setProp(f.Props, "group", event.OfText(group))
 	default:
@@ -135,8 +130,8 @@ func (t *segmentTranslator) event(kind string, f *event.Fact, o, context []event
 		ip := t.inContext(context, "ip").Text()
 		if t.inContext(context, "direct").Bool() {
 			// The sender is the device itself, and says so.
-			if peer, err := netip.ParseAddrPort(t.from.remote); err == nil {
-				ip = peer.Addr().String()
+			if peer := peerIP(t.from.remote); peer != "" {
+				ip = peer
 			}
 		}
 		t.rules.keepIP(f, ip)
@@ -180,7 +175,7 @@ func (t *segmentTranslator) time(o []event.Prop) (int64, error) {
 	}
 	at, ok := isoTime(stamp.Text())
 	if !ok {
-		return 0, &event.Refusal{Code: "invalid", Field: "timestamp", Message: "it must be ISO 8601, as 2026-01-02T15:04:05.000Z"}
+		return 0, malformed("timestamp", "it must be ISO 8601, as 2026-01-02T15:04:05.000Z")
 	}
 	sent := event.Lookup(o, "sentAt").Text()
 	for _, other := range []string{event.Lookup(t.outer, "sentAt").Text(), t.from.sentAt} {
