@@ -55,6 +55,10 @@ publisher "demo" {
     per      = "24h"
   }
 
+  # What an app sends with an IBAN in it waits until somebody has looked at it:
+  # in the console, Incoming, Held.
+  detect { iban = "hold" }
+
   # Mailbox connectors keep messages in a folder instead of sending them.
   connector "email" "letters" {
     plugin = "mailbox"

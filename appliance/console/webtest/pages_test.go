@@ -89,7 +89,8 @@ const widest = `[...document.querySelectorAll("main *")].filter((e) => e.getBoun
 
 type page struct{ name, path string }
 
-// comeIn sends what an app would, in two dialects, with some that is refused.
+// comeIn sends what an app would, in two dialects, with some that is refused and
+// one that is held.
 func (b *browser) comeIn(publisher string) {
 	b.t.Helper()
 	to := ask[struct{ URL, Key string }](b, `fetch("/v1/publishers/`+url.PathEscape(publisher)+`/developers").then((r) => r.json()).then((d) => ({URL: d.url, Key: d.keys[0].id}))`)
@@ -99,7 +100,8 @@ func (b *browser) comeIn(publisher string) {
 		"/cloister/v1/collect": `{"batch":[
 			{"user":"ann","anonymous":"d-1","event":"Product Viewed","props":{"sku":"A-1","price":12.5,"tags":["new","oak"]}},
 			{"user":"ann","anonymous":"d-1","profile":{"plan":"gold"},"consent":[{"purpose":"unheard-of","granted":true}]},
-			{"user":"ann","event":"Product Viewed","colour":"red"}]}`,
+			{"user":"ann","event":"Product Viewed","colour":"red"},
+			{"user":"ann","event":"Refund Asked","props":{"note":"to DE89370400440532013000, please","order":46}}]}`,
 		"/v1/batch": `{"batch":[{"type":"track","userId":"ben","event":"Charged","properties":{"Amount":46,"Currency":"EUR"},"messageId":"m-1"},
 			{"type":"track","userId":"ben","event":"Charged","timestamp":"1970-01-01T00:00:00Z"},{"type":"identify","userId":"ben","traits":{"plan":"silver"}}]}`,
 	} {
@@ -152,7 +154,7 @@ func (b *browser) pages() []page {
 		{"segments", at + "/segments"}, {"segment-new", at + "/segments/new"},
 		{"campaigns", at + "/campaigns"}, {"campaign", at + "/campaigns/" + found.Campaign},
 		{"campaign-edit", at + "/campaigns/" + found.Campaign + "/edit"}, {"campaign-new", at + "/campaigns/new"},
-		{"incoming", at + "/incoming"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"}, {"developers-clevertap", at + "/developers#d=clevertap"},
+		{"incoming", at + "/incoming"}, {"incoming-held", at + "/incoming#show=held"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"}, {"developers-clevertap", at + "/developers#d=clevertap"},
 		{"connectors", at + "/connectors"}, {"mailbox", at + "/mailbox"},
 		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"}, {"settings-export", "/settings/export"},
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},

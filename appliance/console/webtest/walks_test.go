@@ -18,7 +18,7 @@ var walks = []struct {
 }{
 	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
 	{"make a campaign", campaign}, {"pause and go on", pause}, {"what a campaign brought about", effect}, {"check a connector", check}, {"read a letter", letter},
-	{"see what an app sends", incoming},
+	{"see what an app sends", incoming}, {"decide about what is held", held},
 	{"let somebody in", operators}, {"a token", token}, {"erase a person", erase},
 	{"skip link", skip}, {"lost connection", lost}, {"other roles", roles}, {"sign out", signOut},
 }
@@ -72,6 +72,39 @@ func incoming(b *browser) {
 	b.until("what was taken shows", `[...document.querySelectorAll(".incoming li")].some((l) => l.innerText.includes("cloister") && l.innerText.includes("Product Viewed")) && !document.querySelector(".incoming .badge.bad")`)
 	b.press("Hold still")
 	b.until("it can go on", `[...document.querySelectorAll("button")].some((b) => b.innerText.includes("Go on"))`)
+}
+
+// held: what a detector held is let go as it is or masked, or thrown away.
+func held(b *browser) {
+	p := b.publisher()
+	for range 3 {
+		b.comeIn(strings.TrimPrefix(p, "/p/"))
+	}
+	b.visit(p + "/incoming#show=held")
+	const count = `document.querySelectorAll(".incoming li").length`
+	b.until("what is held is there", count+` >= 3`)
+	if ask[bool](b, `document.body.innerText.includes("DE8937040044")`) {
+		b.t.Error("what was found is shown")
+	}
+	for _, verb := range []string{"Release masked", "Release as it is", "Discard"} {
+		before := ask[int](b, count)
+		b.do(chromedp.Click(chromedp.CSS(".incoming li:first-child summary")))
+		b.until("the record shows", `document.querySelector(".incoming-body pre")?.innerText.includes("Refund Asked")`)
+		if verb == "Release masked" {
+			b.shoot("walk-held")
+		}
+		b.press(verb)
+		b.until("it asks first", `document.querySelector(".dialog[open]")`)
+		if verb == "Discard" {
+			b.shoot("walk-held-discard")
+		}
+		b.do(chromedp.Click(chromedp.CSS(".dialog button[type=submit]")))
+		b.until("it waits no more", fmt.Sprintf(`!document.querySelector(".dialog") && %s === %d`, count, before-1))
+	}
+	b.until("the two that were released are there", `(async () => {
+		const rows = (await (await fetch("/v1/publishers`+p[2:]+`/people/ann/timeline?limit=100")).json()).events.filter((e) => e.event === "Refund Asked");
+		return rows.length === 2 && rows.filter((e) => e.props.note.includes("DE89370400440532013000")).length === 1;
+	})()`)
 }
 
 func trend(b *browser) {

@@ -83,6 +83,27 @@ export interface Refusal {
   bytes: number;
 }
 
+// A record that waits until an admin has looked at it; what was found is masked.
+export interface HeldRecord {
+  n: number;
+  at: string;
+  expires: string;
+  dialect: string;
+  key: string;
+  kinds: string[];
+  facts: HeldFact[];
+}
+
+export interface HeldFact {
+  kind: string;
+  ts: string | null;
+  user?: string;
+  device?: string;
+  event?: string;
+  props?: { [key: string]: Json };
+  profile?: { [key: string]: Json };
+}
+
 export interface Pulse {
   per_second: number;
   people: number;

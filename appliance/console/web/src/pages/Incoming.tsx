@@ -1,24 +1,23 @@
 // What apps send, as it comes in, and what was not taken: for whoever connects one.
-import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { get } from "../api/client";
 import type { Arrival, Json, Refusal } from "../api/types";
 import { Button } from "../parts/Button";
 import { Choice, Select } from "../parts/Field";
-import { clock, dateTimeSeconds, num, plural, zone } from "../parts/format";
-import { colour } from "../parts/Json";
+import { dateTimeSeconds, num, plural, zone } from "../parts/format";
 import { Badge, Empty, Failure, Notice, Page, Panel, Skeleton } from "../parts/Page";
 import { peopleLink } from "../parts/Shell";
 import { useLoad } from "../state/load";
 import { readHash, setHash } from "../state/router";
-import { api, link } from "../state/session";
+import { api, can, link } from "../state/session";
+import { Held } from "./Held";
+import { kinds, Record } from "./IncomingRecord";
 
 type Row = { key: string; at: string } & ({ arrival: Arrival } | { refusal: Refusal });
-type Shown = "all" | "taken" | "refused";
+type Shown = "all" | "taken" | "refused" | "held";
 
 const asked = 200; // of each list: filters look into all of it
 const kept = 60; // rows
-const kinds: { [kind: string]: string } = { identify: "Became known", alias: "Alias", demerge: "Parted" };
 
 // One look at the doors: both lists, the newest of each.
 interface Look {
@@ -39,13 +38,16 @@ async function look(signal: AbortSignal): Promise<Look> {
 }
 
 export function Incoming() {
-  const [still, setStill] = useState(false);
+  const hash = readHash();
+  const wanted = (hash.get("show") as Shown | null) ?? "all";
+  const shown = wanted === "held" && !can("held") ? "all" : wanted;
+  const held = shown === "held";
+  const [stopped, setStill] = useState(false);
+  const still = stopped && !held;
   const loaded = useLoad(look, [still], { every: still ? undefined : 2 });
   const data = useRef<Look | undefined>(undefined);
   if (!still || !data.current) data.current = loaded.data ?? data.current;
   const d = data.current;
-  const hash = readHash();
-  const shown = (hash.get("show") as Shown | null) ?? "all";
   const key = hash.get("key") ?? "";
   const dialect = hash.get("dialect") ?? "";
   const set = (name: string, value: string) => {
@@ -70,12 +72,20 @@ export function Incoming() {
     <Page
       title="Incoming"
       wide
-      lead={<p>What apps send, as it comes in, and what was not taken, with the reason. Some of each second, of the last quarter of an hour. Times are in {zone()}.</p>}
+      lead={
+        held ? (
+          <p>Records in which a detector found something. They go no further until you release or discard them; each look at them is in the audit. Times are in {zone()}.</p>
+        ) : (
+          <p>What apps send, as it comes in, and what was not taken, with the reason. Some of each second, of the last quarter of an hour. Times are in {zone()}.</p>
+        )
+      }
       actions={
         <>
-          <Button icon={still ? "play" : "pause"} onClick={() => setStill(!still)}>
-            {still ? "Go on" : "Hold still"}
-          </Button>
+          {!held && (
+            <Button icon={still ? "play" : "pause"} onClick={() => setStill(!still)}>
+              {still ? "Go on" : "Hold still"}
+            </Button>
+          )}
           <a class="button plain" href={link("developers")}>
             Connect an app
           </a>
@@ -91,13 +101,20 @@ export function Incoming() {
             { value: "all", label: "All" },
             { value: "taken", label: "Taken" },
             { value: "refused", label: "Not taken" },
+            ...(can("held") ? [{ value: "held" as const, label: d?.held ? `Held (${num(d.held)})` : "Held" }] : []),
           ]}
         />
-        <Select aria-label="Dialect" value={dialect} onValue={(v) => set("dialect", v)} options={[{ value: "", label: "Every dialect" }, ...named(names((r) => source(r).dialect), dialect)]} />
-        <Select aria-label="Key" value={key} onValue={(v) => set("key", v)} options={[{ value: "", label: "Every key" }, ...named(names((r) => source(r).key), key)]} />
+        {!held && (
+          <>
+            <Select aria-label="Dialect" value={dialect} onValue={(v) => set("dialect", v)} options={[{ value: "", label: "Every dialect" }, ...named(names((r) => source(r).dialect), dialect)]} />
+            <Select aria-label="Key" value={key} onValue={(v) => set("key", v)} options={[{ value: "", label: "Every key" }, ...named(names((r) => source(r).key), key)]} />
+          </>
+        )}
       </div>
-      {d && <Counts d={d} />}
-      {loaded.error && !d ? (
+      {d && !held && <Counts d={d} />}
+      {held ? (
+        <Held count={d?.held} changed={loaded.reload} />
+      ) : loaded.error && !d ? (
         <Failure error={loaded.error} what="What came in" retry={loaded.reload} />
       ) : !d ? (
         <Skeleton rows={8} />
@@ -142,7 +159,11 @@ function Counts({ d }: { d: Look }) {
             {num(n)} left out behind the door, <code>{reason}</code>
           </li>
         ))}
-        {d.held > 0 && <li>{plural(d.held, "record")} {d.held === 1 ? "waits" : "wait"} until an admin has looked at {d.held === 1 ? "it" : "them"}</li>}
+        {d.held > 0 && (
+          <li>
+            {can("held") ? <a href="#show=held">{plural(d.held, "record")}</a> : plural(d.held, "record")} {d.held === 1 ? "waits" : "wait"} until an admin has looked at {d.held === 1 ? "it" : "them"}
+          </li>
+        )}
       </ul>
     </Notice>
   );
@@ -199,41 +220,5 @@ function NotTaken({ r }: { r: Refusal }) {
       json={r.record}
       gone={r.bytes > 0 && r.record === null ? `The record (${plural(r.bytes, "byte")}) is not shown: your role does not read records, it was too long, or somebody was erased since.` : undefined}
     />
-  );
-}
-
-function Record({ at, state, what, who, source, short, facts, json, gone }: { at: string; state: ComponentChildren; what: ComponentChildren; who: string; source: string[]; short: ComponentChildren; facts: [string, ComponentChildren][]; json: unknown; gone?: string }) {
-  const [open, setOpen] = useState(false);
-  return (
-    <details onToggle={(e) => setOpen(e.currentTarget.open)}>
-      <summary>
-        <time dateTime={at}>{clock(at)}</time>
-        {state}
-        <span class="incoming-what">{what}</span>
-        <span class="incoming-who">{who}</span>
-        <span class="incoming-source">{source.filter(Boolean).join(" · ")}</span>
-        <span class="incoming-short">{short}</span>
-      </summary>
-      {open && (
-        <div class="incoming-body">
-          <dl>
-            {facts
-              .filter(([, v]) => v)
-              .map(([k, v]) => (
-                <div key={k}>
-                  <dt>{k}</dt>
-                  <dd>{v}</dd>
-                </div>
-              ))}
-          </dl>
-          {json != null && (
-            <pre class="example" tabIndex={0} aria-label="The record">
-              {colour(JSON.stringify(json, null, 2))}
-            </pre>
-          )}
-          {gone && <p class="note">{gone}</p>}
-        </div>
-      )}
-    </details>
   );
 }

@@ -16,11 +16,11 @@ export const role = computed(() => {
 });
 
 // can says what the operator's role here lets them do; the server says it again.
-export type Deed = "ask" | "people" | "campaigns" | "erase" | "mailbox" | "audit" | "tokens" | "operators" | "check";
+export type Deed = "ask" | "people" | "campaigns" | "erase" | "mailbox" | "audit" | "tokens" | "operators" | "check" | "held";
 const deeds: { [role: string]: Deed[] } = {
   analyst: ["ask", "people"],
   marketer: ["ask", "people", "campaigns"],
-  admin: ["ask", "people", "campaigns", "erase", "mailbox", "audit", "tokens", "check"],
+  admin: ["ask", "people", "campaigns", "erase", "mailbox", "audit", "tokens", "check", "held"],
   auditor: ["audit"],
 };
 export function can(deed: Deed): boolean {
