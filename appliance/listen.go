@@ -75,6 +75,11 @@ func listen(l config.Listener, dir string, h http.Handler, log *slog.Logger) (*s
 // sets these deadlines anew, so that the next one does not meet them.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			// Perhaps there was a Content-Length too, which net/http does not tell:
+			// then nothing behind it is a request (RFC 9112, 6.3).
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 		// The server does the rest when this returns. Some connections have no
 		// deadlines: then there is no network either.

@@ -226,6 +226,8 @@ func TestValidate(t *testing.T) {
 		strings.Replace(cart("a", "running", ""), `"<p>{{ Event.sku }}</p>"`, `"<a href={{ x }}>"`, 1):                                               "content.html",
 		strings.Replace(cart("a", "running", ""), `"<p>{{ Event.sku }}</p>"`, `"{% if %}"`, 1):                                                       "content.html",
 		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi\nBcc: x"`, 1):                                                      "content.subject",
+		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi\u0000"`, 1):                                                        "content.subject",
+		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi \u202egpj.exe"`, 1):                                                "content.subject",
 		strings.Replace(cart("a", "running", ""), `"name":"n"`, `"nmae":"n"`, 1):                                                                     "name nmae",
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"audience":"bad"`, 1):                                                            "trigger.audience",
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"event":{}`, 1):                                                                  "trigger.audience trigger.event",

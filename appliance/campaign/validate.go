@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/liquid"
@@ -295,6 +296,11 @@ func CheckContent(channel string, ct Content) error {
 	return nil
 }
 
+// unseen says whether a character makes one line look like another, or like two.
+func unseen(r rune) bool {
+	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
 func checkContent(channel string, ct *Content, m *Mistakes) {
 	for _, p := range []struct {
 		path, src string
@@ -303,8 +309,8 @@ func checkContent(channel string, ct *Content, m *Mistakes) {
 		{"content.subject", ct.Subject, true}, {"content.title", ct.Title, true}, {"content.link", ct.Link, true},
 		{"content.html", ct.HTML, false}, {"content.text", ct.Text, false},
 	} {
-		if p.header && strings.ContainsAny(p.src, "\r\n") {
-			m.add(p.path, "a line break is not allowed here")
+		if p.header && strings.ContainsFunc(p.src, unseen) {
+			m.add(p.path, "line breaks, other control characters and marks that turn the direction of text are not allowed here")
 		}
 		if p.src == "" {
 			continue
