@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -173,7 +174,7 @@ func (p *powered) leave(path string, free int64) error {
 			return f.Sync()
 		}
 		if _, err := f.Write(chunk[:min(int64(len(chunk)), max(have-free, 4096))]); err != nil {
-			if strings.Contains(err.Error(), "no space") {
+			if errors.Is(err, syscall.ENOSPC) {
 				return nil
 			}
 			return err

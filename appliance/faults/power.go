@@ -53,31 +53,45 @@ func (p *powered) fail(ctx context.Context, w *witness) error {
 	if err := p.disk.cut(); err != nil {
 		return err
 	}
+	if err := p.back(w); err != nil {
+		return err
+	}
+	return p.start(ctx)
+}
+
+// back ends what runs on a disk without power, and gives the power back.
+func (p *powered) back(w *witness) error {
 	p.kill()
 	if err := errors.Join(p.disk.out(), p.disk.in()); err != nil {
 		return err
 	}
 	w.cut.Store(0)
-	return p.start(ctx)
+	return nil
 }
 
-// cuts runs rounds on one disk, whose daemon is never closed well in between.
-// aim waits for the moment.
-func (h *harness) cuts(ctx context.Context, name string, rounds int, aim func(p *powered) error) (all result, err error) {
+// cuts runs rounds of power cuts. aim waits for the moment.
+func (h *harness) cuts(ctx context.Context, name string, rounds int, aim func(p *powered) error) (result, error) {
+	return h.onDisk(ctx, name, rounds, h.round, func(p *powered, w *witness) error {
+		if err := aim(p); err != nil {
+			return err
+		}
+		return p.fail(ctx, w)
+	})
+}
+
+// onDisk runs rounds on one disk, whose daemon is never closed well in between:
+// round is h.round or h.roundWithRights, and fn what it does.
+func (h *harness) onDisk(ctx context.Context, name string, rounds int,
+	round func(context.Context, *daemon, string, func(*witness) error) (result, error), fn func(*powered, *witness) error) (all result, err error) {
 	p, err := h.newPowered(ctx, name, diskBytes)
 	if err != nil {
 		return all, err
 	}
 	defer func() { err = errors.Join(err, p.remove()) }()
-	for round := range rounds {
-		r, err := h.round(ctx, p.daemon, fmt.Sprintf("%s-%d", name, round), func(w *witness) error {
-			if err := aim(p); err != nil {
-				return err
-			}
-			return p.fail(ctx, w)
-		})
+	for n := range rounds {
+		r, err := round(ctx, p.daemon, fmt.Sprintf("%s-%d", name, n), func(w *witness) error { return fn(p, w) })
 		if err != nil {
-			return all, fmt.Errorf("round %d: %w", round, err)
+			return all, fmt.Errorf("round %d: %w", n, err)
 		}
 		all.add(r)
 	}

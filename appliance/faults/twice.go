@@ -56,7 +56,7 @@ func killsAmidStart(ctx context.Context, h *harness, rounds int) (all result, er
 // cutsAmidStart takes the power away under load, and again while the daemon
 // starts.
 func cutsAmidStart(ctx context.Context, h *harness, rounds int) (result, error) {
-	return h.onDisk(ctx, "CutAgain", rounds, func(p *powered, w *witness) error {
+	return h.onDisk(ctx, "CutAgain", rounds, h.roundWithRights, func(p *powered, w *witness) error {
 		if err := sleep(ctx, time.Duration(50+rand.IntN(900))*time.Millisecond); err != nil {
 			return err
 		}
@@ -64,11 +64,9 @@ func cutsAmidStart(ctx context.Context, h *harness, rounds int) (result, error) 
 		if err := p.disk.cut(); err != nil {
 			return err
 		}
-		p.kill()
-		if err := errors.Join(p.disk.out(), p.disk.in()); err != nil {
+		if err := p.back(w); err != nil {
 			return err
 		}
-		w.cut.Store(0)
 		starting, cancel := context.WithCancel(ctx)
 		defer cancel()
 		started := make(chan error, 1)
@@ -85,11 +83,9 @@ func cutsAmidStart(ctx context.Context, h *harness, rounds int) (result, error) 
 		if err != nil {
 			return err
 		}
-		p.kill()
-		if err := errors.Join(p.disk.out(), p.disk.in()); err != nil {
+		if err := p.back(w); err != nil {
 			return err
 		}
-		w.cut.Store(0)
 		return p.start(ctx)
 	})
 }
@@ -98,11 +94,8 @@ func cutsAmidStart(ctx context.Context, h *harness, rounds int) (result, error) 
 // page that a failed sync left in memory only must not have been acknowledged,
 // whatever a later sync said.
 func failingSyncsCut(ctx context.Context, h *harness, rounds int) (result, error) {
-	if _, err := exec.LookPath("strace"); err != nil {
-		return result{}, fmt.Errorf("it needs strace: %w", err)
-	}
 	round := 0
-	return h.onDisk(ctx, "SyncCut", rounds, func(p *powered, w *witness) error {
+	return h.onDisk(ctx, "SyncCut", rounds, h.roundWithRights, func(p *powered, w *witness) error {
 		which := []string{"fsync", "fdatasync", "msync", "fsync,fdatasync,msync"}[round%4]
 		round++
 		if err := until(ctx, 10*time.Second, func() bool { return w.n.Load() > 500 }); err != nil {
@@ -125,23 +118,6 @@ func failingSyncsCut(ctx context.Context, h *harness, rounds int) (result, error
 		w.cut.Store(0)
 		return p.start(ctx)
 	})
-}
-
-// onDisk runs rounds over one disk, whose daemon is never closed well.
-func (h *harness) onDisk(ctx context.Context, name string, rounds int, fn func(*powered, *witness) error) (all result, err error) {
-	p, err := h.newPowered(ctx, name, diskBytes)
-	if err != nil {
-		return all, err
-	}
-	defer func() { err = errors.Join(err, p.remove()) }()
-	for round := range rounds {
-		r, err := h.roundWithRights(ctx, p.daemon, fmt.Sprintf("%s-%d", name, round), func(w *witness) error { return fn(p, w) })
-		if err != nil {
-			return all, fmt.Errorf("round %d: %w", round, err)
-		}
-		all.add(r)
-	}
-	return all, nil
 }
 
 // rights are withdrawals and erasures that were acknowledged in the middle of a

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
-	"os"
 	"sync"
 	"time"
 
@@ -52,13 +52,7 @@ func (d rudderDone) Failure(_ rudder.Message, err error) {
 }
 
 // quiet keeps what the libraries log of each retry out of the table.
-func quiet() *log.Logger {
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return log.Default()
-	}
-	return log.New(null, "", 0)
-}
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // segmentGo makes the calls with Segment's library for Go.
 func segmentGo(_ context.Context, t *trial) (int, error) {
