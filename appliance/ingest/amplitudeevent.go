@@ -163,12 +163,12 @@ func amplitudeChanges(v event.Value) ([]event.Change, error) {
 		case p.Key == "$clearAll":
 			return nil, malformed("user_properties.$clearAll", "attributes go one by one, with $unset")
 		case !isOp && strings.HasPrefix(p.Key, "$"):
-			return nil, malformed("user_properties." + p.Key, "this operation is not known")
+			return nil, malformed("user_properties."+p.Key, "this operation is not known")
 		case !isOp:
 			out = append(out, change(p))
 			continue
 		case p.Value.Kind() != event.Object:
-			return nil, malformed("user_properties." + p.Key, "it must be an object")
+			return nil, malformed("user_properties."+p.Key, "it must be an object")
 		}
 		for _, a := range p.Value.Object() {
 			c := event.Change{Key: a.Key, Op: op, Value: a.Value}
@@ -185,7 +185,7 @@ func amplitudeChanges(v event.Value) ([]event.Change, error) {
 			case event.Increase:
 				n, ok := a.Value.Number()
 				if !ok {
-					return nil, malformed("user_properties.$add." + a.Key, "only numbers are added")
+					return nil, malformed("user_properties.$add."+a.Key, "only numbers are added")
 				}
 				if !a.Value.IsNumber() {
 					c.Value = event.OfFloat(n)

@@ -47,8 +47,9 @@ func statusOf(err error) int {
 
 // readBody reads a whole body, decompressed, within limit bytes, and gives a
 // parser at its beginning. The error is a *bodyError, or an *errBusy. A bomb is
-// stopped while it streams, and who is slower than Options.Patience with 408. release must be called when nothing uses the body
-// any more, nor anything that the parser made of it.
+// stopped while it streams, and so is who is slower than Options.Patience.
+// release must be called when nothing uses the body any more, nor anything that
+// the parser made of it.
 func (d *Door) readBody(w http.ResponseWriter, r *http.Request, limit int64) (p *parser, release func(), err error) {
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	if len(r.Header.Values("Content-Encoding")) > 1 {

@@ -100,9 +100,14 @@ func clevertapRecords(p *parser) ([]event.Value, error) {
 	return records, nil
 }
 
+// clevertapLimits raises what names may have to what its libraries send.
+func clevertapLimits(b *batch) {
+	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
+}
+
 // translateClevertap makes facts of records.
 func translateClevertap(b *batch, records []event.Value) {
-	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
+	clevertapLimits(b)
 	t := clevertapTranslator{rules: b.pub.Rules, now: b.now}
 	for i, rec := range records {
 		f, err := t.translate(rec)
@@ -116,6 +121,8 @@ func translateClevertap(b *batch, records []event.Value) {
 		}
 	}
 }
+
+const clevertapNoAccount = "the account is not known; it is the id of a key block of the publisher"
 
 func clevertapFail(w http.ResponseWriter, status int, message string) {
 	writeJSON(w, status, event.OfObject([]event.Prop{

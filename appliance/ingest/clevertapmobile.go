@@ -53,7 +53,7 @@ func (d *Door) clevertapMobile(w http.ResponseWriter, r *http.Request) {
 	}
 	key, ok := d.o.Key(id)
 	if !ok {
-		clevertapFail(w, http.StatusUnauthorized, "the account is not known; it is the id of a key block of the publisher")
+		clevertapFail(w, http.StatusUnauthorized, clevertapNoAccount)
 		return
 	}
 	if r.Header.Get("X-CleverTap-Encryption-Enabled") == "true" {
@@ -92,7 +92,7 @@ type clevertapQueue struct {
 }
 
 func translateClevertapQueue(b *batch, body event.Value, r *http.Request) {
-	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
+	clevertapLimits(b)
 	records := body.List()
 	if len(records) == 0 || event.Lookup(records[0].Object(), "type").Text() != "meta" {
 		b.refuse(-1, event.Value{}, badBody("the body must be a list that begins with an object of type meta"))
@@ -106,9 +106,7 @@ func translateClevertapQueue(b *batch, body event.Value, r *http.Request) {
 	q := clevertapQueue{clevertapTranslator: clevertapTranslator{rules: b.pub.Rules, now: b.now, sdk: true},
 		device: event.Lookup(meta, "g").Text(), seen: map[[32]byte]int{}}
 	if sent, err := strconv.ParseFloat(r.URL.Query().Get("ts"), 64); err == nil && sent > 0 && sent < 1<<40 {
-		if skew := b.now.Sub(time.Unix(int64(sent), 0)); skew.Abs() > time.Minute {
-			q.skew = skew.Truncate(time.Second)
-		}
+		q.skew = skew(b.now, time.Unix(int64(sent), 0)).Truncate(time.Second)
 	}
 	ip := ""
 	if event.Lookup(event.Lookup(meta, "af").Object(), "useIP").Bool() {

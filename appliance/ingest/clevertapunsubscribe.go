@@ -16,28 +16,12 @@ var clevertapUnsubscribe string
 // what the page's e stands for. Here nothing is looked up and nothing changes:
 // the library has only GETs, and scanners follow those.
 func (d *Door) clevertapEmail(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	text, release, err := clevertapUnpack(visitOf(r), query.Get("d"))
-	if busy(err) {
-		d.refuse(w, r, err)
-		return
-	}
-	if err != nil {
-		clevertapFail(w, statusOf(err), err.Error())
+	c, key, release, ok := d.clevertapRead(w, r)
+	if !ok {
 		return
 	}
 	defer release()
-	v, err := parseJSON(text)
-	if err != nil {
-		clevertapFail(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	key, ok := d.o.Key(event.Lookup(v.Object(), "id").Text())
-	if !ok {
-		clevertapFail(w, http.StatusUnauthorized, "the account is not known; it is the id of a key block of the publisher")
-		return
-	}
-	token := query.Get("e")
+	token := c.query.Get("e")
 	if !clevertapGUID(token) || strings.ContainsAny(token, ".:") {
 		clevertapFail(w, http.StatusBadRequest, "e must be the last part of a recipient's address for unsubscribing")
 		return
@@ -49,15 +33,15 @@ func (d *Door) clevertapEmail(w http.ResponseWriter, r *http.Request) {
 		at = "/" + at
 	}
 	var groups []event.Value
-	for _, g := range event.Lookup(v.Object(), "unsubGroups").List() {
+	for _, g := range event.Lookup(c.o, "unsubGroups").List() {
 		groups = append(groups, event.OfObject([]event.Prop{
 			{Key: "name", Value: event.OfText(event.Lookup(g.Object(), "name").Text())},
 			{Key: "isUnsubscribed", Value: event.OfBool(event.Lookup(g.Object(), "isUnsubscribed").Bool())},
 		}))
 	}
 	said := event.OfObject([]event.Prop{
-		{Key: "at", Value: event.OfText(at)}, {Key: "sub", Value: event.OfText(query.Get("sub"))},
-		{Key: "global", Value: event.OfBool(query.Get("page_type") == "global")}, {Key: "groups", Value: event.OfList(groups)},
+		{Key: "at", Value: event.OfText(at)}, {Key: "sub", Value: event.OfText(c.query.Get("sub"))},
+		{Key: "global", Value: event.OfBool(c.query.Get("page_type") == "global")}, {Key: "groups", Value: event.OfList(groups)},
 	})
 	w.Header().Set("Cache-Control", "no-store")
 	writeText(w, "text/javascript; charset=utf-8", strings.TrimSpace(clevertapUnsubscribe)+"("+inScript(said)+");\n")

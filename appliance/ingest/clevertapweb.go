@@ -40,38 +40,50 @@ type clevertapCall struct {
 	out   bool         // it was raised while the device had opted out
 }
 
-func (d *Door) clevertapWeb(w http.ResponseWriter, r *http.Request) {
+// clevertapRead reads what a call tells, and whose it is. Where that fails it has
+// answered, and ok is false. release must be called when nothing uses the call
+// any more.
+func (d *Door) clevertapRead(w http.ResponseWriter, r *http.Request) (c *clevertapCall, key Key, release func(), ok bool) {
 	query := r.URL.Query()
-	text, release, err := clevertapUnpack(visitOf(r), query.Get("d"))
+	text, drop, err := clevertapUnpack(visitOf(r), query.Get("d"))
 	if busy(err) {
 		d.refuse(w, r, err)
-		return
+		return nil, Key{}, nil, false
 	}
 	if err != nil {
 		clevertapFail(w, statusOf(err), err.Error())
-		return
+		return nil, Key{}, nil, false
 	}
-	defer release()
 	p := d.parsers.Get().(*parser)
 	p.begin(text)
-	defer func() {
+	release = func() {
 		p.forget()
 		d.parsers.Put(p)
-	}()
+		drop()
+	}
 	data, err := p.whole()
 	if err == nil && data.Kind() != event.Object {
 		err = badBody("d must hold an object")
 	}
 	if err != nil {
+		release()
 		clevertapFail(w, http.StatusBadRequest, err.Error())
-		return
+		return nil, Key{}, nil, false
 	}
-	key, ok := d.o.Key(event.Lookup(data.Object(), "id").Text())
+	if key, ok = d.o.Key(event.Lookup(data.Object(), "id").Text()); !ok {
+		release()
+		clevertapFail(w, http.StatusUnauthorized, clevertapNoAccount)
+		return nil, Key{}, nil, false
+	}
+	return readClevertapCall(query, text, data), key, release, true
+}
+
+func (d *Door) clevertapWeb(w http.ResponseWriter, r *http.Request) {
+	c, key, release, ok := d.clevertapRead(w, r)
 	if !ok {
-		clevertapFail(w, http.StatusUnauthorized, "the account is not known; it is the id of a key block of the publisher")
 		return
 	}
-	c := readClevertapCall(query, text, data)
+	defer release()
 	b := d.begin("clevertap-web", key)
 	answer := translateClevertapCall(b, c, r)
 	if !d.write(w, r, b) {
@@ -214,9 +226,7 @@ func (c *clevertapCall) at(now time.Time) time.Time {
 	}
 	at := time.Unix(made, 0)
 	if sent := c.number("r"); sent > 0 {
-		if skew := now.Sub(time.UnixMilli(sent)); skew.Abs() > time.Minute {
-			at = at.Add(skew.Truncate(time.Second))
-		}
+		at = at.Add(skew(now, time.UnixMilli(sent)).Truncate(time.Second))
 	}
 	return at
 }

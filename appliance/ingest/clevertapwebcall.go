@@ -14,7 +14,7 @@ import (
 // translateClevertapCall makes the facts of a call, and what to answer once they
 // are on disk.
 func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clevertapAnswer {
-	b.limits.Name, b.limits.Key = max(b.limits.Name, clevertapMaxName), max(b.limits.Key, clevertapMaxName)
+	clevertapLimits(b)
 	user := clevertapUser(event.Lookup(c.o, "profile").Object())
 	answer := &clevertapAnswer{guid: c.guid, session: c.session(b), number: c.number("rn")}
 	if event.Lookup(c.o, "isOUL").Bool() {

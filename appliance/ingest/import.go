@@ -48,9 +48,10 @@ func (e LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.
 //	{"user", "anonymous", "event", "ts", "props", "times": [key..], "id"}
 //
 // of which user or anonymous, event and ts (RFC 3339) are needed, times names
-// the props that are instants, and appends them in their order, marked as imported. source names the file, and
-// firstLine is the number that body begins with (from 1): a line without id
-// has the id import:SOURCE:LINE, so that importing a part again is harmless.
+// the props that are instants, and appends them in their order, marked as
+// imported. source names the file, and firstLine is the number that body begins
+// with (from 1): a line without id has the id import:SOURCE:LINE, so that
+// importing a part again is harmless.
 // taken counts the lines that are on disk, refused those that cannot be taken;
 // empty lines are neither. The error, of reading body, of the journal, of ctx
 // or ErrRefusedLines, is what ended it early: lines behind the last ones taken

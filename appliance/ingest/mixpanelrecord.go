@@ -275,7 +275,7 @@ func mixpanelChange(op string, p event.Prop) (event.Change, error) {
 		c.Op = event.Remove
 	case "$add":
 		if !p.Value.IsNumber() {
-			return c, malformed("$add." + p.Key, "only numbers are added")
+			return c, malformed("$add."+p.Key, "only numbers are added")
 		}
 		c.Op = event.Increase
 	}
