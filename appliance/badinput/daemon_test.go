@@ -52,6 +52,10 @@ publisher "acme" {
   }
   purpose "offers" { channels = ["email", "sms", "push"] }
 }
+publisher "flood" {
+  key "app" { id = "FLOOD-APP" }
+  limits { key_rate = "20/s" }
+}
 publisher "other" {
   key "app" { id = "OTHER-APP" }
   key "server" {

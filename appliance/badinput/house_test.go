@@ -282,6 +282,46 @@ func absent(b *table) {
 	}
 }
 
+// floods sends more with one key than it may: 429, or 503 to libraries that
+// throw away at 429, and when to come back.
+func floods(b *table) {
+	l := b.line("more than a key may send: 429 or 503 with Retry-After, and another publisher notices nothing")
+	bodies := map[string]string{
+		"/cloister/v1/collect": `{"key":"FLOOD-APP","batch":[{"user":"f","event":"x"}]}`, "/batch/": `{"api_key":"FLOOD-APP","batch":[{"event":"x","distinct_id":"f"}]}`,
+		"/v1/track?writeKey=FLOOD-APP": `{"userId":"f","event":"x"}`, "/2/httpapi": `{"api_key":"FLOOD-APP","events":[{"event_type":"x","user_id":"f"}]}`,
+	}
+	var wg sync.WaitGroup
+	limited := map[string]int{}
+	var mu sync.Mutex
+	for path, body := range bodies {
+		for range 4 {
+			wg.Go(func() {
+				for range 100 {
+					a := b.d.app("POST", path, strings.NewReader(body))
+					again := a.status == 429 || a.status == 503 && (path == "/batch/" || path == "/2/httpapi")
+					if again && a.header.Get("Retry-After") != "" {
+						a.status = 429 // stated, whichever it is
+						mu.Lock()
+						limited[path]++
+						mu.Unlock()
+					}
+					l.status(path, a, 200, 429)
+				}
+			})
+		}
+	}
+	for range 50 {
+		a := b.d.app("POST", "/cloister/v1/collect", strings.NewReader(`{"key":"OTHER-APP","batch":[{"user":"calm","event":"Exploding 0-0"}]}`))
+		l.want("another publisher", a, a.status == 200)
+	}
+	wg.Wait()
+	for path := range bodies {
+		l.want(path+" was limited", answer{status: 200}, limited[path] > 0)
+	}
+	a := b.d.ask(b.d.client, "GET", "http://"+b.d.metrics+"/metrics", nil)
+	l.want("the metrics", a, strings.Contains(a.body, `cloister_requests_limited_total{limit="key_rate",publisher="flood"}`))
+}
+
 // slowHeaders is slowloris: a header that never ends.
 func slowHeaders(b *table) {
 	l := b.line("slow headers, slow bodies, slow readers, idle connections: closed, 408; others notice nothing")

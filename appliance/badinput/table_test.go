@@ -106,7 +106,7 @@ func TestBadInput(t *testing.T) {
 	}
 	for _, f := range []func(*table){
 		syntax, sizes, bombs, depth, numbers, characters, shapes, noIDs, times, names, framing,
-		templates, escaping, headers, pages, cells, configurations, strangers, guessing, sites, links, members, absent,
+		templates, escaping, headers, pages, cells, configurations, strangers, guessing, sites, links, members, absent, floods,
 	} {
 		f(b)
 	}
