@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
@@ -53,43 +52,11 @@ func (p *People) SealEvent(t *kv.Txn, person uint32, time int64, name string, pe
 	return nil
 }
 
-// OpenEvents gives the personal properties of a person's events, from
-// included, to excluded, in the order of time; at most the first 10,000. Those
-// of numbers merged into theirs are among them.
-func (p *People) OpenEvents(person uint32, from, to int64) ([]PersonalEvent, error) {
-	w, err := p.living(person)
-	if err != nil {
-		return nil, err
-	}
-	var out []PersonalEvent
-	err = p.db.View(func(t *kv.Txn) error {
-		for _, n := range p.view.Load().numbers(w) {
-			events, err := p.eventsOf(t, n, from, to)
-			if err != nil {
-				return err
-			}
-			out = append(out, events...)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the personal events of person %d: %w", w, err)
-	}
-	slices.SortStableFunc(out, func(a, b PersonalEvent) int {
-		switch {
-		case a.Time < b.Time:
-			return -1
-		case a.Time > b.Time:
-			return 1
-		}
-		return 0
-	})
-	return out[:min(len(out), maxPersonalEvents)], nil
-}
-
-// OpenEventsOf is OpenEvents of one number alone: what was merged into it, or
-// it into, is not among them.
-func (p *People) OpenEventsOf(number uint32, from, to int64) (out []PersonalEvent, err error) {
+// OpenEvents gives the personal properties of the events that lie under a
+// number, from included, to excluded, in the order of time; at most the first
+// 10,000. What lies under numbers merged into it is not among them: an event is
+// known by its number. It is ErrErased if who has the number now was erased.
+func (p *People) OpenEvents(number uint32, from, to int64) (out []PersonalEvent, err error) {
 	if _, err := p.living(number); err != nil {
 		return nil, err
 	}

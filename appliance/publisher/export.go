@@ -284,7 +284,7 @@ func (x *eventExport) row(person uint32, row history.Row) error {
 }
 
 // maxJoined is how many events of a person are joined with their personal
-// properties at once: less than people.OpenEventsOf gives.
+// properties at once: less than people.OpenEvents gives.
 const maxJoined = 5000
 
 // join gives the rows at hand with what is personal of them.

@@ -101,7 +101,7 @@ func (g *listing) unseal(ctx context.Context, p *people.People, out []Listed) er
 		for to < len(out) && out[to].At.Person == n {
 			to++
 		}
-		personal, err := p.OpenEventsOf(n, out[from].Time, out[to-1].Time+1)
+		personal, err := p.OpenEvents(n, out[from].Time, out[to-1].Time+1)
 		if err != nil {
 			return fmt.Errorf("opening the personal properties of events: %w", err)
 		}

@@ -71,7 +71,7 @@ func (p *Publisher) unseal(rows []history.Row, asc bool) error {
 		at[k] = append(at[k], i)
 	}
 	for n, s := range spans {
-		personal, err := p.people.OpenEventsOf(n, s.first, s.last+1)
+		personal, err := p.people.OpenEvents(n, s.first, s.last+1)
 		if err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func roles(b *browser) {
 	message := ask[string](b, `fetch("/v1/publishers`+p[2:]+`/query", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(
 		{kind: "trend", series: [{name: "A", event: "Notification Held", measure: "count"}], interval: "all", breakdown: [{property: "message", limit: 1}]})}).then((r) => r.json()).then((a) => a.result.series[0]?.breakdown[0] ?? "")`)
 	paths := []string{"/live", "/trends", "/funnels", "/people", "/people/" + who, "/segments", "/segments/Buyers", "/segments/new", "/campaigns", "/campaigns/" + campaign,
-		"/campaigns/" + campaign + "/edit", "/campaigns/new", "/connectors", "/mailbox"}
+		"/campaigns/" + campaign + "/edit", "/campaigns/new", "/connectors", "/mailbox", "/incoming", "/incoming#show=held"}
 	if message != "" {
 		paths = append(paths, "/messages/"+message)
 	}
