@@ -323,8 +323,7 @@ func (x *exporter) all(ctx context.Context) error {
 	}
 }
 
-// save writes the mark, once what it says is on disk: a crash leaves the old
-// or the new.
+// save writes the mark, once what it says is on disk.
 func (x *exporter) save() error {
 	if x.file == nil {
 		return nil
@@ -332,12 +331,5 @@ func (x *exporter) save() error {
 	if err := x.file.Sync(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(x.mark)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(x.progress()+".new", append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing down the progress: %w", err)
-	}
-	return os.Rename(x.progress()+".new", x.progress())
+	return saveProgress(x.progress(), x.mark)
 }

@@ -373,10 +373,12 @@ func (i *importer) rejectLine(r rejected) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// save writes the bookmark, so that a crash leaves the old or the new.
-func (i *importer) save() error {
-	path := i.progressPath(i.name)
-	b, err := json.Marshal(i.mark)
+func (i *importer) save() error { return saveProgress(i.progressPath(i.name), i.mark) }
+
+// saveProgress writes how far something came, so that a crash leaves the old or
+// the new.
+func saveProgress(path string, mark any) error {
+	b, err := json.Marshal(mark)
 	if err != nil {
 		return err
 	}
