@@ -95,8 +95,8 @@ type Options struct {
 	Failed func(error) // why the applier stopped; called once, must not call Close
 	// WriteFailed is told that the state could not be written: kv.Options.Failed.
 	WriteFailed func(error)
-	Now    func() time.Time
-	Logger *slog.Logger
+	Now         func() time.Time
+	Logger      *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
