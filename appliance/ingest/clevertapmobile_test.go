@@ -193,3 +193,16 @@ func FuzzClevertapMobile(f *testing.F) {
 		fuzzFacts(t, b.facts, b.limits)
 	})
 }
+
+// What a device says of itself makes no counters, and stands in the record alone.
+func TestClevertapReported(t *testing.T) {
+	for said, want := range map[string]string{`{"c":513,"d":"ann@shop.example"}`: "513", `{"c":1e18}`: "512", `{"c":-1}`: "512", `{"c":"x"}`: "512", `{}`: "512"} {
+		v, err := event.ParseJSON([]byte(said))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, _, message := reasonOf(clevertapReported(v)); code != want || strings.Contains(message, "ann@") {
+			t.Errorf("%s: %s %q", said, code, message)
+		}
+	}
+}
