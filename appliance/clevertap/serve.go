@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/audit"
@@ -227,16 +228,7 @@ func known(path string, o []event.Prop, names ...string) error {
 	return nil
 }
 
-func list(names []string) string {
-	out := ""
-	for i, n := range names {
-		if i > 0 {
-			out += ", "
-		}
-		out += n
-	}
-	return out
-}
+func list(names []string) string { return strings.Join(names, ", ") }
 
 func join(path, key string) string {
 	if path == "" {

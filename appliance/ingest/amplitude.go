@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -64,7 +65,7 @@ func (d *Door) amplitudeBody(w http.ResponseWriter, r *http.Request, body event.
 	if len(items) == 0 || len(items) > amplitudeMaxEvents {
 		err := badBody("events must be a list, and not empty")
 		if len(items) > 0 {
-			err = &bodyError{status: http.StatusRequestEntityTooLarge, message: "a request holds at most 2000 events"}
+			err = &bodyError{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a request holds at most %d events", amplitudeMaxEvents)}
 		}
 		d.unreadable("amplitude", key, err)
 		d.amplitudeFail(w, r, err)
@@ -167,7 +168,7 @@ func readAmplitudeForm(p *parser, field string) (key string, items []event.Value
 		return "", nil, badBody("%s must be an object or a list", field)
 	}
 	if len(items) > amplitudeMaxEvents {
-		return "", nil, &bodyError{status: http.StatusRequestEntityTooLarge, message: "a request holds at most 2000 records"}
+		return "", nil, &bodyError{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a request holds at most %d records", amplitudeMaxEvents)}
 	}
 	return key, items, nil
 }

@@ -49,15 +49,6 @@ func (a *atDoor) replay(name string, look func(e sentBy, status int, answer stri
 	}
 }
 
-// counts are how many facts there are by kind and name.
-func (a *atDoor) counts() map[string]int {
-	got := map[string]int{}
-	for _, f := range a.facts() {
-		got[f.Kind.String()+" "+f.Name]++
-	}
-	return got
-}
-
 func wantCounts(t *testing.T, got, want map[string]int) {
 	t.Helper()
 	for name, n := range want {
