@@ -173,6 +173,7 @@ func (a *appliance) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	a.closes(newTidy(&a.houses).close)
 	if err := a.openConsole(); err != nil {
 		return err
 	}

@@ -89,6 +89,7 @@ func (o *house) openHold(cfg *config.Config) (err error) {
 	if o.hold, err = ingest.OpenHold(filepath.Join(o.dir(cfg), "held"), o.keys, nil, o.log); err != nil {
 		return fmt.Errorf("publisher %q: %w", o.cfg.Name, err)
 	}
+	o.toldOfHeld(nil)
 	return nil
 }
 

@@ -115,6 +115,13 @@ func (a *Arrivals) trim(now time.Time) {
 	a.kept = slices.Delete(a.kept, 0, n)
 }
 
+// Expire lets go of what is too old; whoever keeps them calls it now and then.
+func (a *Arrivals) Expire() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.trim(a.now())
+}
+
 // List gives the newest arrivals that f asks for, at most limit, in their
 // order, and the number of the newest there is. Between two numbers some may
 // have been left out.

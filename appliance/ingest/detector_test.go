@@ -325,7 +325,10 @@ func TestHoldForgets(t *testing.T) {
 		t.Errorf("%v %v", all, err)
 	}
 	a.now = a.now.Add(HoldLasts + time.Second)
-	if all, err := h.List(0, 9); err != nil || len(all) != 0 || h.Count() != 0 {
+	if err := h.Expire(); err != nil || h.Count() != 0 || len(h.Unreadable()) != 0 {
+		t.Errorf("%d are held after their time: %v", h.Count(), err)
+	}
+	if all, err := h.List(0, 9); err != nil || len(all) != 0 {
 		t.Errorf("%v %v", all, err)
 	}
 	// What was being written when the power went is swept, what is damaged is passed over.
@@ -334,8 +337,8 @@ func TestHoldForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if h, err = OpenHold(h.dir, glass{}, nil, nil); err != nil || h.Count() != 0 {
-		t.Errorf("%v", err)
+	if h, err = OpenHold(h.dir, glass{}, nil, nil); err != nil || h.Count() != 0 || !slices.Equal(h.Unreadable(), []string{"0000000000000002.held"}) {
+		t.Errorf("%v, %v", h.Unreadable(), err)
 	}
 }
 

@@ -62,6 +62,8 @@ type Hold struct {
 	bytes int64
 	next  uint64
 	ids   map[[16]byte]bool // of records, by the ids that their senders gave
+
+	unreadable []string // files, at the opening
 }
 
 // heldFile is what is known of a file without reading it.
@@ -101,12 +103,17 @@ func OpenHold(dir string, keys Sealer, now func() time.Time, log *slog.Logger) (
 		if err != nil {
 			// It cannot be shown or released; what it held is lost, the rest is not.
 			h.log.Error("a file of held records cannot be read", "file", e.Name(), "error", err)
+			h.unreadable = append(h.unreadable, e.Name())
 			continue
 		}
 		h.note(e.Name(), size, records)
 	}
-	return h, h.expire()
+	return h, h.Expire()
 }
+
+// Unreadable are the files that could not be read when the hold was opened. They
+// stay as they are: neither an erasure nor time reaches them.
+func (h *Hold) Unreadable() []string { return h.unreadable }
 
 // Room says whether more can be held; a little over the bounds may be.
 func (h *Hold) Room() bool {
@@ -224,8 +231,8 @@ func (h *Hold) Take(number uint64, release func(Held) error) error {
 	return ErrNotHeld
 }
 
-// expire lets go of what is too old.
-func (h *Hold) expire() error {
+// Expire lets go of what is too old; whoever keeps it calls it now and then.
+func (h *Hold) Expire() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.expireLocked()

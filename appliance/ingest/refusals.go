@@ -131,6 +131,13 @@ func (r *Refusals) trim(now time.Time) {
 	r.kept = slices.Delete(r.kept, 0, n)
 }
 
+// Expire lets go of what is too old; whoever keeps them calls it now and then.
+func (r *Refusals) Expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trim(r.now())
+}
+
 // List gives the refusals that f asks for, at most limit, in their order:
 // those right behind f.After or, if that is 0, the newest. last is the number
 // of the newest that there is, whatever f asks for.

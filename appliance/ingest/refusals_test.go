@@ -82,6 +82,24 @@ func TestRefusalsOfDoors(t *testing.T) {
 	}
 }
 
+// What doors remember goes in time, also where nobody looks.
+func TestWhatDoorsRememberGoesInTime(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	clock := func() time.Time { return now }
+	refused, arrived := NewRefusals(clock), NewArrivals(clock)
+	refused.Add([]Refused{{Dialect: "x", Err: errors.New("no"), Record: event.OfText("canary")}})
+	arrived.Add(Taken{Facts: []event.Fact{{Kind: event.Track, User: "u", Name: "A"}}})
+	if len(refused.kept) != 1 || len(arrived.kept) != 1 {
+		t.Fatalf("%d and %d are kept", len(refused.kept), len(arrived.kept))
+	}
+	now = now.Add(refusalsLast + time.Second)
+	refused.Expire()
+	arrived.Expire()
+	if len(refused.kept) != 0 || len(arrived.kept) != 0 {
+		t.Errorf("%d and %d are kept after their time", len(refused.kept), len(arrived.kept))
+	}
+}
+
 func TestRefusalsAreBounded(t *testing.T) {
 	kept := NewRefusals(nil)
 	many := make([]Refused, refusalsKept+5)
