@@ -225,6 +225,15 @@ func (a *appliance) openFoundations(cfg *config.Config) (err error) {
 // is on disk is all that was acknowledged, and starting again finds it.
 func (a *appliance) failStop(err error) {
 	a.log.Error("a write failed; the daemon ends at once, so that nothing is written behind it, and finds what was acknowledged when it starts again", "error", err)
+	// What failed for one database may have failed for the others.
+	if a.db != nil { // else it was being opened
+		a.db.Suspect(err)
+	}
+	for _, one := range a.houses.list() {
+		if p := one.rooms.now.Load(); p != nil {
+			p.Suspect(err)
+		}
+	}
 	a.o.Exit(exitFailed)
 }
 

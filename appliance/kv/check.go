@@ -51,6 +51,17 @@ func checkDir(dir string, bo badger.Options) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(dir, stoppedMark)); err == nil {
+		undone, err := undoFailedMerge(dir, listed, files.tables)
+		if err != nil {
+			return err
+		}
+		if undone {
+			if listed, merged, torn, err = readManifest(dir, bo); err != nil {
+				return err
+			}
+		}
+	}
 	if _, err := os.Stat(filepath.Join(dir, openMark)); err == nil && len(files.logs) == 0 {
 		return fmt.Errorf("%w: %s was not closed, and its log is gone", ErrDamaged, dir)
 	}
@@ -214,23 +225,73 @@ func readManifest(dir string, bo badger.Options) (listed, merged []uint64, torn 
 // mergedTables are those that the changes in a manifest take out. Badger has
 // read it already: 8 bytes, then changes behind their length and checksum.
 func mergedTables(manifest []byte) (ids []uint64, err error) {
-	for b := manifest[8:]; len(b) >= 8; {
-		n := int(binary.BigEndian.Uint32(b))
-		var set pb.ManifestChangeSet
-		if len(b)-8 < n {
-			return nil, io.ErrUnexpectedEOF
-		}
-		if err := proto.Unmarshal(b[8:8+n], &set); err != nil {
-			return nil, err
-		}
+	err = eachChange(manifest, func(_ []byte, set *pb.ManifestChangeSet) {
 		for _, c := range set.Changes {
 			if c.Op == pb.ManifestChange_DELETE {
 				ids = append(ids, c.Id)
 			}
 		}
+	})
+	return ids, err
+}
+
+// eachChange gives the lines of a manifest, each with what it says.
+func eachChange(manifest []byte, fn func(line []byte, set *pb.ManifestChangeSet)) error {
+	for b := manifest[8:]; len(b) >= 8; {
+		n := int(binary.BigEndian.Uint32(b))
+		if len(b)-8 < n {
+			return io.ErrUnexpectedEOF
+		}
+		var set pb.ManifestChangeSet
+		if err := proto.Unmarshal(b[8:8+n], &set); err != nil {
+			return err
+		}
+		fn(b[:8+n], &set)
 		b = b[8+n:]
 	}
-	return ids, nil
+	return nil
+}
+
+// undoFailedMerge takes a merge out of the manifest whose line was written, but
+// not synced: Badger takes back the tables that it made then, leaves those that
+// it merged, and the line says otherwise. It is for after a write that failed.
+// Nothing is changed unless every table that is listed then is there.
+func undoFailedMerge(dir string, listed, there []uint64) (undone bool, err error) {
+	gone := func(id uint64) bool { return !slices.Contains(there, id) }
+	if !slices.ContainsFunc(listed, gone) {
+		return false, nil
+	}
+	path := filepath.Join(dir, badger.ManifestFilename)
+	manifest, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	kept := slices.Clone(manifest[:8])
+	lists := make(map[uint64]bool)
+	err = eachChange(manifest, func(line []byte, set *pb.ManifestChangeSet) {
+		for _, c := range set.Changes {
+			if c.Op == pb.ManifestChange_CREATE && slices.Contains(listed, c.Id) && gone(c.Id) {
+				return
+			}
+		}
+		for _, c := range set.Changes {
+			if c.Op == pb.ManifestChange_CREATE {
+				lists[c.Id] = true
+			} else {
+				delete(lists, c.Id)
+			}
+		}
+		kept = append(kept, line...)
+	})
+	if err != nil {
+		return false, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	for id := range lists {
+		if gone(id) {
+			return false, nil
+		}
+	}
+	return true, errors.Join(replaceFile(filepath.Join(dir, keptManifest), manifest), replaceFile(path, kept))
 }
 
 // checkFile runs check over a file's bytes.

@@ -2,12 +2,17 @@ package kv
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4/pb"
+	"google.golang.org/protobuf/proto"
 )
 
 // crashed copies a directory as a crash at this moment would leave it.
@@ -346,6 +351,48 @@ func TestTableOfAFailedWrite(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(before, stoppedMark)); !os.IsNotExist(err) {
 			t.Errorf("the mark stays: %v", err)
 		}
+	}
+}
+
+// A merge whose line in the manifest was not synced is taken back by Badger,
+// table and all, but for the line.
+func TestMergeThatFailed(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	set(t, d, People, "kept", "x")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	only(t, dir, "000001.sst")
+	merge, err := proto.Marshal(&pb.ManifestChangeSet{Changes: []*pb.ManifestChange{
+		{Id: 9, Op: pb.ManifestChange_CREATE, Level: 6}, {Id: 1, Op: pb.ManifestChange_DELETE},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := binary.BigEndian.AppendUint32(nil, uint32(len(merge)))
+	line = append(binary.BigEndian.AppendUint32(line, crc32.Checksum(merge, crc32.MakeTable(crc32.Castagnoli))), merge...)
+	edit(t, filepath.Join(dir, "MANIFEST"), func(b []byte) []byte { return append(b, line...) })
+	refused(t, crashed(t, dir))
+	if err := os.WriteFile(filepath.Join(dir, stoppedMark), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lost := crashed(t, dir)
+	if err := os.Remove(filepath.Join(lost, "000001.sst")); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, lost)
+	for range 2 {
+		d := open(t, dir)
+		if v, err := get(t, d, People, "kept"); v != "x" {
+			t.Errorf("got %q, %v", v, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, keptManifest)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -206,14 +206,21 @@ func (d *DB) stop(why error) {
 	if d.stopped == nil {
 		d.stopped = why
 		d.o.Logger.Error("database stopped", "dir", d.dir, "error", why)
-		// The disk may not take this either; then the next opening may ask for
-		// more than it has to.
-		if err := os.WriteFile(filepath.Join(d.dir, stoppedMark), []byte(why.Error()+"\n"), 0o600); err != nil {
-			d.o.Logger.Error("a failed write could not be noted", "dir", d.dir, "error", err)
-		}
+		d.Suspect(why)
 		if d.o.Failed != nil {
 			d.o.Failed(why)
 		}
+	}
+}
+
+// Suspect notes that a write of this database failed, or may have: one of
+// another on the same disk did. The next opening then knows what Badger leaves
+// behind of its own tidying.
+func (d *DB) Suspect(why error) {
+	// The disk may not take this either; then the next opening may ask for more
+	// than it has to.
+	if err := os.WriteFile(filepath.Join(d.dir, stoppedMark), []byte(why.Error()+"\n"), 0o600); err != nil {
+		d.o.Logger.Error("a failed write could not be noted", "dir", d.dir, "error", err)
 	}
 }
 

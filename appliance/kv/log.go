@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -26,14 +27,27 @@ func (l engineLog) Errorf(f string, a ...any) {
 	l.errors.Add(1)
 	text := said(f, a)
 	l.to.Error("badger", "said", text)
+	l.tell(text)
+}
+
+func (l engineLog) tell(text string) {
 	if failed := l.failed.Load(); failed != nil {
 		(*failed)(fmt.Errorf("%w: %s", errSaid, text))
 	}
 }
 
-func (l engineLog) Warningf(f string, a ...any) { l.to.Warn("badger", "said", said(f, a)) }
-func (l engineLog) Infof(f string, a ...any)    { l.to.Debug("badger", "said", said(f, a)) }
-func (l engineLog) Debugf(string, ...any)       {} // prints keys
+// Warningf is also what Badger says of a merge of tables that failed, which it
+// tries again and again: a warning about an error is one.
+func (l engineLog) Warningf(f string, a ...any) {
+	text := said(f, a)
+	l.to.Warn("badger", "said", text)
+	if slices.ContainsFunc(a, func(v any) bool { _, is := v.(error); return is }) {
+		l.tell(text)
+	}
+}
+
+func (l engineLog) Infof(f string, a ...any) { l.to.Debug("badger", "said", said(f, a)) }
+func (l engineLog) Debugf(string, ...any)    {} // prints keys
 
 func said(format string, args []any) string {
 	return strings.TrimSpace(fmt.Sprintf(format, args...))

@@ -106,6 +106,9 @@ func (p *Publisher) Demerge(ctx context.Context, identity string) (parted int, e
 	return len(known.Joined), p.CaughtUp(ctx)
 }
 
+// Suspect notes that a write of the state may have failed: kv.DB.Suspect.
+func (p *Publisher) Suspect(why error) { p.db.Suspect(why) }
+
 // OptedOut says whether the person with a device does not want to be collected,
 // as of the last commit.
 func (p *Publisher) OptedOut(device string) bool { return p.people.OptedOut(device) }
