@@ -88,7 +88,7 @@ func (h *harness) onDisk(ctx context.Context, name string, rounds int,
 		return all, err
 	}
 	defer func() { err = errors.Join(err, p.remove()) }()
-	for n := range rounds {
+	for n := 0; all.rounds < rounds && n < most(rounds); n++ {
 		r, err := round(ctx, p.daemon, fmt.Sprintf("%s-%d", name, n), func(w *witness) error { return fn(p, w) })
 		if err != nil {
 			return all, fmt.Errorf("round %d: %w", n, err)

@@ -28,7 +28,7 @@ func killsAmidStart(ctx context.Context, h *harness, rounds int) (all result, er
 	if err := d.start(ctx); err != nil {
 		return all, err
 	}
-	for round := range rounds {
+	for round := 0; all.rounds < rounds && round < most(rounds); round++ {
 		r, err := h.roundWithRights(ctx, d, fmt.Sprintf("Again-%d", round), func(*witness) error {
 			if err := sleep(ctx, time.Duration(50+rand.IntN(900))*time.Millisecond); err != nil {
 				return err
