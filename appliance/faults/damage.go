@@ -27,8 +27,8 @@ type way struct {
 }
 
 var ways = []way{
-	{"a bit in the middle", func(path string, used int64) error { return flip(path, used/2) }},
 	{"deleted", func(path string, _ int64) error { return os.Remove(path) }},
+	{"a bit in the middle", func(path string, used int64) error { return flip(path, used/2) }},
 	{"cut to nothing", func(path string, _ int64) error { return os.Truncate(path, 0) }},
 	{"the last 7 bytes missing", func(path string, used int64) error { return os.Truncate(path, max(used-7, 0)) }},
 	{"a bit at the beginning", func(path string, used int64) error { return flip(path, min(9, used-1)) }},
