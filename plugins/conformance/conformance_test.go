@@ -102,11 +102,11 @@ func (a *author) Send(ctx context.Context, batch []connector.Message) ([]connect
 	return outs, nil
 }
 
-func (a *author) Receipts(context.Context, connector.Webhook) ([]connector.Receipt, error) {
+func (a *author) Receipts(context.Context, connector.Webhook) (connector.Answer, error) {
 	if a.mistake == "trusting" {
-		return nil, nil
+		return connector.Answer{}, nil
 	}
-	return nil, errors.New("the signature is wrong")
+	return connector.Answer{}, connector.ErrForged
 }
 
 func (a *author) Drain(context.Context) error {

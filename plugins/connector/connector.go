@@ -9,6 +9,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,9 +36,37 @@ type Connector interface {
 
 // Receiver is what a connector also is when its provider reports back by webhook.
 type Receiver interface {
-	// Receipts turns a provider's raw request into receipts; it must check the signature.
-	Receipts(ctx context.Context, r Webhook) ([]Receipt, error)
+	// Receipts turns a provider's raw request into receipts. It must check the
+	// signature, and return ErrForged if that is wrong.
+	Receipts(ctx context.Context, r Webhook) (Answer, error)
 }
+
+// Returner is what a connector also is when mail comes back to it.
+type Returner interface {
+	// MailDomains are those whose mail is this connector's, after Configure.
+	MailDomains() []string
+	// Returned reads one such mail, and returns ErrForged if it is not about a
+	// message of this connector.
+	Returned(ctx context.Context, m Mail) ([]Receipt, error)
+}
+
+// Collector is what a connector also is when receipts come by its own
+// connection to the provider.
+type Collector interface {
+	// Collect waits for receipts, at most until ctx ends, and gives at most 1000
+	// with a token. They are given again until they are acknowledged by it; only
+	// then may the provider be told that they arrived.
+	Collect(ctx context.Context, ack string) (receipts []Receipt, token string, err error)
+}
+
+// WebPusher is what a connector for web push also is.
+type WebPusher interface {
+	// WebPushKey is the public key with which browsers subscribe, after Configure.
+	WebPushKey() string
+}
+
+// ErrForged means that what was received did not come from the provider.
+var ErrForged = errors.New("not from the provider: the signature is wrong or missing")
 
 // Forgetter is what a connector also is when it, or its provider, keeps
 // something of people that erasure must reach.
@@ -72,7 +101,37 @@ type Message struct {
 	Unsubscribe string   // https URL for one-click unsubscribe (RFC 8058), "" = none
 	Link        string   // push: what a click opens
 	Expires     time.Time
-	Marketing   bool // false = transactional
+	Marketing   bool   // false = transactional
+	Sender      string // whom it comes from, "" = what the settings say
+	Template    string // the id of this text with the provider or a regulator
+	Push        *Push  // what a push has beyond the above; nil = nothing
+	Files       []File // attached to an e-mail
+	// AddressSince is when the address was last registered, zero if unknown.
+	AddressSince time.Time
+}
+
+// Push is what only a push message has.
+type Push struct {
+	Subtitle string
+	Image    string // https URL
+	Sound    string
+	Badge    *int   // nil leaves it alone
+	Channel  string // Android's notification channel
+	Category string // a set of actions that the app has registered
+	Thread   string // groups notifications
+	Collapse string // a message replaces an earlier one with the same key
+	Urgent   bool   // wakes the device
+	Silent   bool   // shows nothing; with no data either, a probe
+	Buttons  []Button
+}
+
+// Button is an action offered with a push.
+type Button struct{ ID, Title, Link string }
+
+// File is an attachment.
+type File struct {
+	Name, Type string // "invoice.pdf", "application/pdf"
+	Content    []byte
 }
 
 // Header is a named text.
@@ -116,6 +175,15 @@ const (
 	ClassOther   Class = "other"
 )
 
+// Gone says why an address is no more, where the provider tells.
+type Gone string
+
+const (
+	GoneRemoved Gone = "removed" // the app was uninstalled
+	GoneInvalid Gone = "invalid" // never was an address of this sender
+	GoneStale   Gone = "stale"   // not used for too long
+)
+
 // Outcome is the answer for one message.
 type Outcome struct {
 	ID         string // of the message
@@ -124,6 +192,7 @@ type Outcome struct {
 	Class      Class         // with Refused
 	Reason     string        // short, without personal data: it goes into reports
 	RetryAfter time.Duration // with Again; 0 = the appliance decides
+	Gone       Gone          // with ClassAddress, "" = not told
 }
 
 // ReceiptKind is what a receipt reports.
@@ -137,16 +206,36 @@ const (
 	Clicked    ReceiptKind = "clicked"
 	Replied    ReceiptKind = "replied"
 	Uninstall  ReceiptKind = "uninstalled"
+	// Unsubscribed: the person wants no more of this channel. Subscribed takes
+	// that back.
+	Unsubscribed ReceiptKind = "unsubscribed"
+	Subscribed   ReceiptKind = "subscribed"
 )
 
 // Receipt is what became of a message after it was accepted.
 type Receipt struct {
 	MessageID  string // ours if known, else
-	ProviderID string // the provider's
+	ProviderID string // the provider's, else
+	Address    string // the person's: with Replied, Unsubscribed and Subscribed
 	Kind       ReceiptKind
 	Class      Class
 	Reason     string
+	Gone       Gone
 	At         time.Time
+}
+
+// Answer is what a provider's request said, and what the provider is told.
+type Answer struct {
+	Receipts []Receipt
+	Status   int // 0 = 200
+	Headers  []Header
+	Body     []byte // at most 64 KiB
+}
+
+// Mail is one that came back.
+type Mail struct {
+	From, To string // of the envelope; From is "" for a bounce
+	Message  []byte // as it came, at most 1 MiB of it
 }
 
 // Webhook is a provider's raw request.
@@ -208,6 +297,12 @@ type Setting struct {
 	// Folder marks a string that is the absolute path of a folder the connector
 	// writes to. The appliance makes it; nothing else on the disk can be written.
 	Folder bool
+	// Reach marks a string or list of strings that says what the connector
+	// connects to: a URL, HOST:PORT, or a HOST whose port is the setting "port"
+	// beside it. "*.push.example:443" means everything below, "*" every public
+	// address. The process reaches nothing else, but for what the operator adds
+	// in HCL.
+	Reach bool
 }
 
 // Block is a nested block, written at most once.

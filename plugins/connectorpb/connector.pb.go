@@ -181,7 +181,7 @@ func (x Outcome_Result) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome_Result.Descriptor instead.
 func (Outcome_Result) EnumDescriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{15, 0}
+	return file_connector_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type DescribeRequest struct {
@@ -227,7 +227,11 @@ type DescribeReply struct {
 	// The connector implements Receipts.
 	Receives bool `protobuf:"varint,3,opt,name=receives,proto3" json:"receives,omitempty"`
 	// The connector implements Forget.
-	Forgets       bool `protobuf:"varint,4,opt,name=forgets,proto3" json:"forgets,omitempty"`
+	Forgets bool `protobuf:"varint,4,opt,name=forgets,proto3" json:"forgets,omitempty"`
+	// The connector implements Returned.
+	Returns bool `protobuf:"varint,5,opt,name=returns,proto3" json:"returns,omitempty"`
+	// The connector implements Collect.
+	Collects      bool `protobuf:"varint,6,opt,name=collects,proto3" json:"collects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +290,20 @@ func (x *DescribeReply) GetReceives() bool {
 func (x *DescribeReply) GetForgets() bool {
 	if x != nil {
 		return x.Forgets
+	}
+	return false
+}
+
+func (x *DescribeReply) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *DescribeReply) GetCollects() bool {
+	if x != nil {
+		return x.Collects
 	}
 	return false
 }
@@ -463,7 +481,13 @@ type Setting struct {
 	// Folder marks a string that is the absolute path of a folder to which the
 	// connector writes. It is made if it is missing, and nothing else on the
 	// disk can be written.
-	Folder        bool `protobuf:"varint,12,opt,name=folder,proto3" json:"folder,omitempty"`
+	Folder bool `protobuf:"varint,12,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Reach marks a string, or list of strings, that says what the connector
+	// connects to: a URL, HOST:PORT, or a HOST whose port is the setting `port`
+	// beside it. `*.push.example:443` means everything below, `*` every public
+	// address. Together with `hosts` of the connector's block in HCL these are all
+	// that the process can reach.
+	Reach         bool `protobuf:"varint,13,opt,name=reach,proto3" json:"reach,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -578,6 +602,13 @@ func (x *Setting) GetPattern() string {
 func (x *Setting) GetFolder() bool {
 	if x != nil {
 		return x.Folder
+	}
+	return false
+}
+
+func (x *Setting) GetReach() bool {
+	if x != nil {
+		return x.Reach
 	}
 	return false
 }
@@ -701,7 +732,13 @@ func (x *ConfigureRequest) GetSettingsJson() []byte {
 type ConfigureReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Problems are the operator's mistakes, shown at the operator's own line.
-	Problems      []*Problem `protobuf:"bytes,1,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []*Problem `protobuf:"bytes,1,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Web push key is the public key (VAPID, base64url) with which browsers
+	// subscribe, of a connector for web push.
+	WebPushKey string `protobuf:"bytes,2,opt,name=web_push_key,json=webPushKey,proto3" json:"web_push_key,omitempty"`
+	// Mail domains are those whose mail is this connector's returned mail, if it
+	// implements Returned: "bounce.acme.example".
+	MailDomains   []string `protobuf:"bytes,3,rep,name=mail_domains,json=mailDomains,proto3" json:"mail_domains,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -739,6 +776,20 @@ func (*ConfigureReply) Descriptor() ([]byte, []int) {
 func (x *ConfigureReply) GetProblems() []*Problem {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *ConfigureReply) GetWebPushKey() string {
+	if x != nil {
+		return x.WebPushKey
+	}
+	return ""
+}
+
+func (x *ConfigureReply) GetMailDomains() []string {
+	if x != nil {
+		return x.MailDomains
 	}
 	return nil
 }
@@ -1008,7 +1059,20 @@ type Message struct {
 	// Expires is when the message is no use any more; absent means never.
 	Expires *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires,proto3" json:"expires,omitempty"`
 	// Marketing messages are never sent twice; others are transactional.
-	Marketing     bool `protobuf:"varint,15,opt,name=marketing,proto3" json:"marketing,omitempty"`
+	Marketing bool `protobuf:"varint,15,opt,name=marketing,proto3" json:"marketing,omitempty"`
+	// Sender is whom it comes from, if the campaign says so: the header of an
+	// SMS. Empty means what the settings say.
+	Sender string `protobuf:"bytes,16,opt,name=sender,proto3" json:"sender,omitempty"`
+	// Template is the id under which the provider or a regulator (DLT in India)
+	// knows this text.
+	Template string `protobuf:"bytes,17,opt,name=template,proto3" json:"template,omitempty"`
+	// Push is what a push message has beyond title, text, link and data.
+	Push *Push `protobuf:"bytes,18,opt,name=push,proto3" json:"push,omitempty"`
+	// Files are attached to an e-mail.
+	Files []*File `protobuf:"bytes,19,rep,name=files,proto3" json:"files,omitempty"`
+	// Address since is when this address was last registered, if that is known:
+	// an answer that it ended before then is out of date.
+	AddressSince  *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=address_since,json=addressSince,proto3" json:"address_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1148,6 +1212,295 @@ func (x *Message) GetMarketing() bool {
 	return false
 }
 
+func (x *Message) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *Message) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *Message) GetPush() *Push {
+	if x != nil {
+		return x.Push
+	}
+	return nil
+}
+
+func (x *Message) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Message) GetAddressSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AddressSince
+	}
+	return nil
+}
+
+type Push struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Subtitle string                 `protobuf:"bytes,1,opt,name=subtitle,proto3" json:"subtitle,omitempty"`
+	// Image is an https URL.
+	Image string `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	Sound string `protobuf:"bytes,3,opt,name=sound,proto3" json:"sound,omitempty"`
+	// Badge is the number on the app's icon; absent leaves it alone.
+	Badge *int32 `protobuf:"varint,4,opt,name=badge,proto3,oneof" json:"badge,omitempty"`
+	// Channel is Android's notification channel.
+	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Category is a set of actions that the app has registered (iOS).
+	Category string `protobuf:"bytes,6,opt,name=category,proto3" json:"category,omitempty"`
+	// Thread groups notifications.
+	Thread string `protobuf:"bytes,7,opt,name=thread,proto3" json:"thread,omitempty"`
+	// Collapse: a message replaces an earlier one with the same key.
+	Collapse string `protobuf:"bytes,8,opt,name=collapse,proto3" json:"collapse,omitempty"`
+	// Urgent messages wake the device; others may wait.
+	Urgent bool `protobuf:"varint,9,opt,name=urgent,proto3" json:"urgent,omitempty"`
+	// Silent messages show nothing. With no data either it is a probe: whether
+	// the app is still there.
+	Silent        bool      `protobuf:"varint,10,opt,name=silent,proto3" json:"silent,omitempty"`
+	Buttons       []*Button `protobuf:"bytes,11,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Push) Reset() {
+	*x = Push{}
+	mi := &file_connector_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Push) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Push) ProtoMessage() {}
+
+func (x *Push) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Push.ProtoReflect.Descriptor instead.
+func (*Push) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Push) GetSubtitle() string {
+	if x != nil {
+		return x.Subtitle
+	}
+	return ""
+}
+
+func (x *Push) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *Push) GetSound() string {
+	if x != nil {
+		return x.Sound
+	}
+	return ""
+}
+
+func (x *Push) GetBadge() int32 {
+	if x != nil && x.Badge != nil {
+		return *x.Badge
+	}
+	return 0
+}
+
+func (x *Push) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Push) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *Push) GetThread() string {
+	if x != nil {
+		return x.Thread
+	}
+	return ""
+}
+
+func (x *Push) GetCollapse() string {
+	if x != nil {
+		return x.Collapse
+	}
+	return ""
+}
+
+func (x *Push) GetUrgent() bool {
+	if x != nil {
+		return x.Urgent
+	}
+	return false
+}
+
+func (x *Push) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
+func (x *Push) GetButtons() []*Button {
+	if x != nil {
+		return x.Buttons
+	}
+	return nil
+}
+
+type Button struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Link          string                 `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Button) Reset() {
+	*x = Button{}
+	mi := &file_connector_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Button) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Button) ProtoMessage() {}
+
+func (x *Button) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Button.ProtoReflect.Descriptor instead.
+func (*Button) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Button) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Button) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Button) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Type is a media type such as "application/pdf".
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Content       []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_connector_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *File) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *File) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *File) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 type Header struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1158,7 +1511,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_connector_proto_msgTypes[14]
+	mi := &file_connector_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1523,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[14]
+	mi := &file_connector_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1536,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{14}
+	return file_connector_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Header) GetName() string {
@@ -1217,14 +1570,18 @@ type Outcome struct {
 	// into reports. "550 5.1.1 mailbox unknown", not the address.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Retry after, with AGAIN; absent = the appliance decides.
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,6,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	RetryAfter *durationpb.Duration `protobuf:"bytes,6,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// Gone, with the class "address": "removed" (the app was uninstalled),
+	// "invalid" (never was an address of this sender) or "stale" (not used for too
+	// long); empty if the provider does not tell them apart.
+	Gone          string `protobuf:"bytes,7,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_connector_proto_msgTypes[15]
+	mi := &file_connector_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1593,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[15]
+	mi := &file_connector_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1606,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{15}
+	return file_connector_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Outcome) GetId() string {
@@ -1294,6 +1651,13 @@ func (x *Outcome) GetRetryAfter() *durationpb.Duration {
 	return nil
 }
 
+func (x *Outcome) GetGone() string {
+	if x != nil {
+		return x.Gone
+	}
+	return ""
+}
+
 type ReceiptsRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
@@ -1307,7 +1671,7 @@ type ReceiptsRequest struct {
 
 func (x *ReceiptsRequest) Reset() {
 	*x = ReceiptsRequest{}
-	mi := &file_connector_proto_msgTypes[16]
+	mi := &file_connector_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1683,7 @@ func (x *ReceiptsRequest) String() string {
 func (*ReceiptsRequest) ProtoMessage() {}
 
 func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[16]
+	mi := &file_connector_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1696,7 @@ func (x *ReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{16}
+	return file_connector_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReceiptsRequest) GetMethod() string {
@@ -1364,15 +1728,21 @@ func (x *ReceiptsRequest) GetBody() []byte {
 }
 
 type ReceiptsReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Receipts      []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Receipts []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// Status, headers and body are what the provider is answered; status 0 means
+	// 200. Headers: Content-Type and what begins with X-, others are dropped; the
+	// body has at most 64 KiB.
+	Status        int32     `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"`
+	Headers       []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
+	Body          []byte    `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReceiptsReply) Reset() {
 	*x = ReceiptsReply{}
-	mi := &file_connector_proto_msgTypes[17]
+	mi := &file_connector_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1754,7 @@ func (x *ReceiptsReply) String() string {
 func (*ReceiptsReply) ProtoMessage() {}
 
 func (x *ReceiptsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[17]
+	mi := &file_connector_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1767,7 @@ func (x *ReceiptsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptsReply.ProtoReflect.Descriptor instead.
 func (*ReceiptsReply) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{17}
+	return file_connector_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReceiptsReply) GetReceipts() []*Receipt {
@@ -1407,26 +1777,213 @@ func (x *ReceiptsReply) GetReceipts() []*Receipt {
 	return nil
 }
 
+func (x *ReceiptsReply) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *ReceiptsReply) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *ReceiptsReply) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type ReturnedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From and to of the envelope; from is empty for a bounce.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To   string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Message as it came, at most 1 MiB of it.
+	Message       []byte `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnedRequest) Reset() {
+	*x = ReturnedRequest{}
+	mi := &file_connector_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnedRequest) ProtoMessage() {}
+
+func (x *ReturnedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnedRequest.ProtoReflect.Descriptor instead.
+func (*ReturnedRequest) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ReturnedRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ReturnedRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ReturnedRequest) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+type CollectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ack is the token of the last reply whose receipts are safe; empty at first.
+	Ack           string `protobuf:"bytes,1,opt,name=ack,proto3" json:"ack,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectRequest) Reset() {
+	*x = CollectRequest{}
+	mi := &file_connector_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectRequest) ProtoMessage() {}
+
+func (x *CollectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
+func (*CollectRequest) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CollectRequest) GetAck() string {
+	if x != nil {
+		return x.Ack
+	}
+	return ""
+}
+
+type CollectReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Receipts      []*Receipt `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	Token         string     `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectReply) Reset() {
+	*x = CollectReply{}
+	mi := &file_connector_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectReply) ProtoMessage() {}
+
+func (x *CollectReply) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
+func (*CollectReply) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CollectReply) GetReceipts() []*Receipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+func (x *CollectReply) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
 // Receipt is what became of a message after it was accepted.
 type Receipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Message id if it is known, else provider id.
+	// Message id if it is known, else provider id, else address.
 	MessageId  string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	ProviderId string `protobuf:"bytes,2,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
 	// Kind is "delivered", "bounced", "complained", "opened", "clicked",
-	// "replied" or "uninstalled".
+	// "replied", "uninstalled", "unsubscribed" (the person wants no more of this
+	// channel, such as by STOP) or "subscribed" (the person takes that back).
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Class and reason as of an Outcome, with "bounced".
-	Class         string                 `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
-	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	Class  string                 `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
+	Reason string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	// Address of the person, with "replied", "unsubscribed" and "subscribed",
+	// where the provider tells that and no message.
+	Address string `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
+	// Gone as of an Outcome, with "uninstalled" and "bounced".
+	Gone          string `protobuf:"bytes,8,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_connector_proto_msgTypes[18]
+	mi := &file_connector_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1995,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[18]
+	mi := &file_connector_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +2008,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{18}
+	return file_connector_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Receipt) GetMessageId() string {
@@ -1496,6 +2053,20 @@ func (x *Receipt) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Receipt) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Receipt) GetGone() string {
+	if x != nil {
+		return x.Gone
+	}
+	return ""
+}
+
 type ForgetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
@@ -1505,7 +2076,7 @@ type ForgetRequest struct {
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_connector_proto_msgTypes[19]
+	mi := &file_connector_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +2088,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[19]
+	mi := &file_connector_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +2101,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{19}
+	return file_connector_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ForgetRequest) GetAddresses() []string {
@@ -1548,7 +2119,7 @@ type ForgetReply struct {
 
 func (x *ForgetReply) Reset() {
 	*x = ForgetReply{}
-	mi := &file_connector_proto_msgTypes[20]
+	mi := &file_connector_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +2131,7 @@ func (x *ForgetReply) String() string {
 func (*ForgetReply) ProtoMessage() {}
 
 func (x *ForgetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[20]
+	mi := &file_connector_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +2144,7 @@ func (x *ForgetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
 func (*ForgetReply) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{20}
+	return file_connector_proto_rawDescGZIP(), []int{26}
 }
 
 type DrainRequest struct {
@@ -1584,7 +2155,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_connector_proto_msgTypes[21]
+	mi := &file_connector_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +2167,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[21]
+	mi := &file_connector_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +2180,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{21}
+	return file_connector_proto_rawDescGZIP(), []int{27}
 }
 
 type DrainReply struct {
@@ -1620,7 +2191,7 @@ type DrainReply struct {
 
 func (x *DrainReply) Reset() {
 	*x = DrainReply{}
-	mi := &file_connector_proto_msgTypes[22]
+	mi := &file_connector_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2203,7 @@ func (x *DrainReply) String() string {
 func (*DrainReply) ProtoMessage() {}
 
 func (x *DrainReply) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[22]
+	mi := &file_connector_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2216,7 @@ func (x *DrainReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
 func (*DrainReply) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{22}
+	return file_connector_proto_rawDescGZIP(), []int{28}
 }
 
 var File_connector_proto protoreflect.FileDescriptor
@@ -1653,12 +2224,14 @@ var File_connector_proto protoreflect.FileDescriptor
 const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"\x0fconnector.proto\x12\fconnector.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
-	"\x0fDescribeRequest\"\xb0\x01\n" +
+	"\x0fDescribeRequest\"\xe6\x01\n" +
 	"\rDescribeReply\x12;\n" +
 	"\vdescription\x18\x01 \x01(\v2\x19.connector.v1.DescriptionR\vdescription\x12,\n" +
 	"\x06schema\x18\x02 \x01(\v2\x14.connector.v1.SchemaR\x06schema\x12\x1a\n" +
 	"\breceives\x18\x03 \x01(\bR\breceives\x12\x18\n" +
-	"\aforgets\x18\x04 \x01(\bR\aforgets\"\xa1\x01\n" +
+	"\aforgets\x18\x04 \x01(\bR\aforgets\x12\x18\n" +
+	"\areturns\x18\x05 \x01(\bR\areturns\x12\x1a\n" +
+	"\bcollects\x18\x06 \x01(\bR\bcollects\"\xa1\x01\n" +
 	"\vDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -1668,7 +2241,7 @@ const file_connector_proto_rawDesc = "" +
 	"\anetwork\x18\x06 \x01(\bR\anetwork\"h\n" +
 	"\x06Schema\x121\n" +
 	"\bsettings\x18\x01 \x03(\v2\x15.connector.v1.SettingR\bsettings\x12+\n" +
-	"\x06blocks\x18\x02 \x03(\v2\x13.connector.v1.BlockR\x06blocks\"\xc4\x02\n" +
+	"\x06blocks\x18\x02 \x03(\v2\x13.connector.v1.BlockR\x06blocks\"\xda\x02\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n" +
@@ -1684,7 +2257,8 @@ const file_connector_proto_rawDesc = "" +
 	"\x03max\x18\n" +
 	" \x01(\x01H\x01R\x03max\x88\x01\x01\x12\x18\n" +
 	"\apattern\x18\v \x01(\tR\apattern\x12\x16\n" +
-	"\x06folder\x18\f \x01(\bR\x06folderB\x06\n" +
+	"\x06folder\x18\f \x01(\bR\x06folder\x12\x14\n" +
+	"\x05reach\x18\r \x01(\bR\x05reachB\x06\n" +
 	"\x04_minB\x06\n" +
 	"\x04_max\"|\n" +
 	"\x05Block\x12\x12\n" +
@@ -1693,9 +2267,12 @@ const file_connector_proto_rawDesc = "" +
 	"\brequired\x18\x03 \x01(\bR\brequired\x121\n" +
 	"\bsettings\x18\x04 \x03(\v2\x15.connector.v1.SettingR\bsettings\"7\n" +
 	"\x10ConfigureRequest\x12#\n" +
-	"\rsettings_json\x18\x01 \x01(\fR\fsettingsJson\"C\n" +
+	"\rsettings_json\x18\x01 \x01(\fR\fsettingsJson\"\x88\x01\n" +
 	"\x0eConfigureReply\x121\n" +
-	"\bproblems\x18\x01 \x03(\v2\x15.connector.v1.ProblemR\bproblems\"\xaf\x01\n" +
+	"\bproblems\x18\x01 \x03(\v2\x15.connector.v1.ProblemR\bproblems\x12 \n" +
+	"\fweb_push_key\x18\x02 \x01(\tR\n" +
+	"webPushKey\x12!\n" +
+	"\fmail_domains\x18\x03 \x03(\tR\vmailDomains\"\xaf\x01\n" +
 	"\aProblem\x12:\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1e.connector.v1.Problem.SeverityR\bseverity\x12\x12\n" +
 	"\x04path\x18\x02 \x03(\tR\x04path\x12\x18\n" +
@@ -1710,7 +2287,7 @@ const file_connector_proto_rawDesc = "" +
 	"\vSendRequest\x121\n" +
 	"\bmessages\x18\x01 \x03(\v2\x15.connector.v1.MessageR\bmessages\">\n" +
 	"\tSendReply\x121\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x15.connector.v1.OutcomeR\boutcomes\"\xb4\x03\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x15.connector.v1.OutcomeR\boutcomes\"\xfb\x04\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x0e\n" +
@@ -1727,10 +2304,37 @@ const file_connector_proto_rawDesc = "" +
 	"\vunsubscribe\x18\f \x01(\tR\vunsubscribe\x12\x12\n" +
 	"\x04link\x18\r \x01(\tR\x04link\x124\n" +
 	"\aexpires\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x1c\n" +
-	"\tmarketing\x18\x0f \x01(\bR\tmarketing\"2\n" +
+	"\tmarketing\x18\x0f \x01(\bR\tmarketing\x12\x16\n" +
+	"\x06sender\x18\x10 \x01(\tR\x06sender\x12\x1a\n" +
+	"\btemplate\x18\x11 \x01(\tR\btemplate\x12&\n" +
+	"\x04push\x18\x12 \x01(\v2\x12.connector.v1.PushR\x04push\x12(\n" +
+	"\x05files\x18\x13 \x03(\v2\x12.connector.v1.FileR\x05files\x12?\n" +
+	"\raddress_since\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\faddressSince\"\xbd\x02\n" +
+	"\x04Push\x12\x1a\n" +
+	"\bsubtitle\x18\x01 \x01(\tR\bsubtitle\x12\x14\n" +
+	"\x05image\x18\x02 \x01(\tR\x05image\x12\x14\n" +
+	"\x05sound\x18\x03 \x01(\tR\x05sound\x12\x19\n" +
+	"\x05badge\x18\x04 \x01(\x05H\x00R\x05badge\x88\x01\x01\x12\x18\n" +
+	"\achannel\x18\x05 \x01(\tR\achannel\x12\x1a\n" +
+	"\bcategory\x18\x06 \x01(\tR\bcategory\x12\x16\n" +
+	"\x06thread\x18\a \x01(\tR\x06thread\x12\x1a\n" +
+	"\bcollapse\x18\b \x01(\tR\bcollapse\x12\x16\n" +
+	"\x06urgent\x18\t \x01(\bR\x06urgent\x12\x16\n" +
+	"\x06silent\x18\n" +
+	" \x01(\bR\x06silent\x12.\n" +
+	"\abuttons\x18\v \x03(\v2\x14.connector.v1.ButtonR\abuttonsB\b\n" +
+	"\x06_badge\"B\n" +
+	"\x06Button\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\"H\n" +
+	"\x04File\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x97\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xab\x02\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x124\n" +
 	"\x06result\x18\x02 \x01(\x0e2\x1c.connector.v1.Outcome.ResultR\x06result\x12\x1f\n" +
@@ -1739,7 +2343,8 @@ const file_connector_proto_rawDesc = "" +
 	"\x05class\x18\x04 \x01(\tR\x05class\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12:\n" +
 	"\vretry_after\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\";\n" +
+	"retryAfter\x12\x12\n" +
+	"\x04gone\x18\a \x01(\tR\x04gone\";\n" +
 	"\x06Result\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\f\n" +
 	"\bACCEPTED\x10\x01\x12\v\n" +
@@ -1749,9 +2354,21 @@ const file_connector_proto_rawDesc = "" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12.\n" +
 	"\aheaders\x18\x03 \x03(\v2\x14.connector.v1.HeaderR\aheaders\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"B\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"\x9e\x01\n" +
 	"\rReceiptsReply\x121\n" +
-	"\breceipts\x18\x01 \x03(\v2\x15.connector.v1.ReceiptR\breceipts\"\xb7\x01\n" +
+	"\breceipts\x18\x01 \x03(\v2\x15.connector.v1.ReceiptR\breceipts\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\x05R\x06status\x12.\n" +
+	"\aheaders\x18\x03 \x03(\v2\x14.connector.v1.HeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"O\n" +
+	"\x0fReturnedRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\"\"\n" +
+	"\x0eCollectRequest\x12\x10\n" +
+	"\x03ack\x18\x01 \x01(\tR\x03ack\"W\n" +
+	"\fCollectReply\x121\n" +
+	"\breceipts\x18\x01 \x03(\v2\x15.connector.v1.ReceiptR\breceipts\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xe5\x01\n" +
 	"\aReceipt\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
@@ -1760,20 +2377,24 @@ const file_connector_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05class\x18\x04 \x01(\tR\x05class\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"-\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aaddress\x18\a \x01(\tR\aaddress\x12\x12\n" +
+	"\x04gone\x18\b \x01(\tR\x04gone\"-\n" +
 	"\rForgetRequest\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\"\r\n" +
 	"\vForgetReply\"\x0e\n" +
 	"\fDrainRequest\"\f\n" +
 	"\n" +
-	"DrainReply2\xe2\x03\n" +
+	"DrainReply2\xef\x04\n" +
 	"\tConnector\x12F\n" +
 	"\bDescribe\x12\x1d.connector.v1.DescribeRequest\x1a\x1b.connector.v1.DescribeReply\x12I\n" +
 	"\tConfigure\x12\x1e.connector.v1.ConfigureRequest\x1a\x1c.connector.v1.ConfigureReply\x12=\n" +
 	"\x05Check\x12\x1a.connector.v1.CheckRequest\x1a\x18.connector.v1.CheckReply\x12:\n" +
 	"\x04Send\x12\x19.connector.v1.SendRequest\x1a\x17.connector.v1.SendReply\x12F\n" +
 	"\bReceipts\x12\x1d.connector.v1.ReceiptsRequest\x1a\x1b.connector.v1.ReceiptsReply\x12@\n" +
-	"\x06Forget\x12\x1b.connector.v1.ForgetRequest\x1a\x19.connector.v1.ForgetReply\x12=\n" +
+	"\x06Forget\x12\x1b.connector.v1.ForgetRequest\x1a\x19.connector.v1.ForgetReply\x12F\n" +
+	"\bReturned\x12\x1d.connector.v1.ReturnedRequest\x1a\x1b.connector.v1.ReceiptsReply\x12C\n" +
+	"\aCollect\x12\x1c.connector.v1.CollectRequest\x1a\x1a.connector.v1.CollectReply\x12=\n" +
 	"\x05Drain\x12\x1a.connector.v1.DrainRequest\x1a\x18.connector.v1.DrainReplyB4Z2github.com/cloisterhq/cloister/plugins/connectorpbb\x06proto3"
 
 var (
@@ -1789,7 +2410,7 @@ func file_connector_proto_rawDescGZIP() []byte {
 }
 
 var file_connector_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_connector_proto_goTypes = []any{
 	(Problem_Severity)(0),         // 0: connector.v1.Problem.Severity
 	(Outcome_Result)(0),           // 1: connector.v1.Outcome.Result
@@ -1807,17 +2428,23 @@ var file_connector_proto_goTypes = []any{
 	(*SendRequest)(nil),           // 13: connector.v1.SendRequest
 	(*SendReply)(nil),             // 14: connector.v1.SendReply
 	(*Message)(nil),               // 15: connector.v1.Message
-	(*Header)(nil),                // 16: connector.v1.Header
-	(*Outcome)(nil),               // 17: connector.v1.Outcome
-	(*ReceiptsRequest)(nil),       // 18: connector.v1.ReceiptsRequest
-	(*ReceiptsReply)(nil),         // 19: connector.v1.ReceiptsReply
-	(*Receipt)(nil),               // 20: connector.v1.Receipt
-	(*ForgetRequest)(nil),         // 21: connector.v1.ForgetRequest
-	(*ForgetReply)(nil),           // 22: connector.v1.ForgetReply
-	(*DrainRequest)(nil),          // 23: connector.v1.DrainRequest
-	(*DrainReply)(nil),            // 24: connector.v1.DrainReply
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*Push)(nil),                  // 16: connector.v1.Push
+	(*Button)(nil),                // 17: connector.v1.Button
+	(*File)(nil),                  // 18: connector.v1.File
+	(*Header)(nil),                // 19: connector.v1.Header
+	(*Outcome)(nil),               // 20: connector.v1.Outcome
+	(*ReceiptsRequest)(nil),       // 21: connector.v1.ReceiptsRequest
+	(*ReceiptsReply)(nil),         // 22: connector.v1.ReceiptsReply
+	(*ReturnedRequest)(nil),       // 23: connector.v1.ReturnedRequest
+	(*CollectRequest)(nil),        // 24: connector.v1.CollectRequest
+	(*CollectReply)(nil),          // 25: connector.v1.CollectReply
+	(*Receipt)(nil),               // 26: connector.v1.Receipt
+	(*ForgetRequest)(nil),         // 27: connector.v1.ForgetRequest
+	(*ForgetReply)(nil),           // 28: connector.v1.ForgetReply
+	(*DrainRequest)(nil),          // 29: connector.v1.DrainRequest
+	(*DrainReply)(nil),            // 30: connector.v1.DrainReply
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
 }
 var file_connector_proto_depIdxs = []int32{
 	4,  // 0: connector.v1.DescribeReply.description:type_name -> connector.v1.Description
@@ -1828,34 +2455,44 @@ var file_connector_proto_depIdxs = []int32{
 	10, // 5: connector.v1.ConfigureReply.problems:type_name -> connector.v1.Problem
 	0,  // 6: connector.v1.Problem.severity:type_name -> connector.v1.Problem.Severity
 	15, // 7: connector.v1.SendRequest.messages:type_name -> connector.v1.Message
-	17, // 8: connector.v1.SendReply.outcomes:type_name -> connector.v1.Outcome
-	16, // 9: connector.v1.Message.headers:type_name -> connector.v1.Header
-	16, // 10: connector.v1.Message.data:type_name -> connector.v1.Header
-	25, // 11: connector.v1.Message.expires:type_name -> google.protobuf.Timestamp
-	1,  // 12: connector.v1.Outcome.result:type_name -> connector.v1.Outcome.Result
-	26, // 13: connector.v1.Outcome.retry_after:type_name -> google.protobuf.Duration
-	16, // 14: connector.v1.ReceiptsRequest.headers:type_name -> connector.v1.Header
-	20, // 15: connector.v1.ReceiptsReply.receipts:type_name -> connector.v1.Receipt
-	25, // 16: connector.v1.Receipt.at:type_name -> google.protobuf.Timestamp
-	2,  // 17: connector.v1.Connector.Describe:input_type -> connector.v1.DescribeRequest
-	8,  // 18: connector.v1.Connector.Configure:input_type -> connector.v1.ConfigureRequest
-	11, // 19: connector.v1.Connector.Check:input_type -> connector.v1.CheckRequest
-	13, // 20: connector.v1.Connector.Send:input_type -> connector.v1.SendRequest
-	18, // 21: connector.v1.Connector.Receipts:input_type -> connector.v1.ReceiptsRequest
-	21, // 22: connector.v1.Connector.Forget:input_type -> connector.v1.ForgetRequest
-	23, // 23: connector.v1.Connector.Drain:input_type -> connector.v1.DrainRequest
-	3,  // 24: connector.v1.Connector.Describe:output_type -> connector.v1.DescribeReply
-	9,  // 25: connector.v1.Connector.Configure:output_type -> connector.v1.ConfigureReply
-	12, // 26: connector.v1.Connector.Check:output_type -> connector.v1.CheckReply
-	14, // 27: connector.v1.Connector.Send:output_type -> connector.v1.SendReply
-	19, // 28: connector.v1.Connector.Receipts:output_type -> connector.v1.ReceiptsReply
-	22, // 29: connector.v1.Connector.Forget:output_type -> connector.v1.ForgetReply
-	24, // 30: connector.v1.Connector.Drain:output_type -> connector.v1.DrainReply
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	20, // 8: connector.v1.SendReply.outcomes:type_name -> connector.v1.Outcome
+	19, // 9: connector.v1.Message.headers:type_name -> connector.v1.Header
+	19, // 10: connector.v1.Message.data:type_name -> connector.v1.Header
+	31, // 11: connector.v1.Message.expires:type_name -> google.protobuf.Timestamp
+	16, // 12: connector.v1.Message.push:type_name -> connector.v1.Push
+	18, // 13: connector.v1.Message.files:type_name -> connector.v1.File
+	31, // 14: connector.v1.Message.address_since:type_name -> google.protobuf.Timestamp
+	17, // 15: connector.v1.Push.buttons:type_name -> connector.v1.Button
+	1,  // 16: connector.v1.Outcome.result:type_name -> connector.v1.Outcome.Result
+	32, // 17: connector.v1.Outcome.retry_after:type_name -> google.protobuf.Duration
+	19, // 18: connector.v1.ReceiptsRequest.headers:type_name -> connector.v1.Header
+	26, // 19: connector.v1.ReceiptsReply.receipts:type_name -> connector.v1.Receipt
+	19, // 20: connector.v1.ReceiptsReply.headers:type_name -> connector.v1.Header
+	26, // 21: connector.v1.CollectReply.receipts:type_name -> connector.v1.Receipt
+	31, // 22: connector.v1.Receipt.at:type_name -> google.protobuf.Timestamp
+	2,  // 23: connector.v1.Connector.Describe:input_type -> connector.v1.DescribeRequest
+	8,  // 24: connector.v1.Connector.Configure:input_type -> connector.v1.ConfigureRequest
+	11, // 25: connector.v1.Connector.Check:input_type -> connector.v1.CheckRequest
+	13, // 26: connector.v1.Connector.Send:input_type -> connector.v1.SendRequest
+	21, // 27: connector.v1.Connector.Receipts:input_type -> connector.v1.ReceiptsRequest
+	27, // 28: connector.v1.Connector.Forget:input_type -> connector.v1.ForgetRequest
+	23, // 29: connector.v1.Connector.Returned:input_type -> connector.v1.ReturnedRequest
+	24, // 30: connector.v1.Connector.Collect:input_type -> connector.v1.CollectRequest
+	29, // 31: connector.v1.Connector.Drain:input_type -> connector.v1.DrainRequest
+	3,  // 32: connector.v1.Connector.Describe:output_type -> connector.v1.DescribeReply
+	9,  // 33: connector.v1.Connector.Configure:output_type -> connector.v1.ConfigureReply
+	12, // 34: connector.v1.Connector.Check:output_type -> connector.v1.CheckReply
+	14, // 35: connector.v1.Connector.Send:output_type -> connector.v1.SendReply
+	22, // 36: connector.v1.Connector.Receipts:output_type -> connector.v1.ReceiptsReply
+	28, // 37: connector.v1.Connector.Forget:output_type -> connector.v1.ForgetReply
+	22, // 38: connector.v1.Connector.Returned:output_type -> connector.v1.ReceiptsReply
+	25, // 39: connector.v1.Connector.Collect:output_type -> connector.v1.CollectReply
+	30, // 40: connector.v1.Connector.Drain:output_type -> connector.v1.DrainReply
+	32, // [32:41] is the sub-list for method output_type
+	23, // [23:32] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_connector_proto_init() }
@@ -1864,13 +2501,14 @@ func file_connector_proto_init() {
 		return
 	}
 	file_connector_proto_msgTypes[4].OneofWrappers = []any{}
+	file_connector_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_connector_proto_rawDesc), len(file_connector_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -81,6 +81,8 @@ const (
 	Connector_Send_FullMethodName      = "/connector.v1.Connector/Send"
 	Connector_Receipts_FullMethodName  = "/connector.v1.Connector/Receipts"
 	Connector_Forget_FullMethodName    = "/connector.v1.Connector/Forget"
+	Connector_Returned_FullMethodName  = "/connector.v1.Connector/Returned"
+	Connector_Collect_FullMethodName   = "/connector.v1.Connector/Collect"
 	Connector_Drain_FullMethodName     = "/connector.v1.Connector/Drain"
 )
 
@@ -112,6 +114,18 @@ type ConnectorClient interface {
 	// Only called if DescribeReply.forgets. Answering without an error certifies
 	// that it is done. Answer within 30 s.
 	Forget(ctx context.Context, in *ForgetRequest, opts ...grpc.CallOption) (*ForgetReply, error)
+	// Returned reads a mail that came back: a bounce or a complaint, sent to an
+	// address at one of ConfigureReply.mail_domains. PERMISSION_DENIED means that
+	// it is not about a message of this connector, or forged; the sender is then
+	// told so. Only called if DescribeReply.returns. Answer within 10 s.
+	Returned(ctx context.Context, in *ReturnedRequest, opts ...grpc.CallOption) (*ReceiptsReply, error)
+	// Collect waits for receipts that come by the connector's own connection to
+	// the provider, and gives them. The appliance asks again and again. Receipts
+	// are given until a request acknowledges them by CollectReply.token, and only
+	// then may the provider be told that they arrived: so none is lost when either
+	// side dies, and some come twice. Only called if DescribeReply.collects.
+	// Answer within 20 s, with none if there are none.
+	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error)
 	// Drain ends what was begun and lets go of connections. Nothing follows but
 	// the end of the process. Answer within 10 s.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
@@ -185,6 +199,26 @@ func (c *connectorClient) Forget(ctx context.Context, in *ForgetRequest, opts ..
 	return out, nil
 }
 
+func (c *connectorClient) Returned(ctx context.Context, in *ReturnedRequest, opts ...grpc.CallOption) (*ReceiptsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReceiptsReply)
+	err := c.cc.Invoke(ctx, Connector_Returned_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorClient) Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CollectReply)
+	err := c.cc.Invoke(ctx, Connector_Collect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *connectorClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DrainReply)
@@ -223,6 +257,18 @@ type ConnectorServer interface {
 	// Only called if DescribeReply.forgets. Answering without an error certifies
 	// that it is done. Answer within 30 s.
 	Forget(context.Context, *ForgetRequest) (*ForgetReply, error)
+	// Returned reads a mail that came back: a bounce or a complaint, sent to an
+	// address at one of ConfigureReply.mail_domains. PERMISSION_DENIED means that
+	// it is not about a message of this connector, or forged; the sender is then
+	// told so. Only called if DescribeReply.returns. Answer within 10 s.
+	Returned(context.Context, *ReturnedRequest) (*ReceiptsReply, error)
+	// Collect waits for receipts that come by the connector's own connection to
+	// the provider, and gives them. The appliance asks again and again. Receipts
+	// are given until a request acknowledges them by CollectReply.token, and only
+	// then may the provider be told that they arrived: so none is lost when either
+	// side dies, and some come twice. Only called if DescribeReply.collects.
+	// Answer within 20 s, with none if there are none.
+	Collect(context.Context, *CollectRequest) (*CollectReply, error)
 	// Drain ends what was begun and lets go of connections. Nothing follows but
 	// the end of the process. Answer within 10 s.
 	Drain(context.Context, *DrainRequest) (*DrainReply, error)
@@ -253,6 +299,12 @@ func (UnimplementedConnectorServer) Receipts(context.Context, *ReceiptsRequest) 
 }
 func (UnimplementedConnectorServer) Forget(context.Context, *ForgetRequest) (*ForgetReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Forget not implemented")
+}
+func (UnimplementedConnectorServer) Returned(context.Context, *ReturnedRequest) (*ReceiptsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Returned not implemented")
+}
+func (UnimplementedConnectorServer) Collect(context.Context, *CollectRequest) (*CollectReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
 }
 func (UnimplementedConnectorServer) Drain(context.Context, *DrainRequest) (*DrainReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
@@ -386,6 +438,42 @@ func _Connector_Forget_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Connector_Returned_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReturnedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServer).Returned(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Connector_Returned_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServer).Returned(ctx, req.(*ReturnedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Connector_Collect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CollectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServer).Collect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Connector_Collect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServer).Collect(ctx, req.(*CollectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Connector_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DrainRequest)
 	if err := dec(in); err != nil {
@@ -434,6 +522,14 @@ var Connector_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Forget",
 			Handler:    _Connector_Forget_Handler,
+		},
+		{
+			MethodName: "Returned",
+			Handler:    _Connector_Returned_Handler,
+		},
+		{
+			MethodName: "Collect",
+			Handler:    _Connector_Collect_Handler,
 		},
 		{
 			MethodName: "Drain",

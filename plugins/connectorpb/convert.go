@@ -1,11 +1,15 @@
 package connectorpb
 
 import (
+	"math"
+	"net/textproto"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -44,16 +48,60 @@ func FromMessage(m connector.Message) *Message {
 		Unsubscribe: m.Unsubscribe, Link: m.Link, Marketing: m.Marketing,
 	}
 	p.Expires = fromTime(m.Expires)
+	p.Sender, p.Template, p.Push, p.AddressSince = m.Sender, m.Template, fromPush(m.Push), fromTime(m.AddressSince)
+	for _, f := range m.Files {
+		p.Files = append(p.Files, &File{Name: f.Name, Type: f.Type, Content: f.Content})
+	}
+	return p
+}
+
+func fromPush(p *connector.Push) *Push {
+	if p == nil {
+		return nil
+	}
+	q := &Push{
+		Subtitle: p.Subtitle, Image: p.Image, Sound: p.Sound, Channel: p.Channel, Category: p.Category, Thread: p.Thread,
+		Collapse: p.Collapse, Urgent: p.Urgent, Silent: p.Silent,
+	}
+	if p.Badge != nil {
+		q.Badge = proto.Int32(int32(min(max(*p.Badge, 0), math.MaxInt32)))
+	}
+	for _, b := range p.Buttons {
+		q.Buttons = append(q.Buttons, &Button{Id: b.ID, Title: b.Title, Link: b.Link})
+	}
+	return q
+}
+
+func toPush(q *Push) *connector.Push {
+	if q == nil {
+		return nil
+	}
+	p := &connector.Push{
+		Subtitle: q.GetSubtitle(), Image: q.GetImage(), Sound: q.GetSound(), Channel: q.GetChannel(), Category: q.GetCategory(),
+		Thread: q.GetThread(), Collapse: q.GetCollapse(), Urgent: q.GetUrgent(), Silent: q.GetSilent(),
+	}
+	if q.Badge != nil {
+		n := int(q.GetBadge())
+		p.Badge = &n
+	}
+	for _, b := range q.GetButtons() {
+		p.Buttons = append(p.Buttons, connector.Button{ID: b.GetId(), Title: b.GetTitle(), Link: b.GetLink()})
+	}
 	return p
 }
 
 // ToMessage reads a message off the wire.
 func ToMessage(p *Message) connector.Message {
-	return connector.Message{
+	m := connector.Message{
 		ID: p.GetId(), Channel: p.GetChannel(), To: p.GetTo(), ToName: p.GetToName(), Platform: p.GetPlatform(), Extra: p.GetExtra(),
 		Subject: p.GetSubject(), Text: p.GetText(), HTML: p.GetHtml(), Headers: ToHeaders(p.GetHeaders()), Data: ToHeaders(p.GetData()),
 		Unsubscribe: p.GetUnsubscribe(), Link: p.GetLink(), Expires: toTime(p.GetExpires()), Marketing: p.GetMarketing(),
+		Sender: p.GetSender(), Template: p.GetTemplate(), Push: toPush(p.GetPush()), AddressSince: toTime(p.GetAddressSince()),
 	}
+	for _, f := range p.GetFiles() {
+		m.Files = append(m.Files, connector.File{Name: f.GetName(), Type: f.GetType(), Content: f.GetContent()})
+	}
+	return m
 }
 
 func fromHeaders(hs []connector.Header) []*Header {
@@ -90,7 +138,7 @@ func toTime(t *timestamppb.Timestamp) time.Time {
 // FromOutcome gives o's form on the wire.
 func FromOutcome(o connector.Outcome) *Outcome {
 	p := &Outcome{
-		Id: o.ID, ProviderId: o.ProviderID, Class: string(o.Class), Reason: Clean(o.Reason, MaxReason),
+		Id: o.ID, ProviderId: o.ProviderID, Class: string(o.Class), Reason: Clean(o.Reason, MaxReason), Gone: string(o.Gone),
 	}
 	switch o.Result {
 	case connector.Accepted:
@@ -120,6 +168,9 @@ func ToOutcome(p *Outcome) connector.Outcome {
 		o.Result, o.ProviderID = connector.Accepted, Clean(p.GetProviderId(), MaxProviderID)
 	case Outcome_REFUSED:
 		o.Result, o.Class = connector.Refused, toClass(p.GetClass())
+		if o.Class == connector.ClassAddress {
+			o.Gone = toGone(p.GetGone())
+		}
 	case Outcome_AGAIN:
 		o.Result = connector.Again
 		if p.GetRetryAfter().IsValid() {
@@ -137,29 +188,82 @@ func toClass(s string) connector.Class {
 	return connector.ClassOther
 }
 
+func toGone(s string) connector.Gone {
+	switch g := connector.Gone(s); g {
+	case connector.GoneRemoved, connector.GoneInvalid, connector.GoneStale:
+		return g
+	}
+	return ""
+}
+
 // FromReceipt gives r's form on the wire.
 func FromReceipt(r connector.Receipt) *Receipt {
 	return &Receipt{
 		MessageId: r.MessageID, ProviderId: r.ProviderID, Kind: string(r.Kind), Class: string(r.Class),
-		Reason: Clean(r.Reason, MaxReason), At: fromTime(r.At),
+		Reason: Clean(r.Reason, MaxReason), At: fromTime(r.At), Address: r.Address, Gone: string(r.Gone),
 	}
 }
 
 // ToReceipt reads a receipt off the wire; ok is false if its kind is not known
-// or it names no message.
+// or it names no message, and no person where that is enough.
 func ToReceipt(p *Receipt) (r connector.Receipt, ok bool) {
 	r = connector.Receipt{
 		MessageID: Clean(p.GetMessageId(), MaxProviderID), ProviderID: Clean(p.GetProviderId(), MaxProviderID),
 		Kind: connector.ReceiptKind(p.GetKind()), Reason: Clean(p.GetReason(), MaxReason), At: toTime(p.GetAt()),
 	}
 	switch r.Kind {
-	case connector.Delivered, connector.Complained, connector.Opened, connector.Clicked, connector.Replied, connector.Uninstall:
+	case connector.Delivered, connector.Complained, connector.Opened, connector.Clicked:
+	case connector.Replied, connector.Unsubscribed, connector.Subscribed:
+		if a := p.GetAddress(); len(a) <= MaxAddress && a == Clean(a, MaxAddress) {
+			r.Address = a
+		}
+	case connector.Uninstall:
+		r.Gone = toGone(p.GetGone())
 	case connector.Bounced:
 		r.Class = toClass(p.GetClass())
+		r.Gone = toGone(p.GetGone())
 	default:
 		return r, false
 	}
-	return r, r.MessageID != "" || r.ProviderID != ""
+	return r, r.MessageID != "" || r.ProviderID != "" || r.Address != ""
+}
+
+// FromAnswer gives a's form on the wire.
+func FromAnswer(a connector.Answer) *ReceiptsReply {
+	p := &ReceiptsReply{Status: int32(a.Status), Headers: fromHeaders(a.Headers), Body: a.Body}
+	for _, r := range a.Receipts {
+		p.Receipts = append(p.Receipts, FromReceipt(r))
+	}
+	return p
+}
+
+// ToAnswer reads an answer off the wire and brings it within bounds: what the
+// provider is told is a status from 200 to 599, a Content-Type and X- headers,
+// and at most MaxAnswer bytes.
+func ToAnswer(p *ReceiptsReply) connector.Answer {
+	a := connector.Answer{Receipts: ToReceipts(p.GetReceipts()), Status: int(p.GetStatus())}
+	if a.Status < 200 || a.Status > 599 {
+		a.Status = 200
+	}
+	for _, h := range p.GetHeaders()[:min(len(p.GetHeaders()), 16)] {
+		name := textproto.CanonicalMIMEHeaderKey(h.GetName())
+		if (name == "Content-Type" || strings.HasPrefix(name, "X-")) && httpguts.ValidHeaderFieldName(name) && httpguts.ValidHeaderFieldValue(h.GetValue()) {
+			a.Headers = append(a.Headers, connector.Header{Name: name, Value: h.GetValue()})
+		}
+	}
+	a.Body = p.GetBody()[:min(len(p.GetBody()), MaxAnswer)]
+	return a
+}
+
+// ToReceipts reads those receipts that say something.
+func ToReceipts(all []*Receipt) []connector.Receipt {
+	var out []connector.Receipt
+	for _, q := range all {
+		if r, ok := ToReceipt(q); ok {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // FromWebhook gives w's form on the wire.

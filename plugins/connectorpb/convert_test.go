@@ -28,6 +28,24 @@ func anyMessage() *rapid.Generator[connector.Message] {
 			ID: text("id"), Channel: text("channel"), To: text("to"), ToName: text("to name"), Platform: text("platform"), Extra: text("extra"),
 			Subject: text("subject"), Text: text("text"), HTML: text("html"), Headers: headers("headers"), Data: headers("data"),
 			Unsubscribe: text("unsubscribe"), Link: text("link"), Marketing: rapid.Bool().Draw(t, "marketing"),
+			Sender: text("sender"), Template: text("template"),
+		}
+		if rapid.Bool().Draw(t, "files") {
+			m.Files = []connector.File{{Name: text("file"), Type: text("type"), Content: []byte(text("content") + "x")}}
+		}
+		if rapid.Bool().Draw(t, "push") {
+			m.Push = &connector.Push{
+				Subtitle: text("subtitle"), Image: text("image"), Sound: text("sound"), Channel: text("channel"), Category: text("category"),
+				Thread: text("thread"), Collapse: text("collapse"), Urgent: rapid.Bool().Draw(t, "urgent"), Silent: rapid.Bool().Draw(t, "silent"),
+			}
+			if rapid.Bool().Draw(t, "badge") {
+				n := rapid.IntRange(0, 99).Draw(t, "n")
+				m.Push.Badge = &n
+				m.Push.Buttons = []connector.Button{{ID: text("button"), Title: text("button title"), Link: text("button link")}}
+			}
+		}
+		if rapid.Bool().Draw(t, "since") {
+			m.AddressSince = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "since second"), 0).UTC()
 		}
 		if rapid.Bool().Draw(t, "expires") {
 			m.Expires = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nano")).UTC()
@@ -93,6 +111,9 @@ func TestOutcomesAreBounded(t *testing.T) {
 		{&Outcome{Id: "a", Result: Outcome_AGAIN, RetryAfter: &durationpb.Duration{Seconds: 1 << 60}}, connector.Outcome{ID: "a", Result: connector.Again}},
 		{&Outcome{Id: "a", Result: Outcome_AGAIN, RetryAfter: durationpb.New(1000 * time.Hour)}, connector.Outcome{ID: "a", Result: connector.Again, RetryAfter: MaxRetryAfter}},
 		{&Outcome{}, connector.Outcome{}},
+		{&Outcome{Result: Outcome_REFUSED, Class: "address", Gone: "stale"}, connector.Outcome{Result: connector.Refused, Class: connector.ClassAddress, Gone: connector.GoneStale}},
+		{&Outcome{Result: Outcome_REFUSED, Class: "address", Gone: "fishing"}, connector.Outcome{Result: connector.Refused, Class: connector.ClassAddress}},
+		{&Outcome{Result: Outcome_REFUSED, Class: "full", Gone: "stale"}, connector.Outcome{Result: connector.Refused, Class: connector.ClassFull}},
 	} {
 		if got := ToOutcome(c.in); got != c.want {
 			t.Errorf("%v: got %+v, want %+v", c.in, got, c.want)
@@ -105,7 +126,11 @@ func TestReceipts(t *testing.T) {
 	if got, ok := ToReceipt(FromReceipt(r)); !ok || got != r {
 		t.Errorf("got %+v", got)
 	}
-	for _, bad := range []*Receipt{{Kind: "delivered"}, {MessageId: "m", Kind: "eaten"}, {}} {
+	stop := connector.Receipt{Address: "+15550100", Kind: connector.Unsubscribed}
+	if got, ok := ToReceipt(FromReceipt(stop)); !ok || got != stop {
+		t.Errorf("got %+v", got)
+	}
+	for _, bad := range []*Receipt{{Address: "+1", Kind: "delivered"}, {Address: "a\nb", Kind: "unsubscribed"}, {Kind: "delivered"}, {MessageId: "m", Kind: "eaten"}, {}} {
 		if got, ok := ToReceipt(bad); ok {
 			t.Errorf("%v: taken as %+v", bad, got)
 		}

@@ -20,10 +20,14 @@ const (
 
 // Bounds of what crosses the line.
 const (
-	MaxMessage    = 4 << 20 // bytes of a request or reply
-	MaxBatchBytes = 3 << 20 // bytes of the messages in one Send
-	MaxBatch      = 500     // messages in one Send
-	MaxReason     = 200     // bytes of an Outcome's or Receipt's Reason
-	MaxProviderID = 256     // bytes
-	MaxError      = 1 << 10 // bytes of a call's error text
+	MaxMessage    = 4 << 20  // bytes of a request or reply
+	MaxBatchBytes = 3 << 20  // bytes of the messages in one Send
+	MaxBatch      = 500      // messages in one Send
+	MaxReason     = 200      // bytes of an Outcome's or Receipt's Reason
+	MaxProviderID = 256      // bytes
+	MaxError      = 1 << 10  // bytes of a call's error text
+	MaxAddress    = 4 << 10  // bytes of an address in a receipt
+	MaxAnswer     = 64 << 10 // bytes of the body that a provider is answered
+	MaxMail       = 1 << 20  // bytes of a returned mail that a connector is given
+	MaxCollected  = 1000     // receipts in one reply of Collect
 )

@@ -52,7 +52,7 @@ func fromSettings(in []connector.Setting) ([]*Setting, error) {
 	for _, s := range in {
 		p := &Setting{
 			Name: s.Name, Type: string(s.Type), Doc: s.Doc, Required: s.Required, Sensitive: s.Sensitive,
-			Deprecated: s.Deprecated, Enum: s.Enum, Min: s.Min, Max: s.Max, Pattern: s.Pattern, Folder: s.Folder,
+			Deprecated: s.Deprecated, Enum: s.Enum, Min: s.Min, Max: s.Max, Pattern: s.Pattern, Folder: s.Folder, Reach: s.Reach,
 		}
 		if s.Default != nil {
 			raw, err := json.Marshal(s.Default)
@@ -94,7 +94,7 @@ func toSettings(in []*Setting) ([]connector.Setting, error) {
 		s := connector.Setting{
 			Name: p.GetName(), Type: connector.Type(p.GetType()), Doc: Clean(p.GetDoc(), MaxError), Required: p.GetRequired(),
 			Sensitive: p.GetSensitive(), Deprecated: Clean(p.GetDeprecated(), MaxError), Enum: p.GetEnum(),
-			Min: p.Min, Max: p.Max, Pattern: p.GetPattern(), Folder: p.GetFolder(),
+			Min: p.Min, Max: p.Max, Pattern: p.GetPattern(), Folder: p.GetFolder(), Reach: p.GetReach(),
 		}
 		if raw := p.GetDefaultJson(); len(raw) > 0 {
 			v, err := value(s.Type, raw)

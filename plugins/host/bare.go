@@ -52,6 +52,12 @@ func (b *Bare) Receives() bool { return b.a.receives }
 // Forgets says whether the connector implements connector.Forgetter.
 func (b *Bare) Forgets() bool { return b.a.forgets }
 
+// Returns says whether the connector implements connector.Returner.
+func (b *Bare) Returns() bool { return b.a.returns }
+
+// Collects says whether the connector implements connector.Collector.
+func (b *Bare) Collects() bool { return b.a.collects }
+
 // Configure hands over settings.
 func (b *Bare) Configure(ctx context.Context, s connector.Settings) ([]connector.Problem, error) {
 	return b.p.configure(ctx, s)
@@ -94,6 +100,22 @@ func (b *Bare) Receipts(ctx context.Context, w connector.Webhook) error {
 		return b.p.rpc.Receipts(ctx, connectorpb.FromWebhook(w))
 	})
 	return rpcError(err)
+}
+
+// Returned hands over a mail that came back.
+func (b *Bare) Returned(ctx context.Context, m connector.Mail) error {
+	_, err := call(ctx, b.p.h.o.timing.receipts, func(ctx context.Context) (*connectorpb.ReceiptsReply, error) {
+		return b.p.rpc.Returned(ctx, &connectorpb.ReturnedRequest{From: m.From, To: m.To, Message: m.Message})
+	})
+	return rpcError(err)
+}
+
+// Collect waits for receipts.
+func (b *Bare) Collect(ctx context.Context, ack string) ([]connector.Receipt, string, error) {
+	r, err := call(ctx, b.p.h.o.timing.collect, func(ctx context.Context) (*connectorpb.CollectReply, error) {
+		return b.p.rpc.Collect(ctx, &connectorpb.CollectRequest{Ack: ack})
+	})
+	return connectorpb.ToReceipts(r.GetReceipts()), r.GetToken(), rpcError(err)
 }
 
 // Forget has addresses forgotten.

@@ -104,6 +104,7 @@ type Connector struct {
 
 	mu       sync.Mutex
 	about    *about
+	given    Given
 	proc     *process // nil = none
 	level    sandbox.Level
 	sum      string
@@ -219,7 +220,7 @@ func (c *Connector) begin(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.about, c.proc, c.sum, c.level = a, p, bin.sum, level
+	c.about, c.given, c.proc, c.sum, c.level = a, p.given, p, bin.sum, level
 	c.set(Running, "")
 	return nil
 }
@@ -314,50 +315,6 @@ func (c *Connector) live() (*process, error) {
 		return nil, fmt.Errorf("%w (%s)", ErrNotRunning, c.state)
 	}
 	return c.proc, nil
-}
-
-// Receipts hands over a provider's raw request. It fails with ErrUnsupported
-// if this connector takes none.
-func (c *Connector) Receipts(ctx context.Context, w connector.Webhook) ([]connector.Receipt, error) {
-	p, err := c.live()
-	if err != nil {
-		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), err)
-	}
-	if !c.knows().receives {
-		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), ErrUnsupported)
-	}
-	r, err := call(ctx, c.h.o.timing.receipts, func(ctx context.Context) (*connectorpb.ReceiptsReply, error) {
-		return p.rpc.Receipts(ctx, connectorpb.FromWebhook(w))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("connector %s: receipts: %w", c.i.subject(), rpcError(err))
-	}
-	var out []connector.Receipt
-	for _, q := range r.GetReceipts() {
-		if receipt, ok := connectorpb.ToReceipt(q); ok {
-			out = append(out, receipt)
-		}
-	}
-	return out, nil
-}
-
-// Forget has the connector erase what it or its provider keeps of addresses.
-// It fails with ErrUnsupported if there is nothing that it keeps.
-func (c *Connector) Forget(ctx context.Context, addresses []string) error {
-	p, err := c.live()
-	if err != nil {
-		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), err)
-	}
-	if !c.knows().forgets {
-		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), ErrUnsupported)
-	}
-	_, err = call(ctx, c.h.o.timing.forget, func(ctx context.Context) (*connectorpb.ForgetReply, error) {
-		return p.rpc.Forget(ctx, &connectorpb.ForgetRequest{Addresses: addresses})
-	})
-	if err != nil {
-		return fmt.Errorf("connector %s: forgetting: %w", c.i.subject(), rpcError(err))
-	}
-	return nil
 }
 
 func (c *Connector) knows() *about {

@@ -23,6 +23,8 @@ type about struct {
 	schema      connector.Schema
 	receives    bool
 	forgets     bool
+	returns     bool
+	collects    bool
 }
 
 // describe asks bin what it is, or remembers.
@@ -81,7 +83,7 @@ func readAbout(r *connectorpb.DescribeReply) (*about, error) {
 	}
 	a := &about{
 		description: connectorpb.ToDescription(r.GetDescription()), schema: schema,
-		receives: r.GetReceives(), forgets: r.GetForgets(),
+		receives: r.GetReceives(), forgets: r.GetForgets(), returns: r.GetReturns(), collects: r.GetCollects(),
 	}
 	if a.description.Name == "" {
 		return nil, errors.New("no name")

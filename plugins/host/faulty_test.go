@@ -58,16 +58,34 @@ func actAs(name string) {
 // receiver is one that also takes receipts, and keeps something.
 type receiver struct{ faulty }
 
-func (r *receiver) Receipts(_ context.Context, w connector.Webhook) ([]connector.Receipt, error) {
+func (r *receiver) Receipts(_ context.Context, w connector.Webhook) (connector.Answer, error) {
 	if len(w.Headers) == 0 || w.Headers[0].Value != "signed" {
-		return nil, errors.New("the signature is wrong")
+		return connector.Answer{}, connector.ErrForged
 	}
-	return []connector.Receipt{
+	return connector.Answer{Status: 202, Headers: []connector.Header{{Name: "set-cookie", Value: "a"}, {Name: "content-type", Value: "text/xml"}}, Receipts: []connector.Receipt{
 		{MessageID: "m1", Kind: connector.Delivered, At: time.Unix(5, 0)},
 		{ProviderID: "p1", Kind: connector.Bounced, Class: "made up", Reason: "a\nb"},
 		{Kind: connector.Opened},
+		{Address: "+1", Kind: connector.Delivered},
+		{Address: "+1", Kind: connector.Unsubscribed},
 		{MessageID: "m2", Kind: "eaten"},
-	}, nil
+	}}, nil
+}
+
+func (r *receiver) MailDomains() []string { return []string{"bounce.example"} }
+
+func (r *receiver) Returned(_ context.Context, m connector.Mail) ([]connector.Receipt, error) {
+	if m.To != "b+m1@bounce.example" {
+		return nil, connector.ErrForged
+	}
+	return []connector.Receipt{{MessageID: "m1", Kind: connector.Bounced, Class: connector.ClassAddress, Gone: "flown"}}, nil
+}
+
+func (r *receiver) Collect(_ context.Context, ack string) ([]connector.Receipt, string, error) {
+	if ack == "1" {
+		return nil, "1", nil
+	}
+	return []connector.Receipt{{ProviderID: "p1", Kind: connector.Uninstall, Gone: connector.GoneStale}}, "1", nil
 }
 
 func (r *receiver) Forget(_ context.Context, addresses []string) error {

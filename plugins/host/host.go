@@ -72,6 +72,7 @@ type timing struct {
 	send      time.Duration // one call; longer is a hang
 	patience  time.Duration // a Send that its caller ends after so long is a hang too
 	receipts  time.Duration
+	collect   time.Duration
 	forget    time.Duration
 	drain     time.Duration
 	term      time.Duration // from SIGTERM to SIGKILL
@@ -99,6 +100,7 @@ func (t timing) withDefaults() timing {
 	def(&t.send, 25*time.Second)
 	def(&t.patience, 10*time.Second)
 	def(&t.receipts, 10*time.Second)
+	def(&t.collect, 25*time.Second)
 	def(&t.forget, 30*time.Second)
 	def(&t.drain, 10*time.Second)
 	def(&t.term, 2*time.Second)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,15 +65,36 @@ func TestReceiptsAndForgetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []connector.Receipt{
-		{MessageID: "m1", Kind: connector.Delivered, At: time.Unix(5, 0).UTC()},
-		{ProviderID: "p1", Kind: connector.Bounced, Class: connector.ClassOther, Reason: "a b"},
+	want := connector.Answer{
+		Status: 202, Headers: []connector.Header{{Name: "Content-Type", Value: "text/xml"}},
+		Receipts: []connector.Receipt{
+			{MessageID: "m1", Kind: connector.Delivered, At: time.Unix(5, 0).UTC()},
+			{ProviderID: "p1", Kind: connector.Bounced, Class: connector.ClassOther, Reason: "a b"},
+			{Address: "+1", Kind: connector.Unsubscribed},
+		},
 	}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if _, err := c.Receipts(short(t), connector.Webhook{}); err == nil || !strings.Contains(err.Error(), "signature") {
+	if _, err := c.Receipts(short(t), connector.Webhook{}); !errors.Is(err, connector.ErrForged) {
 		t.Errorf("unsigned: %v", err)
+	}
+	if got := c.Given(); !slices.Equal(got.MailDomains, []string{"bounce.example"}) || got.WebPushKey != "" {
+		t.Errorf("given %+v", got)
+	}
+	back, err := c.Returned(short(t), connector.Mail{To: "b+m1@bounce.example", Message: make([]byte, 5<<20)})
+	if err != nil || !reflect.DeepEqual(back, []connector.Receipt{{MessageID: "m1", Kind: connector.Bounced, Class: connector.ClassAddress}}) {
+		t.Errorf("returned: %+v, %v", back, err)
+	}
+	if _, err := c.Returned(short(t), connector.Mail{To: "else@bounce.example"}); !errors.Is(err, connector.ErrForged) {
+		t.Errorf("forged mail: %v", err)
+	}
+	found, token, err := c.Collect(short(t), "")
+	if err != nil || token != "1" || !reflect.DeepEqual(found, []connector.Receipt{{ProviderID: "p1", Kind: connector.Uninstall, Gone: connector.GoneStale}}) {
+		t.Errorf("collected %+v %q, %v", found, token, err)
+	}
+	if found, _, err := c.Collect(short(t), token); err != nil || len(found) != 0 {
+		t.Errorf("collected %+v again, %v", found, err)
 	}
 	if err := c.Forget(short(t), []string{"ana@example.com"}); err != nil {
 		t.Error(err)

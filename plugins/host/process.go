@@ -33,6 +33,7 @@ type process struct {
 	rpc    connectorpb.ConnectorClient
 	health grpc_health_v1.HealthClient
 	sum    string
+	given  Given // once configured
 
 	stopOnce sync.Once
 }
@@ -193,6 +194,10 @@ func (p *process) configure(ctx context.Context, s connector.Settings) ([]connec
 	var problems []connector.Problem
 	for _, q := range r.GetProblems()[:min(len(r.GetProblems()), 100)] {
 		problems = append(problems, connectorpb.ToProblem(q))
+	}
+	p.given.WebPushKey = connectorpb.Clean(r.GetWebPushKey(), 128)
+	for _, d := range r.GetMailDomains()[:min(len(r.GetMailDomains()), 100)] {
+		p.given.MailDomains = append(p.given.MailDomains, connectorpb.Clean(d, 255))
 	}
 	return problems, nil
 }

@@ -39,8 +39,11 @@ func (s *server) Describe(context.Context, *connectorpb.DescribeRequest) (*conne
 	}
 	_, receives := s.c.(connector.Receiver)
 	_, forgets := s.c.(connector.Forgetter)
+	_, returns := s.c.(connector.Returner)
+	_, collects := s.c.(connector.Collector)
 	return &connectorpb.DescribeReply{
-		Description: connectorpb.FromDescription(s.c.Describe()), Schema: schema, Receives: receives, Forgets: forgets,
+		Description: connectorpb.FromDescription(s.c.Describe()), Schema: schema,
+		Receives: receives, Forgets: forgets, Returns: returns, Collects: collects,
 	}, nil
 }
 
@@ -66,11 +69,18 @@ func (s *server) Configure(ctx context.Context, r *connectorpb.ConfigureRequest)
 		reply.Problems = append(reply.Problems, connectorpb.FromProblem(p))
 		wrong = wrong || p.Severity == connector.SeverityError
 	}
-	if !wrong {
-		s.mu.Lock()
-		s.stage = ready
-		s.mu.Unlock()
+	if wrong {
+		return reply, nil
 	}
+	if w, ok := s.c.(connector.WebPusher); ok {
+		reply.WebPushKey = w.WebPushKey()
+	}
+	if r, ok := s.c.(connector.Returner); ok {
+		reply.MailDomains = r.MailDomains()
+	}
+	s.mu.Lock()
+	s.stage = ready
+	s.mu.Unlock()
 	return reply, nil
 }
 
@@ -127,15 +137,41 @@ func (s *server) Receipts(ctx context.Context, r *connectorpb.ReceiptsRequest) (
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	receipts, err := receiver.Receipts(ctx, connectorpb.ToWebhook(r))
+	answer, err := receiver.Receipts(ctx, connectorpb.ToWebhook(r))
 	if err != nil {
 		return nil, failure(err)
 	}
-	reply := &connectorpb.ReceiptsReply{}
-	for _, r := range receipts {
-		reply.Receipts = append(reply.Receipts, connectorpb.FromReceipt(r))
+	return connectorpb.FromAnswer(answer), nil
+}
+
+func (s *server) Returned(ctx context.Context, r *connectorpb.ReturnedRequest) (*connectorpb.ReceiptsReply, error) {
+	returner, ok := s.c.(connector.Returner)
+	if !ok {
+		return nil, status.Error(codes.Unimplemented, "no mail comes back to this connector")
 	}
-	return reply, nil
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	receipts, err := returner.Returned(ctx, connector.Mail{From: r.GetFrom(), To: r.GetTo(), Message: r.GetMessage()})
+	if err != nil {
+		return nil, failure(err)
+	}
+	return connectorpb.FromAnswer(connector.Answer{Receipts: receipts}), nil
+}
+
+func (s *server) Collect(ctx context.Context, r *connectorpb.CollectRequest) (*connectorpb.CollectReply, error) {
+	collector, ok := s.c.(connector.Collector)
+	if !ok {
+		return nil, status.Error(codes.Unimplemented, "this connector has no receipts to collect")
+	}
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	receipts, token, err := collector.Collect(ctx, r.GetAck())
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &connectorpb.CollectReply{Receipts: connectorpb.FromAnswer(connector.Answer{Receipts: receipts}).GetReceipts(), Token: token}, nil
 }
 
 func (s *server) Forget(ctx context.Context, r *connectorpb.ForgetRequest) (*connectorpb.ForgetReply, error) {
@@ -171,6 +207,9 @@ func failure(err error) error {
 	code := codes.Unknown
 	if errors.Is(err, context.DeadlineExceeded) {
 		code = codes.Aborted // not DeadlineExceeded, which means that we hung
+	}
+	if errors.Is(err, connector.ErrForged) {
+		code = codes.PermissionDenied
 	}
 	return status.Error(code, connectorpb.Clean(err.Error(), connectorpb.MaxError))
 }
