@@ -25,7 +25,7 @@ import (
 //	u HASH16                -> ID: the one message of a campaign, cause and person
 //	k HASH16                -> entries of 24 bytes: what a cap has counted
 //	x ID                    -> nothing: unknown, for the list
-//	i HASH16                -> ID: by the provider's id
+//	i HASH16                -> ID: by connector and the provider's id
 //	p CHANNEL               -> nothing: the channel is paused
 const (
 	recordKey    = 'm'

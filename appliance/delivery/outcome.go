@@ -83,7 +83,7 @@ func (d *Delivery) outcome(t *kv.Txn, r *record, res result) error {
 		d.settle(r, Sent, "", "")
 		if out.ProviderID != "" {
 			i := r.id()
-			if err := t.Set(kv.Delivery, d.providerKey(out.ProviderID), i[:]); err != nil {
+			if err := t.Set(kv.Delivery, d.providerKey(res.connector, out.ProviderID), i[:]); err != nil {
 				return err
 			}
 		}
@@ -291,7 +291,7 @@ func nobody(reason string) string {
 	return b.String()
 }
 
-func (d *Delivery) providerKey(provider string) []byte {
-	h := d.o.Keys.Hash("delivery provider", []byte(provider))
+func (d *Delivery) providerKey(connector, provider string) []byte {
+	h := d.o.Keys.Hash("delivery provider", []byte(connector), []byte(provider))
 	return append([]byte{providerKey}, h[:16]...)
 }

@@ -15,13 +15,14 @@ import (
 // maxReceiptAge bounds how far a receipt's own time is believed.
 const maxReceiptAge = 30 * 24 * time.Hour
 
-// Receipts turns what providers report into facts and appends them. Receipts
-// that name no message known here are counted and dropped. A complaint also
-// withdraws the consent that the message stood on.
-func (d *Delivery) Receipts(ctx context.Context, rs []connector.Receipt) error {
+// Receipts turns what a connector's provider reports into facts and appends
+// them. Receipts that name no message known here are counted and dropped. A
+// provider's ids are its own: two connectors may have the same. A complaint
+// also withdraws the consent that the message stood on.
+func (d *Delivery) Receipts(ctx context.Context, from string, rs []connector.Receipt) error {
 	var facts []event.Fact
 	for _, rc := range rs {
-		r, err := d.receiptOf(rc)
+		r, err := d.receiptOf(from, rc)
 		if errors.Is(err, ErrUnknown) {
 			d.counts.strays.Add(1)
 			continue
@@ -45,7 +46,7 @@ func (d *Delivery) Receipts(ctx context.Context, rs []connector.Receipt) error {
 	return nil
 }
 
-func (d *Delivery) receiptOf(rc connector.Receipt) (*record, error) {
+func (d *Delivery) receiptOf(from string, rc connector.Receipt) (*record, error) {
 	if rc.MessageID != "" {
 		return d.find(rc.MessageID)
 	}
@@ -54,7 +55,7 @@ func (d *Delivery) receiptOf(rc connector.Receipt) (*record, error) {
 	}
 	var r *record
 	err := d.db.View(func(t *kv.Txn) error {
-		b, err := t.Get(kv.Delivery, d.providerKey(rc.ProviderID))
+		b, err := t.Get(kv.Delivery, d.providerKey(from, rc.ProviderID))
 		if errors.Is(err, kv.ErrNotFound) || err == nil && len(b) != idBytes {
 			return ErrUnknown
 		}

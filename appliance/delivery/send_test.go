@@ -304,7 +304,7 @@ func TestReceipts(t *testing.T) {
 	h.settles(in.Message)
 	receive := func(rs ...connector.Receipt) {
 		t.Helper()
-		if err := h.d.Receipts(t.Context(), rs); err != nil {
+		if err := h.d.Receipts(t.Context(), "relay", rs); err != nil {
 			t.Error(err)
 		}
 	}
@@ -322,6 +322,10 @@ func TestReceipts(t *testing.T) {
 	}
 	if s := h.d.Stats(); s.Strays != 3 || s.Receipts != 4 {
 		t.Errorf("%+v", s)
+	}
+	// What another connector calls the same is another's.
+	if err := h.d.Receipts(t.Context(), "other", []connector.Receipt{{ProviderID: "p-" + in.Message, Kind: connector.Opened}}); err != nil || h.d.Stats().Strays != 4 {
+		t.Errorf("%v, %+v", err, h.d.Stats())
 	}
 	receive(connector.Receipt{MessageID: in.Message, Kind: connector.Bounced, Class: connector.ClassFull, Reason: "mailbox of ann@example.com is full"})
 	if got := h.told(event.NotificationBounced); len(got) != 1 || lookup(got[0], "kind") != "soft" || strings.Contains(lookup(got[0], "reason"), "@") || h.people.Suppressed("email", "ann@example.com") {
@@ -352,7 +356,7 @@ func TestReceipts(t *testing.T) {
 	h.mu.Lock()
 	h.refuses = 1
 	h.mu.Unlock()
-	if err := h.d.Receipts(t.Context(), []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
+	if err := h.d.Receipts(t.Context(), "relay", []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
 		t.Error("a receipt that is lost is confirmed")
 	}
 }
