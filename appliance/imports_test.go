@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"appliance/campaign", "appliance/delivery", "appliance/erasure"},
 	{"appliance/flow"},
 	{"appliance/publisher"},
-	{"appliance/ingest", "appliance/links", "appliance/console", "appliance/clevertap"},
+	{"appliance/ingest", "appliance/links", "appliance/receipts", "appliance/console", "appliance/clevertap"},
 	{"appliance"},
 	{"appliance/cmd/cloister"},
 }
