@@ -40,7 +40,7 @@ var also = map[string][]string{
 	"plugins/connectorpb":    {"plugins/connector"},
 	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
 	"plugins/host":           {"plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
-	"plugins/sandbox":        {},
+	"plugins/sandbox":        {"plugins/connector"}, // what a host is
 	"plugins/conformance":    {"plugins/connector", "plugins/host"},
 	"appliance/demo":         {},
 }
