@@ -84,6 +84,7 @@ var (
 	metricMessages = metric("messages_total", "Messages by what became of them.", "publisher", "state")
 	metricWaiting  = metric("messages_waiting", "Messages in the outbox.", "publisher", "channel")
 	metricRunning  = metric("connector_running", "1 if the connector runs, else 0.", "publisher", "channel", "connector")
+	metricTold     = metric("receipts_total", "What providers sent of a connector's messages, by what became of it; receipts are those in what was taken, and collected.", "publisher", "channel", "connector", "outcome")
 	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")
 )
 
@@ -145,6 +146,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 			gauge(metricRunning, up, name, s.Channel, s.Name)
 			count(metricRestarts, float64(s.Restarts), name, s.Channel, s.Name)
+			if a.providers != nil {
+				r := a.providers.Stats(name, s.Channel, s.Name)
+				for outcome, n := range map[string]uint64{"taken": r.Taken, "receipts": r.Receipts, "forged": r.Forged, "away": r.Away, "limited": r.Limited, "refused": r.Refused} {
+					count(metricTold, float64(n), name, s.Channel, s.Name, outcome)
+				}
+			}
 		}
 		p := one.rooms.now.Load()
 		if p == nil {

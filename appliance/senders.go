@@ -166,3 +166,14 @@ func (s *senders) find(channel, name string) *host.Connector {
 	}
 	return nil
 }
+
+// all gives the connectors that run, or are to.
+func (s *senders) all() []*host.Connector {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*host.Connector, 0, len(s.running))
+	for _, r := range s.running {
+		out = append(out, r.conn)
+	}
+	return out
+}

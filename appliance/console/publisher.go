@@ -228,6 +228,7 @@ type Connector struct {
 	Sent        uint64    `json:"sent"`
 	Sandbox     string    `json:"sandbox"` // what holds it, in words
 	Description string    `json:"description"`
+	Webhook     string    `json:"webhook,omitempty"` // what its provider is to call with receipts; "" = it takes none
 }
 
 // Mail is a message that a mailbox connector kept.

@@ -304,7 +304,7 @@ func TestReceipts(t *testing.T) {
 	h.settles(in.Message)
 	receive := func(rs ...connector.Receipt) {
 		t.Helper()
-		if err := h.d.Receipts(t.Context(), "relay", rs); err != nil {
+		if err := h.d.Receipts(t.Context(), "email", "relay", rs); err != nil {
 			t.Error(err)
 		}
 	}
@@ -324,7 +324,7 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// What another connector calls the same is another's.
-	if err := h.d.Receipts(t.Context(), "other", []connector.Receipt{{ProviderID: "p-" + in.Message, Kind: connector.Opened}}); err != nil || h.d.Stats().Strays != 4 {
+	if err := h.d.Receipts(t.Context(), "email", "other", []connector.Receipt{{ProviderID: "p-" + in.Message, Kind: connector.Opened}}); err != nil || h.d.Stats().Strays != 4 {
 		t.Errorf("%v, %+v", err, h.d.Stats())
 	}
 	receive(connector.Receipt{MessageID: in.Message, Kind: connector.Bounced, Class: connector.ClassFull, Reason: "mailbox of ann@example.com is full"})
@@ -356,7 +356,7 @@ func TestReceipts(t *testing.T) {
 	h.mu.Lock()
 	h.refuses = 1
 	h.mu.Unlock()
-	if err := h.d.Receipts(t.Context(), "relay", []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
+	if err := h.d.Receipts(t.Context(), "email", "relay", []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
 		t.Error("a receipt that is lost is confirmed")
 	}
 }

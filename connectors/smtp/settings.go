@@ -49,7 +49,7 @@ func (s *smtp) Schema() connector.Schema {
 	one, most, port, lots := 1.0, 64.0, 65535.0, 100_000.0
 	return connector.Schema{
 		Settings: []connector.Setting{
-			{Name: "host", Type: connector.TypeString, Required: true, Doc: "Name or address of the relay."},
+			{Name: "host", Type: connector.TypeString, Required: true, Reach: true, Doc: "Name or address of the relay."},
 			{Name: "port", Type: connector.TypeNumber, Default: 587.0, Min: &one, Max: &port, Doc: "Port of the relay: 587 for submission, 465 with tls mode \"tls\", 25 between servers."},
 			{Name: "from", Type: connector.TypeString, Required: true, Doc: "Sender that people see: \"Acme <hello@acme.example>\"."},
 			{Name: "reply_to", Type: connector.TypeString, Doc: "Where answers go, if not to the sender."},

@@ -82,7 +82,16 @@ func TestConfinement(t *testing.T) {
 		}
 	}
 	// One that says that it needs the network has it, and still cannot listen.
-	n := r.start(t, "network")
+	host, err := connector.ParseHost(listener.Addr().String(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i = instance("network")
+	i.Hosts = []connector.Host{host}
+	n, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := ask(t, n, "dial "+listener.Addr().String()); got != "done" {
 		t.Errorf("dialling with the network: %s", got)
 	}

@@ -131,6 +131,8 @@ var (
 	// ErrUnsupported means that this connector takes no receipts, or keeps
 	// nothing that it could forget.
 	ErrUnsupported = errors.New("the connector does not do this")
+	// ErrWeak means that a process cannot be confined here as is required.
+	ErrWeak = errors.New("the sandbox is too weak")
 )
 
 // Host starts connectors. Its methods may be called concurrently.
@@ -222,7 +224,9 @@ func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings
 		return nil, err
 	}
 	problems := h.folderProblems(a, s)
-	p, err := h.launch(ctx, bin, plugin, sandbox.Policy{})
+	_, reach := a.policy(s, nil)
+	problems = append(problems, reach...)
+	p, err := h.launch(ctx, bin, plugin, sandbox.Policy{Network: a.description.Network}) // no host is listed
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ func newConnectorList() *cobra.Command {
 				Restarts int             `json:"restarts"`
 				Error    string          `json:"error"`
 				Sandbox  json.RawMessage `json:"sandbox"`
+				Webhook  string          `json:"webhook"`
 			} `json:"connectors"`
 		}
 		if err := json.Unmarshal(raw, &all); err != nil {
@@ -44,7 +45,17 @@ func newConnectorList() *cobra.Command {
 		for _, c := range all.Connectors {
 			t.row(c.Channel, c.Name, c.Plugin, c.Version, c.State, c.Restarts, strings.Trim(string(c.Sandbox), `"`), c.Error)
 		}
-		return t.end()
+		if err := t.end(); err != nil {
+			return err
+		}
+		for _, c := range all.Connectors {
+			if c.Webhook != "" {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "the provider of %s tells what became of messages at %s\n", c.Name, c.Webhook); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
 	return cmd
 }

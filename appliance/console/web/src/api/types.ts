@@ -340,6 +340,7 @@ export interface ConnectorStatus {
   sent: number;
   sandbox?: Json;
   description?: string;
+  webhook?: string;
 }
 
 export interface MailboxMessage {

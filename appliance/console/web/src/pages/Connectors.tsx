@@ -96,6 +96,12 @@ function One({ c }: { c: ConnectorStatus }) {
           <span>Confined by {value(c.sandbox)}</span>
         </p>
       )}
+      {c.webhook && (
+        <p class="connector-sandbox">
+          <Icon name="link" size={14} />
+          <span>Receipts come to <code>{c.webhook}</code></span>
+        </p>
+      )}
       {c.error && <Notice kind="bad" title="Last error">{c.error}</Notice>}
       {result && <Notice kind={result.ok ? "good" : "bad"}>{result.text}</Notice>}
       {can("check") && (
