@@ -387,7 +387,7 @@ func (d desk) Connectors() []console.Connector {
 		}
 		out = append(out, console.Connector{
 			Channel: s.Channel, Name: s.Name, Plugin: s.Plugin, Version: s.Version, State: string(s.State), Since: s.Since,
-			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Description: s.Description, Webhook: webhook,
+			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Grade: s.Grade, Missing: s.Missing, Description: s.Description, Webhook: webhook,
 		})
 	}
 	return out

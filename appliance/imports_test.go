@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cloisterhq/cloister/config"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 const module = "github.com/cloisterhq/cloister/"
@@ -58,6 +61,13 @@ var engines = map[string]string{
 	"github.com/spf13/cobra":           "appliance/cmd/cloister",
 	"github.com/chromedp/chromedp":     "appliance/console/webtest",
 	"github.com/prometheus/client_gol": "appliance",
+}
+
+// Where connectors are confined, and where that is required, the grades are the same.
+func TestGrades(t *testing.T) {
+	if !slices.Equal(config.Grades, sandbox.Grades()) {
+		t.Errorf("required are %v, there are %v", config.Grades, sandbox.Grades())
+	}
 }
 
 func allowed(room, imported string) bool {

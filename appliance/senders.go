@@ -13,6 +13,7 @@ import (
 	"github.com/cloisterhq/cloister/config"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/host"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // senders are one publisher's connectors: it chooses among them by channel and
@@ -59,7 +60,8 @@ func (s *senders) startAnyway(ctx context.Context, c config.Connector) (running,
 func instanceOf(publisher string, c config.Connector) host.Instance {
 	return host.Instance{
 		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256,
-		Settings: c.Settings, Rate: c.Rate, Platforms: c.Platforms,
+		Settings: c.Settings, Rate: c.Rate, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
+		Require: sandbox.Grade(max(0, slices.Index(config.Grades, c.Require))),
 	}
 }
 

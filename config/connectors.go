@@ -45,6 +45,9 @@ func (l *loader) connector(r *reader) Connector {
 	c.SHA256 = r.text("sha256", textRule{max: 64, pattern: hashPattern, form: "It has 64 hexadecimal digits in lower case, as sha256sum prints them."})
 	c.Rate, _ = measure(r, "rate", false, 0, `"100/s"`, rateForm, ParseRate)
 	c.Platforms = r.texts("platforms", textRule{choice: platforms})
+	c.Hosts = hosts(r)
+	c.OwnNetwork = r.flag("own_network", false)
+	c.Require = l.require
 	settings := r.one("settings")
 	r.end()
 	if r.is("platforms") && channelOK && c.Channel != "push" {
@@ -52,6 +55,21 @@ func (l *loader) connector(r *reader) Connector {
 	}
 	l.settings(r, settings, channelOK, &c)
 	return c
+}
+
+// hosts reads what a connector may reach beside what its settings name.
+func hosts(r *reader) []connector.Host {
+	var out []connector.Host
+	for i, s := range r.texts("hosts", textRule{min: 1, max: 300, example: `"proxy.acme.example:3128"`}) {
+		h, err := connector.ParseHost(s, 0)
+		if err != nil {
+			r.l.bad(codeMalformed, r.n, elementAt(r.n.args["hosts"], i), r.shown("hosts", s)+" cannot be reached: "+err.Error(),
+				`Write HOST:PORT: "proxy.acme.example:3128", "10.0.0.0/8:443", "*.push.example:443"; "*:443" is every public address.`)
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
 }
 
 // settings fills in c.Settings: what the plugin allows, in the values it wants.
@@ -72,9 +90,28 @@ func (l *loader) settings(r, body *reader, channelOK bool, c *Connector) {
 	}
 	before := l.found.Count(Error)
 	c.Settings = s.read(schema)
+	if l.found.Count(Error) == before {
+		s.reach(r, d, schema, c)
+	}
 	// What is known to be wrong already need not be said twice, in other words.
 	if l.found.Count(Error) == before {
 		l.validate(s, c)
+	}
+}
+
+// reach looks at what a connector may connect to.
+func (s *settings) reach(r *reader, d connector.Description, schema connector.Schema, c *Connector) {
+	named, problems := connector.Reached(schema, c.Settings)
+	for _, p := range problems {
+		n, at := s.find(p.Path)
+		s.l.bad(codeMalformed, n, at, p.Path[len(p.Path)-1]+": "+p.Summary, s.conceal(p.Detail)+".")
+	}
+	switch {
+	case !d.Network && len(c.Hosts) > 0:
+		r.bad(codeTogether, "hosts", c.Plugin+" uses no network", "Remove the line.")
+	case d.Network && len(named)+len(c.Hosts)+len(problems) == 0:
+		s.l.warn(codeNoHosts, r.n, r.n.at(), fmt.Sprintf("the connector %q reaches nothing", c.Name),
+			`It uses the network, and its settings name no host. List what it needs: hosts = ["api.example:443"].`)
 	}
 }
 
@@ -105,7 +142,7 @@ func answer(err error) string {
 func (l *loader) validate(s *settings, c *Connector) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
 	defer cancel()
-	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings)
+	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings, c.Require)
 	if err != nil {
 		l.bad(codePlugin, s.connector, s.connector.at(), fmt.Sprintf("the plugin %q did not check its settings", c.Plugin), s.conceal(answer(err))+".")
 		return
@@ -116,6 +153,9 @@ func (l *loader) validate(s *settings, c *Connector) {
 			severity, code = Warning, codeAdvice
 		}
 		n, at := s.find(p.Path)
+		if len(p.Path) == 0 {
+			n, at = s.connector, s.connector.at()
+		}
 		l.say(severity, code, n, at, c.Plugin+": "+s.conceal(p.Summary), s.conceal(p.Detail))
 	}
 }

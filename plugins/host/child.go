@@ -84,7 +84,7 @@ func (c *child) Start(context.Context) (err error) {
 	c.mu.Lock()
 	if c.shot {
 		err = errors.New("given up before it was started")
-	} else if err = c.h.spawn.run(cmd.Cmd.Start); err == nil {
+	} else if err = c.h.spawn.run(cmd.Start); err == nil {
 		c.pid, c.stdout, c.logged = cmd.Cmd.Process.Pid, stdout, make(chan struct{})
 	}
 	c.mu.Unlock()

@@ -30,6 +30,8 @@ type Instance struct {
 	Platforms []string // of push, which of its platforms; empty = all
 	// Hosts are what it may connect to beside those that its settings name.
 	Hosts []connector.Host
+	// OwnNetwork puts it into a network namespace of its own.
+	OwnNetwork bool
 	// Require is the grade of confinement below which it does not run.
 	Require sandbox.Grade
 }
@@ -80,9 +82,14 @@ type Status struct {
 	Restarts    int       `json:"restarts"` // since Start
 	Error       string    `json:"error,omitempty"`
 	Sent        Sent      `json:"sent"`
-	Sandbox     string    `json:"sandbox"`
-	SHA256      string    `json:"sha256"`
-	PID         int       `json:"pid,omitempty"`
+	// Sandbox is what confines the process, in words; Grade the grade that this
+	// is, and Missing what the machine cannot give, "" if nothing.
+	Sandbox     string              `json:"sandbox"`
+	Grade       string              `json:"grade"`
+	Missing     string              `json:"missing,omitempty"`
+	Connections sandbox.Connections `json:"connections"` // of the running process
+	SHA256      string              `json:"sha256"`
+	PID         int                 `json:"pid,omitempty"`
 }
 
 // maxInFlight is how many Sends may be inside one connector at once.
@@ -196,6 +203,7 @@ func (c *Connector) begin(ctx context.Context) error {
 	if len(problems) > 0 {
 		return &Rejected{problems}
 	}
+	policy.OwnNetwork = c.i.OwnNetwork
 	for setting, dir := range a.folders(c.i.Settings) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return &Rejected{[]connector.Problem{{Path: strings.Split(setting, "\x00"), Summary: "the folder cannot be made", Detail: err.Error()}}}
@@ -276,8 +284,10 @@ func (c *Connector) Status() Status {
 	}
 	if c.about != nil {
 		s.Version, s.Description, s.Sandbox = c.about.description.Version, c.about.description.Summary, c.level.String()
+		s.Grade, s.Missing = c.level.Grade().String(), c.level.Weak()
 	}
 	if c.proc != nil {
+		s.Connections = c.proc.run.connections()
 		c.proc.run.mu.Lock()
 		s.PID = c.proc.run.pid
 		c.proc.run.mu.Unlock()

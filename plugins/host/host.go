@@ -215,8 +215,10 @@ func (h *Host) Describe(ctx context.Context, plugin string) (connector.Descripti
 }
 
 // Validate asks a plugin what it thinks of settings that fit its schema, in a
-// process that can reach and write nothing. Problems may be warnings only.
-func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings) ([]connector.Problem, error) {
+// process that can reach and write nothing. Problems may be warnings only. One
+// without a path is of the machine: the process is confined less than require
+// says, a grade's name or "".
+func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	bin, err := h.open(plugin, "")
 	if err != nil {
 		return nil, err
@@ -234,6 +236,15 @@ func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings
 		return nil, err
 	}
 	defer p.stop()
+	if require != "" {
+		grade, err := sandbox.ParseGrade(require)
+		if err != nil {
+			return nil, err
+		}
+		if err := enough(p.run.confinement(), grade); err != nil {
+			problems = append(problems, connector.Problem{Summary: err.Error(), Detail: "Run the appliance where connectors can be confined so, or require less."})
+		}
+	}
 	more, err := p.configure(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("checking the settings of connector %q: %w", plugin, err)

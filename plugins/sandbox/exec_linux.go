@@ -79,6 +79,10 @@ func become(out *os.File) (Level, error) {
 		// supervisor's filter TCP too.
 		level.Egress, supervised = EgressOpen, false
 	}
+	if s.Policy.OwnNetwork && s.Policy.Network && !supervised {
+		return level, errors.New("a network of its own needs a supervisor, which the kernel or the service's unit does not allow")
+	}
+	level.OwnNetwork = s.Policy.OwnNetwork
 	if level.Threads = supervised; supervised {
 		// From here on this thread connects to nothing; only it will be left.
 		fd, err := notify(s.Policy)

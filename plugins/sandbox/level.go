@@ -19,6 +19,8 @@ type Level struct {
 	Seccomp  bool `json:"seccomp"`
 	// Egress is what holds connections.
 	Egress string `json:"egress"`
+	// OwnNetwork says whether it is in a network namespace without devices.
+	OwnNetwork bool `json:"own_network"`
 	// Threads says whether they are counted.
 	Threads bool `json:"threads"`
 	// Profile is "static" for a program that needs nothing but itself; "dynamic"
@@ -43,7 +45,12 @@ var grades = []string{"none", "files", "ports", "hosts"}
 // Grades are their names, the weakest first.
 func Grades() []string { return append([]string(nil), grades...) }
 
-func (g Grade) String() string { return grades[g] }
+func (g Grade) String() string {
+	if g < 0 || int(g) >= len(grades) {
+		return fmt.Sprintf("Grade(%d)", int(g))
+	}
+	return grades[g]
+}
 
 // ParseGrade reads a grade's name.
 func ParseGrade(s string) (Grade, error) {
@@ -84,6 +91,9 @@ func (l Level) String() string {
 		EgressNone: "no network", EgressHosts: "listed hosts only", EgressPorts: "listed ports of any host", EgressOpen: "any host",
 	}[l.Egress]; words != "" {
 		parts = append(parts, words)
+	}
+	if l.OwnNetwork {
+		parts = append(parts, "own network")
 	}
 	return strings.Join(append(parts, l.Profile), ", ")
 }

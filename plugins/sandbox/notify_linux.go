@@ -79,6 +79,16 @@ func (l listener) replace(id uint64, file int, to uint32) error {
 	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&a))
 }
 
+// give gives the process a file and its number there.
+func (l listener) give(id uint64, file int, flags uint32) (int, error) {
+	a := addition{id: id, from: uint32(file), toFlags: flags}
+	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(l), unix.SECCOMP_IOCTL_NOTIF_ADDFD, uintptr(unsafe.Pointer(&a)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
 // supervisable says whether this process may do what a supervisor must: take a
 // duplicate of another's file. A kernel before 5.6, or the unit's
 // SystemCallFilter, may not let it.

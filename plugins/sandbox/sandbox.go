@@ -49,8 +49,15 @@ type Policy struct {
 	Write   []string         // folders, absolute; they must exist
 	Network bool             // open TCP connections; listening is never allowed
 	Hosts   []connector.Host // to which; what is not here is not reached. Without Network it means nothing.
-	Limits  Limits
+	// OwnNetwork puts the program into a network namespace of its own, without
+	// any device: what it reaches goes through sockets that the supervisor makes.
+	OwnNetwork bool
+	Limits     Limits
 }
+
+// ErrNamespace means that the program can have no network namespace: the
+// kernel, or the service's unit, lets this user make none.
+var ErrNamespace = errors.New("no network namespace can be made (the kernel's user.max_user_namespaces, or RestrictNamespaces in the service's unit)")
 
 // Limits of the process; zero values take the defaults.
 type Limits struct {
@@ -92,8 +99,8 @@ type report struct {
 
 // Command is a confined program about to be started.
 type Command struct {
-	// Cmd is the helper. The caller may set its standard streams and
-	// SysProcAttr, and must start it and wait for it.
+	// Cmd is the helper. The caller may set its standard streams and directory,
+	// and must wait for it.
 	Cmd *exec.Cmd
 	// Resolver looks up the listed names; nil = net.DefaultResolver.
 	Resolver Resolver
@@ -137,6 +144,9 @@ func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error)
 		ExtraFiles:  []*os.File{c.spec, c.binary, c.reportW},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}
+	if p.OwnNetwork {
+		ownNetwork(c.Cmd.SysProcAttr)
+	}
 	if supervised {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -150,8 +160,30 @@ func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error)
 	return c, nil
 }
 
+// ownNetwork asks for a network namespace; for somebody else than root in a
+// user namespace, in which the user is who they are.
+func ownNetwork(a *syscall.SysProcAttr) {
+	a.Cloneflags |= syscall.CLONE_NEWNET
+	if uid := os.Geteuid(); uid != 0 {
+		gid := os.Getegid()
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+	}
+}
+
+// Start starts the helper. Its error wraps ErrNamespace if that is what fails.
+// It must be called on a thread that lives as long as the program should.
+func (c *Command) Start() error {
+	err := c.Cmd.Start()
+	if err != nil && c.policy.OwnNetwork && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)) {
+		return fmt.Errorf("sandbox: %w: %w", ErrNamespace, err)
+	}
+	return err
+}
+
 // Started tells the helper what to become and waits until the program runs, or
-// did not start. It is called once, after Cmd.Start succeeded.
+// did not start. It is called once, after Start succeeded.
 func (c *Command) Started(timeout time.Duration) (Level, error) {
 	c.spec.Close()
 	c.reportW.Close()

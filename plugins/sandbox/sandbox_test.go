@@ -112,7 +112,7 @@ func run(t *testing.T, p Policy, dir string, env ...string) (map[string]string, 
 	var stdout, stderr bytes.Buffer
 	c.Cmd.Stdout, c.Cmd.Stderr = &stdout, &stderr
 	c.Refused = func(to, why string) { t.Log("refused:", to, why) }
-	if err := c.Cmd.Start(); err != nil {
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	level, err := c.Started(10 * time.Second)
@@ -236,7 +236,7 @@ func TestScript(t *testing.T) {
 	defer c.Release()
 	var out bytes.Buffer
 	c.Cmd.Stdout, c.Cmd.Stderr = &out, &out
-	if err := c.Cmd.Start(); err != nil {
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	level, err := c.Started(10 * time.Second)
@@ -294,7 +294,7 @@ func TestDoesNotStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Release()
-			if err := c.Cmd.Start(); err != nil {
+			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
 			_, err = c.Started(10 * time.Second)
@@ -328,7 +328,7 @@ func TestStartsWhateverTheCollectorDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Cmd.Env = append(c.Cmd.Env, "GOGC=1")
-		err = c.Cmd.Start()
+		err = c.Start()
 		if err == nil {
 			_, err = c.Started(10 * time.Second)
 			_ = c.Cmd.Wait()
@@ -347,15 +347,15 @@ func TestLevel(t *testing.T) {
 		weak  bool
 		grade Grade
 	}{
-		{Level{7, true, EgressNone, true, "static"}, "landlock 7, seccomp, no network, static", false, GradeHosts},
-		{Level{7, true, EgressHosts, true, "static"}, "landlock 7, seccomp, listed hosts only, static", false, GradeHosts},
-		{Level{7, true, EgressPorts, true, "static"}, "landlock 7, seccomp, listed ports of any host, static", true, GradePorts},
-		{Level{7, true, EgressOpen, true, "python"}, "landlock 7, seccomp, any host, python", true, GradeFiles},
-		{Level{5, true, EgressHosts, true, "static"}, "landlock 5, seccomp, listed hosts only, static", true, GradeFiles},
-		{Level{2, true, EgressNone, true, "dynamic"}, "landlock 2, seccomp, no network, dynamic", true, GradeNone},
-		{Level{0, true, EgressHosts, true, "static"}, "seccomp, listed hosts only, static", true, GradeNone},
-		{Level{7, false, EgressOpen, true, "static"}, "landlock 7, any host, static", true, GradeNone},
-		{Level{0, false, EgressOpen, true, "static"}, "none, any host, static", true, GradeNone},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressNone, Threads: true, Profile: "static"}, "landlock 7, seccomp, no network, static", false, GradeHosts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "landlock 7, seccomp, listed hosts only, static", false, GradeHosts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressPorts, Threads: true, Profile: "static"}, "landlock 7, seccomp, listed ports of any host, static", true, GradePorts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressOpen, Threads: true, Profile: "python"}, "landlock 7, seccomp, any host, python", true, GradeFiles},
+		{Level{Landlock: 5, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "landlock 5, seccomp, listed hosts only, static", true, GradeFiles},
+		{Level{Landlock: 2, Seccomp: true, Egress: EgressNone, Threads: true, Profile: "dynamic"}, "landlock 2, seccomp, no network, dynamic", true, GradeNone},
+		{Level{Landlock: 0, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "seccomp, listed hosts only, static", true, GradeNone},
+		{Level{Landlock: 7, Seccomp: false, Egress: EgressOpen, Threads: true, Profile: "static"}, "landlock 7, any host, static", true, GradeNone},
+		{Level{Landlock: 0, Seccomp: false, Egress: EgressOpen, Threads: true, Profile: "static"}, "none, any host, static", true, GradeNone},
 	} {
 		if c.l.String() != c.text || (c.l.Weak() != "") != c.weak || c.l.Grade() != c.grade {
 			t.Errorf("%+v: %q, %q, %s", c.l, c.l.String(), c.l.Weak(), c.l.Grade())

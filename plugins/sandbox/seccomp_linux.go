@@ -244,6 +244,11 @@ func watched(p Policy) []bpf.Instruction {
 	for _, c := range calls {
 		out = append(out, is(c, unix.SECCOMP_RET_USER_NOTIF)...)
 	}
+	if p.OwnNetwork && p.Network {
+		for _, family := range []uint32{unix.AF_INET, unix.AF_INET6} {
+			out = append(out, call(unix.SYS_SOCKET, one(lower(0)), is(family, unix.SECCOMP_RET_USER_NOTIF))...)
+		}
+	}
 	return append(out, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
 }
 

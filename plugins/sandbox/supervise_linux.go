@@ -187,6 +187,8 @@ func (s *supervisor) handle(n notification) {
 		s.wanted(n)
 	case unix.SYS_LISTEN:
 		s.listen(n)
+	case unix.SYS_SOCKET:
+		s.open(n)
 	case unix.SYS_CLONE:
 		s.thread(n)
 	default:
@@ -348,6 +350,26 @@ func (s *supervisor) listen(n notification) {
 	err := unix.Listen(fd, int(int32(n.call.args[1])))
 	errno, _ = err.(unix.Errno)
 	s.listener.answer(n.id, errno)
+}
+
+// open gives a process without a network a socket of ours. The other filter has
+// let the arguments pass, which are in registers.
+func (s *supervisor) open(n notification) {
+	kind := int(int32(n.call.args[1]))
+	fd, err := unix.Socket(int(int32(n.call.args[0])), unix.SOCK_STREAM|unix.SOCK_CLOEXEC|kind&unix.SOCK_NONBLOCK, int(int32(n.call.args[2])))
+	if err != nil {
+		errno, _ := err.(unix.Errno)
+		s.listener.answer(n.id, errno)
+		return
+	}
+	defer unix.Close(fd)
+	theirs, err := s.listener.give(n.id, fd, uint32(kind&unix.SOCK_CLOEXEC))
+	if err != nil {
+		s.listener.answer(n.id, unix.EMFILE)
+		return
+	}
+	r := response{id: n.id, value: int64(theirs)}
+	_ = s.listener.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 }
 
 // thread lets a process begin a thread if it has not too many. RLIMIT_NPROC

@@ -339,6 +339,8 @@ export interface ConnectorStatus {
   error?: string;
   sent: number;
   sandbox?: Json;
+  grade?: string;
+  missing?: string;
   description?: string;
   webhook?: string;
 }

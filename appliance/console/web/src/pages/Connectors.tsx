@@ -96,6 +96,7 @@ function One({ c }: { c: ConnectorStatus }) {
           <span>Confined by {value(c.sandbox)}</span>
         </p>
       )}
+      {c.missing && <Notice kind="warn" title="Not fully confined">{c.missing}</Notice>}
       {c.webhook && (
         <p class="connector-sandbox">
           <Icon name="link" size={14} />
