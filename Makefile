@@ -9,7 +9,7 @@ CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 SDK := appliance/ingest/web
 
-.PHONY: build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -78,6 +78,10 @@ FAULTS ?=
 faults: need-test build
 	$(GO) run ./appliance/faults $(FAULTS)
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
+
+# The report of a connector that tries all that it must not be able to do.
+hostile: need-go
+	$(GO) test -count=1 -run TestHostile -v ./plugins/host
 
 # The appliance beside its peers, target by target (appliance/bench/README.md).
 # Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.

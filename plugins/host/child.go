@@ -61,6 +61,7 @@ func (c *child) Start(context.Context) (err error) {
 		return err
 	}
 	defer cmd.Release()
+	cmd.Resolver = c.h.o.Resolver
 	cmd.Refused = func(to, why string) {
 		c.h.o.Logger.Warn("a connector wanted to reach what it may not", "connector", c.name, "to", connectorpb.Clean(to, 100), "why", why)
 	}

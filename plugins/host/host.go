@@ -46,6 +46,9 @@ type Options struct {
 	// may neither hold one of them nor lie in one.
 	Protect []string
 
+	// Resolver looks up the names of hosts that connectors reach; nil = the machine's.
+	Resolver sandbox.Resolver
+
 	Logger *slog.Logger
 	Board  Board
 	// Audit is told of every program that was refused. It must not block.

@@ -79,9 +79,9 @@ func become(out *os.File) (Level, error) {
 		// supervisor's filter TCP too.
 		level.Egress, supervised = EgressOpen, false
 	}
-	if supervised {
+	if level.Threads = supervised; supervised {
 		// From here on this thread connects to nothing; only it will be left.
-		fd, err := notify()
+		fd, err := notify(s.Policy)
 		if err != nil {
 			return level, err
 		}

@@ -19,6 +19,8 @@ type Level struct {
 	Seccomp  bool `json:"seccomp"`
 	// Egress is what holds connections.
 	Egress string `json:"egress"`
+	// Threads says whether they are counted.
+	Threads bool `json:"threads"`
 	// Profile is "static" for a program that needs nothing but itself; "dynamic"
 	// for one with a loader, which may read and execute what is in /usr and /lib,
 	// as "python", "node" and "script" may.

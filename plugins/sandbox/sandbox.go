@@ -54,9 +54,10 @@ type Policy struct {
 
 // Limits of the process; zero values take the defaults.
 type Limits struct {
-	Files  uint64 // open files; 1024
-	Memory uint64 // bytes of data, counted as the kernel does for RLIMIT_DATA; 1 GiB
-	File   uint64 // bytes of one file; 64 MiB
+	Files   uint64 // open files; 1024
+	Memory  uint64 // bytes of data, counted as the kernel does for RLIMIT_DATA; 1 GiB
+	File    uint64 // bytes of one file; 64 MiB
+	Threads uint64 // where a supervisor can count them; 512
 }
 
 func (l Limits) withDefaults() Limits {
@@ -69,6 +70,9 @@ func (l Limits) withDefaults() Limits {
 	if l.File == 0 {
 		l.File = 64 << 20
 	}
+	if l.Threads == 0 {
+		l.Threads = 512
+	}
 	return l
 }
 
@@ -77,7 +81,7 @@ type spec struct {
 	Argv   []string
 	Env    []string
 	Policy Policy
-	Notify bool // a supervisor will make the connections
+	Notify bool // there is a supervisor
 }
 
 // report is what the helper says.
@@ -109,7 +113,7 @@ type Command struct {
 // binary stays the caller's; the rest is let go by Release, and by Ended.
 func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error) {
 	p.Limits = p.Limits.withDefaults()
-	supervised := p.Network && supervisable()
+	supervised := supervisable()
 	body, err := json.Marshal(spec{Argv: argv, Env: env, Policy: p, Notify: supervised})
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -208,7 +212,7 @@ func (c *Command) watch(deadline time.Time) error {
 		refused = func(string, string) {}
 	}
 	n := newNames(c.policy.Hosts, resolver, nameServers("/etc/resolv.conf"), time.Now)
-	c.supervisor, err = supervise(listener(fd), c.pidfd, n, refused)
+	c.supervisor, err = supervise(listener(fd), c.pidfd, c.policy.Limits.Threads, n, refused)
 	if err != nil {
 		unix.Close(fd)
 		return err

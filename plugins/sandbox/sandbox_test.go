@@ -347,15 +347,15 @@ func TestLevel(t *testing.T) {
 		weak  bool
 		grade Grade
 	}{
-		{Level{7, true, EgressNone, "static"}, "landlock 7, seccomp, no network, static", false, GradeHosts},
-		{Level{7, true, EgressHosts, "static"}, "landlock 7, seccomp, listed hosts only, static", false, GradeHosts},
-		{Level{7, true, EgressPorts, "static"}, "landlock 7, seccomp, listed ports of any host, static", true, GradePorts},
-		{Level{7, true, EgressOpen, "python"}, "landlock 7, seccomp, any host, python", true, GradeFiles},
-		{Level{5, true, EgressHosts, "static"}, "landlock 5, seccomp, listed hosts only, static", true, GradeFiles},
-		{Level{2, true, EgressNone, "dynamic"}, "landlock 2, seccomp, no network, dynamic", true, GradeNone},
-		{Level{0, true, EgressHosts, "static"}, "seccomp, listed hosts only, static", true, GradeNone},
-		{Level{7, false, EgressOpen, "static"}, "landlock 7, any host, static", true, GradeNone},
-		{Level{0, false, EgressOpen, "static"}, "none, any host, static", true, GradeNone},
+		{Level{7, true, EgressNone, true, "static"}, "landlock 7, seccomp, no network, static", false, GradeHosts},
+		{Level{7, true, EgressHosts, true, "static"}, "landlock 7, seccomp, listed hosts only, static", false, GradeHosts},
+		{Level{7, true, EgressPorts, true, "static"}, "landlock 7, seccomp, listed ports of any host, static", true, GradePorts},
+		{Level{7, true, EgressOpen, true, "python"}, "landlock 7, seccomp, any host, python", true, GradeFiles},
+		{Level{5, true, EgressHosts, true, "static"}, "landlock 5, seccomp, listed hosts only, static", true, GradeFiles},
+		{Level{2, true, EgressNone, true, "dynamic"}, "landlock 2, seccomp, no network, dynamic", true, GradeNone},
+		{Level{0, true, EgressHosts, true, "static"}, "seccomp, listed hosts only, static", true, GradeNone},
+		{Level{7, false, EgressOpen, true, "static"}, "landlock 7, any host, static", true, GradeNone},
+		{Level{0, false, EgressOpen, true, "static"}, "none, any host, static", true, GradeNone},
 	} {
 		if c.l.String() != c.text || (c.l.Weak() != "") != c.weak || c.l.Grade() != c.grade {
 			t.Errorf("%+v: %q, %q, %s", c.l, c.l.String(), c.l.Weak(), c.l.Grade())

@@ -233,10 +233,15 @@ func memory() []bpf.Instruction {
 		ret(enomem)))
 }
 
-// watched are the calls that the supervisor makes in the program's place.
-func watched() []bpf.Instruction {
+// watched are the calls that the supervisor makes in the program's place, and
+// that by which threads begin, which it counts.
+func watched(p Policy) []bpf.Instruction {
 	out := []bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 4}}
-	for _, c := range []uint32{unix.SYS_CONNECT, unix.SYS_LISTEN} {
+	calls := []uint32{unix.SYS_CLONE}
+	if p.Network {
+		calls = append(calls, unix.SYS_CONNECT, unix.SYS_LISTEN)
+	}
+	for _, c := range calls {
 		out = append(out, is(c, unix.SECCOMP_RET_USER_NOTIF)...)
 	}
 	return append(out, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
@@ -244,8 +249,8 @@ func watched() []bpf.Instruction {
 
 // notify installs the filter of watched calls on this thread, which is the one
 // that executes, and gives the file by which the supervisor hears of them.
-func notify() (int, error) {
-	program := watched()
+func notify(p Policy) (int, error) {
+	program := watched(p)
 	// A Go program's threads are interrupted all the time. Without this flag
 	// (Linux 5.19) a call that the supervisor is making is begun again.
 	fd, err := load(program, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)

@@ -31,7 +31,8 @@ const maxConnecting = 128
 type supervisor struct {
 	listener listener
 	pidfd    int
-	wake     int // an eventfd
+	wake     int    // an eventfd
+	threads  uint64 // at most
 	names    *names
 	refused  func(to, why string)
 
@@ -72,12 +73,12 @@ type Connections struct {
 }
 
 // supervise takes over l and pidfd, both of the process to supervise.
-func supervise(l listener, pidfd int, n *names, refused func(to, why string)) (*supervisor, error) {
+func supervise(l listener, pidfd int, threads uint64, n *names, refused func(to, why string)) (*supervisor, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: supervising: %w", err)
 	}
-	s := &supervisor{listener: l, pidfd: pidfd, wake: wake, names: n, refused: refused, ended: make(chan struct{}), told: make(map[string]bool)}
+	s := &supervisor{listener: l, pidfd: pidfd, wake: wake, threads: threads, names: n, refused: refused, ended: make(chan struct{}), told: make(map[string]bool)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
@@ -186,6 +187,8 @@ func (s *supervisor) handle(n notification) {
 		s.wanted(n)
 	case unix.SYS_LISTEN:
 		s.listen(n)
+	case unix.SYS_CLONE:
+		s.thread(n)
 	default:
 		s.listener.answer(n.id, unix.ENOSYS)
 	}
@@ -345,6 +348,21 @@ func (s *supervisor) listen(n notification) {
 	err := unix.Listen(fd, int(int32(n.call.args[1])))
 	errno, _ = err.(unix.Errno)
 	s.listener.answer(n.id, errno)
+}
+
+// thread lets a process begin a thread if it has not too many. RLIMIT_NPROC
+// would count those of all processes of the user together, so that one of them
+// could take all. This call does go on in the kernel: its flags are in a
+// register, have passed the other filter, and nobody can change them.
+func (s *supervisor) thread(n notification) {
+	var st unix.Stat_t
+	err := unix.Stat(fmt.Sprintf("/proc/%d/task", n.pid), &st)
+	if err != nil || uint64(st.Nlink) > s.threads+1 { // a folder for each, and two links of its own
+		s.listener.answer(n.id, unix.EAGAIN)
+		return
+	}
+	r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	_ = s.listener.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 }
 
 // lookUp asks where the listed names lead that to could belong to, and decides
