@@ -355,7 +355,7 @@ func TestHostile(t *testing.T) {
 	}
 	names.mu.Unlock()
 	// What it tried is in the log, for the operator.
-	for _, want := range []string{otherHost, "a unix socket", "secret-data.evil.example"} {
+	for _, want := range []string{otherHost, admin, "secret-data.evil.example"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log does not say that it wanted %s", want)
 		}

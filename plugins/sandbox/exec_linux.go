@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -53,9 +55,8 @@ func become(out *os.File) (Level, error) {
 	if err != nil {
 		return level, err
 	}
-	level.Profile = "static"
-	if kind != static {
-		level.Profile = "dynamic"
+	if level.Profile, err = profile(binary, kind); err != nil {
+		return level, err
 	}
 	if err := closeFiles(kind == script); err != nil {
 		return level, fmt.Errorf("closing files: %w", err)
@@ -129,6 +130,33 @@ func inspect(binary *os.File) (kind, error) {
 		}
 	}
 	return static, nil
+}
+
+// profile names what a program needs beside itself.
+func profile(binary *os.File, k kind) (string, error) {
+	switch k {
+	case static:
+		return "static", nil
+	case dynamic:
+		return "dynamic", nil
+	}
+	head := make([]byte, 256) // as much as the kernel reads
+	n, err := binary.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("reading the connector: %w", err)
+	}
+	line, _, _ := strings.Cut(string(head[2:n]), "\n")
+	words := strings.Fields(line)
+	for len(words) > 0 && (filepath.Base(words[0]) == "env" || strings.HasPrefix(words[0], "-")) {
+		words = words[1:]
+	}
+	switch {
+	case len(words) > 0 && strings.HasPrefix(filepath.Base(words[0]), "python"):
+		return "python", nil
+	case len(words) > 0 && strings.HasPrefix(filepath.Base(words[0]), "node"):
+		return "node", nil
+	}
+	return "script", nil
 }
 
 // closeFiles lets nothing but the standard streams, and for a script the

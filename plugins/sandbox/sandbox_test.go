@@ -184,6 +184,50 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// Where the kernel tells of no calls, the ports of what is listed are the most
+// that there is, and with a host of every port nothing.
+func TestWithoutSupervisor(t *testing.T) {
+	was := supervisable
+	supervisable = func() bool { return false }
+	defer func() { supervisable = was }()
+	dir := t.TempDir()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	address := listener.Addr().String()
+	for _, c := range []struct {
+		hosts  []string
+		egress string
+		grade  Grade
+		dial   string // begins
+	}{
+		{[]string{address}, EgressPorts, GradePorts, "done"},
+		{[]string{"10.0.0.1:1"}, EgressPorts, GradePorts, "dial tcp"},
+		{[]string{address, "*"}, EgressOpen, GradeFiles, "done"},
+	} {
+		p := Policy{Write: []string{dir}, Network: true}
+		for _, s := range c.hosts {
+			h, err := connector.ParseHost(s, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Hosts = append(p.Hosts, h)
+		}
+		got, level := run(t, p, dir, "SANDBOX_PROBE_DIAL="+address)
+		if level.Egress != c.egress || level.Grade() != c.grade || level.Weak() == "" || !strings.HasPrefix(got["dial"], c.dial) {
+			t.Errorf("%v: %s, %s, dial: %s", c.hosts, level, level.Grade(), got["dial"])
+		}
+		if got["socket packet"] != "operation not permitted" {
+			t.Errorf("%v: socket packet: %s", c.hosts, got["socket packet"])
+		}
+	}
+	if _, level := run(t, Policy{}, dir); level.Egress != EgressNone || level.Grade() != GradeHosts {
+		t.Errorf("without network: %s", level)
+	}
+}
+
 func TestWithoutPrivileges(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("run as somebody already")
@@ -240,7 +284,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	level, err := c.Started(10 * time.Second)
-	if err != nil || level.Profile != "dynamic" {
+	if err != nil || level.Profile != "script" {
 		t.Errorf("%v, %v", level, err)
 	}
 	_ = c.Cmd.Wait()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -226,11 +227,7 @@ func (s *supervisor) wanted(n notification) {
 	}
 	to, ok := address(raw)
 	if !ok {
-		what := "an address of another kind"
-		if binary.NativeEndian.Uint16(raw) == unix.AF_UNIX {
-			what = "a unix socket"
-		}
-		s.deny(n.id, what, "only TCP is allowed")
+		s.denyOther(n.id, raw)
 		return
 	}
 	switch {
@@ -241,6 +238,19 @@ func (s *supervisor) wanted(n notification) {
 	default:
 		s.lookUp(n, to)
 	}
+}
+
+// denyOther refuses what is not an address of the internet.
+func (s *supervisor) denyOther(id uint64, raw []byte) {
+	if binary.NativeEndian.Uint16(raw) != unix.AF_UNIX {
+		s.deny(id, "an address of another kind", "only TCP is allowed")
+		return
+	}
+	path, _, _ := strings.Cut(strings.TrimPrefix(string(raw[2:]), "\x00"), "\x00")
+	if path == "/var/run/nscd/socket" { // the C library asks there before it asks a name server
+		s.told[path] = true
+	}
+	s.deny(id, path, "a unix socket")
 }
 
 // address reads a sockaddr of the internet.
