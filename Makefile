@@ -45,7 +45,7 @@ test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
