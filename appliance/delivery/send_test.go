@@ -364,7 +364,7 @@ func TestReceipts(t *testing.T) {
 // What has nothing to track goes like everything else, also to who agreed.
 func TestWhatCannotBeTrackedIsSentAllTheSame(t *testing.T) {
 	h := newHouse(t, nil)
-	h.campaigns["sms"] = Content{Text: "hi"}
+	h.campaigns["sms"] = Content{Text: "hi", Sender: "ACMEBK-S", Template: "1107"}
 	h.campaigns["push"] = Content{Title: "hi"}
 	h.identify("ann", event.Fact{
 		Consents:  []event.Consent{{Purpose: "offers", Granted: true, Source: "form"}},
@@ -377,6 +377,10 @@ func TestWhatCannotBeTrackedIsSentAllTheSame(t *testing.T) {
 		if h.d.Start(); h.settles(in.Message).State != Sent {
 			t.Errorf("%s: %+v", channel, h.explain(in.Message))
 		}
+	}
+	// Whom an SMS comes from, and what its text is registered as, go with it.
+	if got := h.got(); got[0].Sender != "ACMEBK-S" || got[0].Template != "1107" || got[1].Sender+got[1].Template != "" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -241,7 +241,7 @@ export interface Campaign {
   channel: string;
   purpose: string;
   class: string;
-  content: { subject?: string; html?: string; text?: string; title?: string; link?: string };
+  content: { subject?: string; html?: string; text?: string; title?: string; link?: string; sender?: string; template?: string };
   variant?: string;
   trigger: CampaignTrigger;
   people?: Json;
