@@ -448,7 +448,10 @@ publisher "p" {
   properties "e" { zzz = 1 }
   profile { zzz = 1 }
   limits { zzz = 1 }
-  connector "push" "c" { zzz = 1 }
+  connector "email" "c" {
+    zzz = 1
+    domain "a.example" { zzz = 1 }
+  }
 }`})
 	_, ds := Load([]string{dir}, LoadOptions{})
 	lists := 0
@@ -465,7 +468,7 @@ publisher "p" {
 			}
 		}
 	}
-	if lists != 17 {
+	if lists != 18 {
 		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }
