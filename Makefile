@@ -9,7 +9,7 @@ CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 SDK := appliance/ingest/web
 
-.PHONY: build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -40,17 +40,17 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build appliance/sdks/node_modules/.package-lock.json
+test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp
+	$(GO) test -tags e2e -count=1 ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
-	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix strace:strace mkfs.ext4:e2fsprogs
+	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix strace:strace mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl
 
 # The same under the race detector, which needs cgo and takes longer.
 race:
@@ -78,6 +78,10 @@ FAULTS ?=
 faults: need-test build
 	$(GO) run ./appliance/faults $(FAULTS)
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
+
+# The report of a connector that tries all that it must not be able to do.
+hostile: need-go
+	$(GO) test -count=1 -run TestHostile -v ./plugins/host
 
 # The appliance beside its peers, target by target (appliance/bench/README.md).
 # Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
@@ -116,6 +120,11 @@ sdks: need-go appliance/sdks/node_modules/.package-lock.json
 appliance/sdks/node_modules/.package-lock.json: appliance/sdks/package-lock.json
 	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium
 	cd appliance/sdks && npm ci --no-audit --no-fund --loglevel=error
+
+# The library that one of smpp's message centres is made of.
+connectors/smpp/testdata/npm/node_modules/.package-lock.json: connectors/smpp/testdata/npm/package-lock.json
+	@packaging/scripts/need.sh npm:nodejs,npm
+	cd connectors/smpp/testdata/npm && npm ci --no-audit --no-fund --loglevel=error
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

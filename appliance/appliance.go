@@ -32,6 +32,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/keyring"
 	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/appliance/query"
+	"github.com/cloisterhq/cloister/appliance/receipts"
 	"github.com/cloisterhq/cloister/config"
 	"github.com/cloisterhq/cloister/plugins/host"
 )
@@ -110,12 +111,13 @@ type appliance struct {
 	columns *history.Cache
 	budget  *query.Budget
 
-	houses  houses
-	guide   *guide.Guide // for developers of apps
-	apps    *ingest.Door
-	console *console.Console
-	servers []*server
-	undo    []func() error
+	houses    houses
+	guide     *guide.Guide // for developers of apps
+	apps      *ingest.Door
+	providers *receipts.Door
+	console   *console.Console
+	servers   []*server
+	undo      []func() error
 }
 
 // Run opens the appliance, says where to go, and serves until ctx ends. It

@@ -19,6 +19,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/publisher"
 	"github.com/cloisterhq/cloister/appliance/query"
+	"github.com/cloisterhq/cloister/appliance/receipts"
 )
 
 // desk is a publisher as the console knows it: its rooms as they are at the
@@ -378,10 +379,15 @@ func missing(err error) error {
 
 func (d desk) Connectors() []console.Connector {
 	var out []console.Connector
-	for _, s := range d.senders.statuses() {
+	for _, c := range d.senders.all() {
+		s := c.Status()
+		webhook := ""
+		if c.Receives() {
+			webhook = receipts.Address(strings.TrimSuffix(publicURL(d.a.cfg.Load()), "/"), d.cfg.Name, s.Name)
+		}
 		out = append(out, console.Connector{
 			Channel: s.Channel, Name: s.Name, Plugin: s.Plugin, Version: s.Version, State: string(s.State), Since: s.Since,
-			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Description: s.Description,
+			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Grade: s.Grade, Missing: s.Missing, Description: s.Description, Webhook: webhook,
 		})
 	}
 	return out

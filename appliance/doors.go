@@ -22,6 +22,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/links"
 	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/publisher"
+	"github.com/cloisterhq/cloister/appliance/receipts"
 	"github.com/cloisterhq/cloister/config"
 )
 
@@ -70,11 +71,13 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 	a.closes(p.close)
 	servers := clevertap.New(clevertap.Options{Key: a.houses.server, Audit: a.audit, Ready: a.disk.ready, Logger: a.log})
 	recipients := links.New(links.Options{Publisher: a.recipients, Logger: a.log})
+	a.providers = receipts.New(receipts.Options{Find: a.source, Mail: a.sourcesOfMail,
+		PublicURL: func() string { return strings.TrimSuffix(publicURL(a.cfg.Load()), "/") }, Board: a.board, Logger: a.log})
 	for _, l := range []struct {
 		name string
 		h    http.Handler
 	}{
-		{config.Collect, bounded(collect(a.apps, servers, recipients, http.HandlerFunc(a.developers)))},
+		{config.Collect, bounded(collect(a.apps, servers, recipients, a.providers, http.HandlerFunc(a.developers)))},
 		{config.Console, a.console.Handler()},
 		{config.Metrics, a.metrics()},
 	} {
@@ -87,10 +90,11 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 	return a.openAdmin(cfg.Appliance.DataDir)
 }
 
-// collect serves recipients' links, servers that ask, and what developers read,
-// beside the doors for apps.
-func collect(apps http.Handler, servers *clevertap.Door, recipients, developers http.Handler) http.Handler {
+// collect serves recipients' links, providers' webhooks, servers that ask, and
+// what developers read, beside the doors for apps.
+func collect(apps http.Handler, servers *clevertap.Door, recipients, providers, developers http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle(receipts.Path, providers)
 	mux.Handle("GET /developers", developers)
 	mux.Handle("GET /developers/{name}", developers)
 	mux.Handle("/", apps)

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cloisterhq/cloister/config"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 const module = "github.com/cloisterhq/cloister/"
@@ -24,7 +27,7 @@ var floors = [][]string{
 	{"appliance/campaign", "appliance/delivery", "appliance/erasure"},
 	{"appliance/flow"},
 	{"appliance/publisher"},
-	{"appliance/ingest", "appliance/links", "appliance/console", "appliance/clevertap"},
+	{"appliance/ingest", "appliance/links", "appliance/receipts", "appliance/console", "appliance/clevertap"},
 	{"appliance"},
 	{"appliance/cmd/cloister"},
 }
@@ -40,7 +43,7 @@ var also = map[string][]string{
 	"plugins/connectorpb":    {"plugins/connector"},
 	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
 	"plugins/host":           {"plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
-	"plugins/sandbox":        {},
+	"plugins/sandbox":        {"plugins/connector"}, // what a host is
 	"plugins/conformance":    {"plugins/connector", "plugins/host"},
 	"appliance/demo":         {},
 }
@@ -58,6 +61,13 @@ var engines = map[string]string{
 	"github.com/spf13/cobra":           "appliance/cmd/cloister",
 	"github.com/chromedp/chromedp":     "appliance/console/webtest",
 	"github.com/prometheus/client_gol": "appliance",
+}
+
+// Where connectors are confined, and where that is required, the grades are the same.
+func TestGrades(t *testing.T) {
+	if !slices.Equal(config.Grades, sandbox.Grades()) {
+		t.Errorf("required are %v, there are %v", config.Grades, sandbox.Grades())
+	}
 }
 
 func allowed(room, imported string) bool {

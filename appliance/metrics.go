@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cloisterhq/cloister/appliance/health"
+	"github.com/cloisterhq/cloister/config"
 )
 
 // metrics serves /metrics, /healthz (it is alive) and /readyz (it takes and
@@ -84,6 +86,9 @@ var (
 	metricMessages = metric("messages_total", "Messages by what became of them.", "publisher", "state")
 	metricWaiting  = metric("messages_waiting", "Messages in the outbox.", "publisher", "channel")
 	metricRunning  = metric("connector_running", "1 if the connector runs, else 0.", "publisher", "channel", "connector")
+	metricConfined = metric("connector_sandbox", "How well the connector is confined: 0 = none, 1 = files, 2 = ports, 3 = hosts; the words say what holds it.", "publisher", "channel", "connector", "grade", "held_by")
+	metricReached  = metric("connector_connections_total", "Connections that the running process began, and that it was denied.", "publisher", "channel", "connector", "outcome")
+	metricTold     = metric("receipts_total", "What providers sent of a connector's messages, by what became of it; receipts are those in what was taken, and collected.", "publisher", "channel", "connector", "outcome")
 	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")
 )
 
@@ -144,7 +149,20 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				up = 1
 			}
 			gauge(metricRunning, up, name, s.Channel, s.Name)
+			if s.Grade != "" {
+				gauge(metricConfined, float64(slices.Index(config.Grades, s.Grade)), name, s.Channel, s.Name, s.Grade, s.Sandbox)
+			}
+			if s.PID != 0 {
+				count(metricReached, float64(s.Connections.Made), name, s.Channel, s.Name, "made")
+				count(metricReached, float64(s.Connections.Denied), name, s.Channel, s.Name, "denied")
+			}
 			count(metricRestarts, float64(s.Restarts), name, s.Channel, s.Name)
+			if a.providers != nil {
+				r := a.providers.Stats(name, s.Channel, s.Name)
+				for outcome, n := range map[string]uint64{"taken": r.Taken, "receipts": r.Receipts, "forged": r.Forged, "away": r.Away, "limited": r.Limited, "refused": r.Refused} {
+					count(metricTold, float64(n), name, s.Channel, s.Name, outcome)
+				}
+			}
 		}
 		p := one.rooms.now.Load()
 		if p == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/cloisterhq/cloister/config"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/host"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // senders are one publisher's connectors, swapped when the configuration
@@ -60,7 +61,9 @@ func (s *senders) startAnyway(ctx context.Context, c config.Connector) (running,
 func instanceOf(publisher string, c config.Connector) host.Instance {
 	return host.Instance{
 		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256,
-		Settings: c.Settings, Platforms: c.Platforms, // rates are delivery's, which holds no attempts meanwhile
+		// Rates are delivery's, which holds no attempts while it waits.
+		Settings: c.Settings, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
+		Require: sandbox.Grade(max(0, slices.Index(config.Grades, c.Require))),
 	}
 }
 
@@ -168,4 +171,15 @@ func (s *senders) find(channel, name string) *host.Connector {
 		}
 	}
 	return nil
+}
+
+// all gives the connectors that run, or are to.
+func (s *senders) all() []*host.Connector {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*host.Connector, 0, len(s.running))
+	for _, r := range s.running {
+		out = append(out, r.conn)
+	}
+	return out
 }

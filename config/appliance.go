@@ -37,6 +37,11 @@ func (l *loader) config(root *node) *Config {
 	c := &Config{Files: l.files}
 	c.Appliance = l.appliance(r.one("appliance"))
 	c.Keyring = l.keyring(r.one("keyring"), c.Appliance.DataDir)
+	if b := r.one("sandbox"); b != nil {
+		c.Sandbox = Sandbox{Range: b.n.at(), Require: b.text("require", textRule{need: true, choice: Grades})}
+		b.end()
+		l.require = c.Sandbox.Require
+	}
 	c.Listeners = l.listeners(r.many("listener", "name"))
 	c.Publishers = l.publishers(r.many("publisher", "name"))
 	r.end()

@@ -46,4 +46,5 @@ const (
 	codeNoKey       = "W1404" // a publisher that nothing can reach
 	codeAdvice      = "W1405" // a connector's own warning
 	codeExpires     = "W1406" // preflight: a certificate that ends soon
+	codeNoHosts     = "W1407" // a connector that needs the network and lists no host
 )

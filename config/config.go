@@ -35,6 +35,7 @@ type Range = hcl.Range
 type Config struct {
 	Appliance  Appliance
 	Keyring    Keyring
+	Sandbox    Sandbox
 	Listeners  []Listener  // collect, console, metrics; always all three, in this order
 	Publishers []Publisher // as written; at least one
 	Files      []string    // what was read, in that order
@@ -66,6 +67,17 @@ type Keyring struct {
 	File  string // absolute
 	Make  bool   // it is the default one, made at first start
 	Range Range
+}
+
+// Grades are how well connectors can be confined, the weakest first: nothing in
+// particular; the files of others closed and no processes started; only the
+// ports of listed hosts reached as well; only the listed hosts.
+var Grades = []string{"none", "files", "ports", "hosts"}
+
+// Sandbox says how connectors are confined.
+type Sandbox struct {
+	Require string // one of Grades, below which no connector runs; "" = none
+	Range   Range
 }
 
 // The listeners.
@@ -315,6 +327,10 @@ type Connector struct {
 	Weight    int      // its share among the connectors of its channel, from 1
 	Standby   bool     // takes messages only while no other does
 	Domains   []DomainRate
+	// Hosts are what it may connect to beside those that its settings name.
+	Hosts      []connector.Host
+	OwnNetwork bool   // it gets a network namespace of its own
+	Require    string // how well it must be confined, of Grades; "" = in no particular way
 	// Settings are checked against the plugin's schema, with its defaults
 	// filled in. They may hold secrets: never print them.
 	Settings connector.Settings
@@ -356,7 +372,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // says of its settings. The methods are called one after another.
 type Connectors interface {
 	Describe(ctx context.Context, plugin string) (connector.Description, connector.Schema, error)
-	Validate(ctx context.Context, plugin string, s connector.Settings) ([]connector.Problem, error)
+	// Validate's require is one of Grades, or ""; a problem without a path is
+	// that of a machine which cannot confine so.
+	Validate(ctx context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error)
 }
 
 // LoadOptions say where values come from. The zero value is good: settings of

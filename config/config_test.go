@@ -452,7 +452,8 @@ publisher "p" {
     zzz = 1
     domain "a.example" { zzz = 1 }
   }
-}`})
+}
+sandbox { zzz = 1 }`})
 	_, ds := Load([]string{dir}, LoadOptions{})
 	lists := 0
 	for _, d := range ds {
@@ -468,7 +469,7 @@ publisher "p" {
 			}
 		}
 	}
-	if lists != 18 {
+	if lists != 19 {
 		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }
@@ -509,4 +510,34 @@ func FuzzLoad(f *testing.F) {
 		}
 		_, _ = Format("f.hcl", src)
 	})
+}
+
+func TestConnectorsThatAreHeldTooLoosely(t *testing.T) {
+	dir := write(t, map[string]string{"a.hcl": `
+sandbox { require = "hosts" }
+appliance { public_url = "https://a.example" }
+publisher "acme" {
+  key "app" { id = "A" }
+  connector "email" "relay" {
+    plugin      = "smtp"
+    hosts       = ["proxy.acme.example:3128", "10.0.0.0/8:443"]
+    own_network = true
+    settings {
+      host = "mail.acme.example"
+      from = "a@b"
+    }
+  }
+}`})
+	c, ds := load([]string{dir}, LoadOptions{})
+	if len(ds) != 0 {
+		t.Fatalf("complaints:\n%s", text(t, ds))
+	}
+	n := c.Publishers[0].Connectors[0]
+	if n.Require != "hosts" || !n.OwnNetwork || len(n.Hosts) != 2 || n.Hosts[1].String() != "10.0.0.0/8:443" {
+		t.Errorf("got %+v", n)
+	}
+	_, ds = load([]string{dir}, LoadOptions{Connectors: &fakeConnectors{weak: true}})
+	if len(ds) != 1 || ds[0].Code != codeRefused || ds[0].Place.Range.Start.Line != 6 || !strings.Contains(ds[0].Summary, "too weak") {
+		t.Errorf("complaints:\n%s", text(t, ds))
+	}
 }

@@ -55,6 +55,9 @@ func (l *loader) connector(r *reader) Connector {
 	c.Weight = r.whole("weight", false, 1, 1, 1000)
 	c.Standby = r.flag("standby", false)
 	c.Domains = l.domains(r.many("domain", "name"))
+	c.Hosts = hosts(r)
+	c.OwnNetwork = r.flag("own_network", false)
+	c.Require = l.require
 	settings := r.one("settings")
 	r.end()
 	if len(c.Domains) > 0 && channelOK && c.Channel != "email" {
@@ -94,6 +97,21 @@ func (l *loader) domains(rs []*reader) []DomainRate {
 	return out
 }
 
+// hosts reads what a connector may reach beside what its settings name.
+func hosts(r *reader) []connector.Host {
+	var out []connector.Host
+	for i, s := range r.texts("hosts", textRule{min: 1, max: 300, example: `"proxy.acme.example:3128"`}) {
+		h, err := connector.ParseHost(s, 0)
+		if err != nil {
+			r.l.bad(codeMalformed, r.n, elementAt(r.n.args["hosts"], i), r.shown("hosts", s)+" cannot be reached: "+err.Error(),
+				`Write HOST:PORT: "proxy.acme.example:3128", "10.0.0.0/8:443", "*.push.example:443"; "*:443" is every public address.`)
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
 // settings fills in c.Settings: what the plugin allows, in the values it wants.
 func (l *loader) settings(r, body *reader, channelOK bool, c *Connector) {
 	var where *node
@@ -112,9 +130,28 @@ func (l *loader) settings(r, body *reader, channelOK bool, c *Connector) {
 	}
 	before := l.found.Count(Error)
 	c.Settings = s.read(schema)
+	if l.found.Count(Error) == before {
+		s.reach(r, d, schema, c)
+	}
 	// What is known to be wrong already need not be said twice, in other words.
 	if l.found.Count(Error) == before {
 		l.validate(s, c)
+	}
+}
+
+// reach looks at what a connector may connect to.
+func (s *settings) reach(r *reader, d connector.Description, schema connector.Schema, c *Connector) {
+	named, problems := connector.Reached(schema, c.Settings)
+	for _, p := range problems {
+		n, at := s.find(p.Path)
+		s.l.bad(codeMalformed, n, at, p.Path[len(p.Path)-1]+": "+p.Summary, s.conceal(p.Detail)+".")
+	}
+	switch {
+	case !d.Network && len(c.Hosts) > 0:
+		r.bad(codeTogether, "hosts", c.Plugin+" uses no network", "Remove the line.")
+	case d.Network && len(named)+len(c.Hosts)+len(problems) == 0:
+		s.l.warn(codeNoHosts, r.n, r.n.at(), fmt.Sprintf("the connector %q reaches nothing", c.Name),
+			`It uses the network, and its settings name no host. List what it needs: hosts = ["api.example:443"].`)
 	}
 }
 
@@ -145,7 +182,7 @@ func answer(err error) string {
 func (l *loader) validate(s *settings, c *Connector) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
 	defer cancel()
-	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings)
+	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings, c.Require)
 	if err != nil {
 		l.bad(codePlugin, s.connector, s.connector.at(), fmt.Sprintf("the plugin %q did not check its settings", c.Plugin), s.conceal(answer(err))+".")
 		return
@@ -156,6 +193,9 @@ func (l *loader) validate(s *settings, c *Connector) {
 			severity, code = Warning, codeAdvice
 		}
 		n, at := s.find(p.Path)
+		if len(p.Path) == 0 {
+			n, at = s.connector, s.connector.at()
+		}
 		l.say(severity, code, n, at, c.Plugin+": "+s.conceal(p.Summary), s.conceal(p.Detail))
 	}
 }

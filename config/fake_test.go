@@ -13,14 +13,15 @@ func bound(f float64) *float64 { return &f }
 // fakeConnectors answers for two plugins as the real ones do.
 type fakeConnectors struct {
 	validated []connector.Settings
+	weak      bool
 }
 
 func (f *fakeConnectors) Describe(_ context.Context, plugin string) (connector.Description, connector.Schema, error) {
 	switch plugin {
 	case "smtp":
-		return connector.Description{Name: "smtp", Version: "1.0.0", Channels: []string{"email"}}, connector.Schema{
+		return connector.Description{Name: "smtp", Version: "1.0.0", Channels: []string{"email"}, Network: true}, connector.Schema{
 			Settings: []connector.Setting{
-				{Name: "host", Type: connector.TypeString, Required: true, Doc: "The relay."},
+				{Name: "host", Type: connector.TypeString, Required: true, Reach: true, Doc: "The relay."},
 				{Name: "port", Type: connector.TypeNumber, Default: 587.0, Min: bound(1), Max: bound(65535)},
 				{Name: "from", Type: connector.TypeString, Required: true, Pattern: "@", Doc: "The sender."},
 				{Name: "username", Type: connector.TypeString, Deprecated: `the block auth`},
@@ -41,19 +42,24 @@ func (f *fakeConnectors) Describe(_ context.Context, plugin string) (connector.D
 			Settings: []connector.Setting{{Name: "dir", Type: connector.TypeString, Required: true}},
 		}, nil
 	case "strict":
-		return connector.Description{Name: "strict", Channels: []string{"sms"}}, connector.Schema{
-			Settings: []connector.Setting{{Name: "url", Type: connector.TypeString}},
+		return connector.Description{Name: "strict", Channels: []string{"sms"}, Network: true}, connector.Schema{
+			Settings: []connector.Setting{{Name: "url", Type: connector.TypeString, Reach: true}},
 			Blocks:   []connector.Block{{Name: "tls", Required: true, Settings: []connector.Setting{{Name: "mode", Type: connector.TypeString}}}},
 		}, nil
+	case "silent":
+		return connector.Description{Name: "silent", Channels: []string{"sms"}, Network: true}, connector.Schema{}, nil
 	case "frozen":
 		return connector.Description{}, connector.Schema{}, context.DeadlineExceeded
 	}
 	return connector.Description{}, connector.Schema{}, errors.New("there is no such connector: mailbox and smtp are there")
 }
 
-func (f *fakeConnectors) Validate(_ context.Context, plugin string, s connector.Settings) ([]connector.Problem, error) {
+func (f *fakeConnectors) Validate(_ context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	f.validated = append(f.validated, s)
 	var out []connector.Problem
+	if require == "hosts" && f.weak {
+		out = append(out, connector.Problem{Summary: "the sandbox is too weak"})
+	}
 	switch {
 	case plugin == "smtp" && strings.HasPrefix(s.Text("host"), "nowhere"):
 		out = append(out, connector.Problem{Path: []string{"host"}, Summary: "the host does not exist", Detail: "Name a relay."})

@@ -275,8 +275,8 @@ func members(b *table) {
 // absent is what the appliance has not, so that nothing of it can be wrong: the
 // day that one of these is answered, its line of the catalogue has to be tried.
 func absent(b *table) {
-	l := b.line("not there: webhooks that come in, OIDC and other addresses that the daemon would fetch, archives that are restored")
-	for _, path := range []string{"/webhooks/acme", "/hooks", "/v1/publishers/acme/webhooks", "/receipts/acme/relay", "/oidc/callback", "/saml", "/restore", "/v1/admin/restore"} {
+	l := b.line("not there: OIDC and other addresses that the daemon would fetch, archives that are restored")
+	for _, path := range []string{"/webhooks/acme", "/hooks", "/v1/publishers/acme/webhooks", "/oidc/callback", "/saml", "/restore", "/v1/admin/restore"} {
 		l.status(path, b.d.app("POST", path, strings.NewReader("{}")), 404)
 		l.status(path+" at the console", b.d.operator("POST", path, strings.NewReader("{}")), 404, 401, 405)
 	}

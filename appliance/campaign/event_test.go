@@ -210,6 +210,10 @@ func TestValidate(t *testing.T) {
 	if err != nil || c.Control != 10 || c.Goal.Within != Duration(7*24*time.Hour) || c.Goal.Revenue != "Amount" {
 		t.Errorf("%+v, %v", c, err)
 	}
+	const sms = `{"id":"a","name":"n","channel":"sms","purpose":"offers","content":{"text":"Hi","sender":"ACMEBK-S","template":"1107161"},"trigger":{"type":"once","audience":{}}}`
+	if c, err := h.c.Validate([]byte(sms)); err != nil || c.Content.Sender != "ACMEBK-S" || c.Content.Template != "1107161" {
+		t.Errorf("%+v, %v", c, err)
+	}
 	for body, paths := range map[string]string{
 		`[]`:                  "",
 		`{`:                   "",
@@ -228,6 +232,11 @@ func TestValidate(t *testing.T) {
 		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi\nBcc: x"`, 1):                                                      "content.subject",
 		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi\u0000"`, 1):                                                        "content.subject",
 		strings.Replace(cart("a", "running", ""), `"Hi {{ Profile.name }}"`, `"Hi \u202egpj.exe"`, 1):                                                "content.subject",
+		strings.Replace(cart("a", "running", ""), `"subject":`, `"sender":"ACME","template":"1107","subject":`, 1):                                   "content.sender content.template",
+		strings.Replace(sms, "ACMEBK-S", "an endless name", 1):                                                                                       "content.sender",
+		strings.Replace(sms, "ACMEBK-S", "{{ x }}", 1):                                                                                               "content.sender",
+		strings.Replace(sms, "ACMEBK-S", `a\r\nb`, 1):                                                                                                "content.sender",
+		strings.Replace(sms, "1107161", "a b", 1):                                                                                                    "content.template",
 		strings.Replace(cart("a", "running", ""), `"name":"n"`, `"nmae":"n"`, 1):                                                                     "name nmae",
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"audience":"bad"`, 1):                                                            "trigger.audience",
 		strings.Replace(once("a", "running", ""), `"audience":{}`, `"event":{}`, 1):                                                                  "trigger.audience trigger.event",

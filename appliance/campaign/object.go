@@ -77,6 +77,11 @@ type Content struct {
 	Text    string `json:"text,omitempty"`    // body of sms and push; email: made from HTML where missing
 	Title   string `json:"title,omitempty"`   // push
 	Link    string `json:"link,omitempty"`    // push: what a tap opens
+
+	// Of an SMS, and not Liquid: whom it comes from, if not whom the connector's
+	// settings say; and under which id its text is registered.
+	Sender   string `json:"sender,omitempty"`
+	Template string `json:"template,omitempty"`
 }
 
 // Trigger says what starts a campaign for a person.

@@ -45,7 +45,7 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 // fields are the names that may stand in a campaign, by path.
 var fields = map[string][]string{
 	"":        {"id", "name", "state", "channel", "purpose", "class", "platforms", "labels", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
-	"content": {"subject", "html", "text", "title", "link"},
+	"content": {"subject", "html", "text", "title", "link", "sender", "template"},
 	"trigger": {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
 	"limit":   {"per_person", "every"},
 	"goal":    {"event", "within", "revenue"},
@@ -328,6 +328,7 @@ func checkContent(channel string, ct *Content, m *Mistakes) {
 			}
 		}
 	}
+	checkSMS(channel, ct, m)
 	switch channel {
 	case "email":
 		if ct.Subject == "" {
@@ -343,6 +344,31 @@ func checkContent(channel string, ct *Content, m *Mistakes) {
 	case "push":
 		if ct.Title == "" && ct.Text == "" {
 			m.add("content.title", "a push needs a title or a text")
+		}
+	}
+}
+
+var (
+	// A number, a short code, or a name of up to 11 characters; a name with the
+	// suffix of an Indian header is shorter than that.
+	senderPattern   = regexp.MustCompile(`^(\+?[0-9]{3,15}|[A-Za-z0-9 &._-]{1,11})$`)
+	templatePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+)
+
+func checkSMS(channel string, ct *Content, m *Mistakes) {
+	for _, p := range []struct {
+		path, value, allowed string
+		pattern              *regexp.Regexp
+	}{
+		{"content.sender", ct.Sender, "a sender is a number, a short code, or a name of up to 11 letters, digits, spaces and & . _ -", senderPattern},
+		{"content.template", ct.Template, "an id of a registered text has 1 to 64 letters, digits and . _ -", templatePattern},
+	} {
+		switch {
+		case p.value == "":
+		case channel != "sms":
+			m.add(p.path, "has no meaning with channel %q", channel)
+		case !p.pattern.MatchString(p.value):
+			m.add(p.path, "%s", p.allowed)
 		}
 	}
 }

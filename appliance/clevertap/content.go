@@ -96,7 +96,11 @@ func (r *reader) content(m mode, v event.Value) (campaign.Content, error) {
 		return t.Text(), nil
 	}
 	var body, subject, title string
-	for key, to := range map[string]*string{"body": &body, "subject": &subject, "title": &title} {
+	fields := map[string]*string{"body": &body, "subject": &subject, "title": &title}
+	if m.channel == "sms" {
+		fields["sender"], fields["template"] = &out.Sender, &out.Template
+	}
+	for key, to := range fields {
 		var err error
 		if *to, err = text(key); err != nil {
 			return out, err
@@ -114,6 +118,9 @@ func (r *reader) content(m mode, v event.Value) (campaign.Content, error) {
 		}
 		out.Link = link
 		r.rest("content", o, "title", "body", "platform_specific")
+	case "sms":
+		out.Text = body
+		r.rest("content", o, "body", "sender", "template")
 	default:
 		out.Text = body
 		r.rest("content", o, "body")

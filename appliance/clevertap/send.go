@@ -87,7 +87,7 @@ func (d *Door) send(c *call) (answer, error) {
 // direct is a content as it goes with a message.
 func direct(ct campaign.Content) []event.Prop {
 	var out []event.Prop
-	for _, p := range []struct{ key, value string }{{"subject", ct.Subject}, {"html", ct.HTML}, {"text", ct.Text}, {"title", ct.Title}, {"link", ct.Link}} {
+	for _, p := range []struct{ key, value string }{{"subject", ct.Subject}, {"html", ct.HTML}, {"text", ct.Text}, {"title", ct.Title}, {"link", ct.Link}, {"sender", ct.Sender}, {"template", ct.Template}} {
 		if p.value != "" {
 			out = append(out, event.Prop{Key: p.key, Value: event.OfText(p.value), Personal: true})
 		}

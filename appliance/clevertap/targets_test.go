@@ -249,8 +249,11 @@ func TestADirectMessageReachesWhoIsNamed(t *testing.T) {
 		t.Errorf("%d campaigns", len(all))
 	}
 	// The same kind of message needs no other campaign, whatever it says.
-	h.ok("send/sms.json", `{"to":{"identity":["ann"]},"purpose":"offers","content":{"body":"Code 5678"}}`)
+	h.ok("send/sms.json", `{"to":{"identity":["ann"]},"purpose":"offers","content":{"body":"Code 5678","sender":"ACMEBK","template":"1107"}}`)
 	h.eventually("the next", func() bool { return len(h.post.letters()) == 5 })
+	if m := h.post.letters()[4]; m.Sender != "ACMEBK" || m.Template != "1107" {
+		t.Errorf("%+v", m)
+	}
 	if again, err := h.pub.Campaigns().List(); err != nil || len(again) != 4 {
 		t.Error(len(again), err)
 	}
@@ -287,6 +290,8 @@ func TestABadDirectMessageIsRefusedWhole(t *testing.T) {
 		{`{"to":{"Identity":[` + many + `]},"purpose":"offers","content":{"body":"B"}}`, "at most 1000"},
 		{`{"to":{"Identity":["ann"]},"purpose":"offers","content":{}}`, "content.text"},
 		{`{"to":{"Identity":["ann"]},"purpose":"offers","content":{"body":"{% if %}"}}`, "content.text"},
+		{`{"to":{"Identity":["ann"]},"purpose":"offers","content":{"body":"B","sender":"a name too long"}}`, "content.sender"},
+		{`{"to":{"Identity":["ann"]},"purpose":"offers","content":{"body":"B","template":7}}`, "content.template"},
 		{`{"to":{"Identity":["ann"]},"purpose":"offers","content":{"body":"` + strings.Repeat("x", 61<<10) + `"}}`, "at most 61440"},
 		{`{"to":{"Identity":["ann"]},"content":{"body":"B"}}`, "purpose"},
 		{`{"to":{"Identity":["ann"]},"purpose":"offers","where":{},"content":{"body":"B"}}`, "where"},

@@ -226,8 +226,11 @@ type Connector struct {
 	Restarts    int       `json:"restarts"`
 	Error       string    `json:"error"` // "" = none
 	Sent        uint64    `json:"sent"`
-	Sandbox     string    `json:"sandbox"` // what holds it, in words
+	Sandbox     string    `json:"sandbox"`           // what holds it, in words
+	Grade       string    `json:"grade"`             // how well that is: "none", "files", "ports", "hosts"
+	Missing     string    `json:"missing,omitempty"` // what the machine cannot hold; "" = nothing
 	Description string    `json:"description"`
+	Webhook     string    `json:"webhook,omitempty"` // what its provider is to call with receipts; "" = it takes none
 }
 
 // Mail is a message that a mailbox connector kept.

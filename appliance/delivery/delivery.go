@@ -92,6 +92,7 @@ type People interface {
 // Content is a revision of a campaign: what is sent, and what is asked before.
 type Content struct {
 	Subject, HTML, Text, Title, Link string        // Liquid
+	Sender, Template                 string        // of an SMS
 	Direct                           bool          // these stand in each intention's Props, by their names in lower case
 	Paused                           bool          // the campaign does not run now: its messages wait
 	People                           []byte        // further condition: a people expression, nil = none

@@ -406,7 +406,7 @@ func TestErased(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if err := h.d.Receipts(t.Context(), "relay", []connector.Receipt{{MessageID: sent.Message, Kind: connector.Opened}}); err != nil {
+	if err := h.d.Receipts(t.Context(), "email", "relay", []connector.Receipt{{MessageID: sent.Message, Kind: connector.Opened}}); err != nil {
 		t.Error(err)
 	}
 	if got := h.told(event.NotificationViewed); len(got) != 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -15,14 +16,14 @@ import (
 // maxReceiptAge bounds how far a receipt's own time is believed.
 const maxReceiptAge = 30 * 24 * time.Hour
 
-// Receipts turns what a connector's provider reports into facts and appends
-// them. Receipts that name no message known here are counted and dropped. A
-// provider's ids are its own: two connectors may have the same. A complaint
-// also withdraws the consent that the message stood on.
-func (d *Delivery) Receipts(ctx context.Context, from string, rs []connector.Receipt) error {
+// Receipts turns what the provider of a channel's connector reports into facts
+// and appends them. Receipts that name no message of that connector's are counted
+// and dropped. A provider's ids are its own: two connectors may have the same. A
+// complaint also withdraws the consent that the message stood on.
+func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []connector.Receipt) error {
 	var facts []event.Fact
 	for _, rc := range rs {
-		r, err := d.receiptOf(from, rc)
+		r, err := d.receiptOf(channel, from, rc)
 		if errors.Is(err, ErrUnknown) {
 			d.counts.strays.Add(1)
 			continue
@@ -46,7 +47,24 @@ func (d *Delivery) Receipts(ctx context.Context, from string, rs []connector.Rec
 	return nil
 }
 
-func (d *Delivery) receiptOf(from string, rc connector.Receipt) (*record, error) {
+// receiptOf finds the message that a connector's receipt is about: only one that
+// this connector was given.
+func (d *Delivery) receiptOf(channel, from string, rc connector.Receipt) (*record, error) {
+	r, err := d.named(from, rc)
+	if err == nil && !r.given(channel, from) {
+		return nil, fmt.Errorf("message %s: %w by connector %q", r.Message, ErrUnknown, from)
+	}
+	return r, err
+}
+
+// given says whether the message was, or just now is, handed to a connector.
+func (r *record) given(channel, name string) bool {
+	return r.Channel == channel && slices.ContainsFunc(r.Attempts, func(a Attempt) bool {
+		return a.Connector == name || a.Connector == "" // the answer is not there yet, or was lost
+	})
+}
+
+func (d *Delivery) named(from string, rc connector.Receipt) (*record, error) {
 	if rc.MessageID != "" {
 		return d.find(rc.MessageID)
 	}

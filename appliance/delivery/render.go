@@ -65,6 +65,8 @@ func (d *Delivery) render(e *entry) verdict {
 		if e.tracked = e.mayTrack; e.tracked && m.HTML != "" {
 			m.HTML, e.targets = track(m.HTML, func(n int) string { return d.o.Links.Click(r.Message, n) }, d.o.Links.Open(r.Message), unsubscribe)
 		}
+	case "sms":
+		m.Sender, m.Template = set.sender, set.template
 	case "push":
 		m.Subject = fill.header("title", set.title, liquid.Line)
 		if m.Link = fill.header("link", set.link, liquid.URL); m.Link != "" && !opens(m.Link) {
@@ -220,7 +222,10 @@ type part struct {
 	leaves bool // it shows the way to unsubscribe
 }
 
-type templateSet struct{ subject, html, text, title, link part }
+type templateSet struct {
+	subject, html, text, title, link part
+	sender, template                 string // of an SMS, as they are
+}
 
 // maxTemplates bounds the contents kept parsed.
 const maxTemplates = 64
@@ -262,11 +267,11 @@ func (t *templates) get(campaign string, revision int, c Content) (*templateSet,
 // directContent is what an intention of its own content says.
 func directContent(props []event.Prop) Content {
 	text := func(key string) string { return event.Lookup(props, key).Text() }
-	return Content{Subject: text("subject"), HTML: text("html"), Text: text("text"), Title: text("title"), Link: text("link")}
+	return Content{Subject: text("subject"), HTML: text("html"), Text: text("text"), Title: text("title"), Link: text("link"), Sender: text("sender"), Template: text("template")}
 }
 
 func parseContent(c Content) (*templateSet, error) {
-	set := &templateSet{}
+	set := &templateSet{sender: c.Sender, template: c.Template}
 	for _, x := range []struct {
 		name string
 		src  string

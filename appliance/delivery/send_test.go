@@ -304,7 +304,7 @@ func TestReceipts(t *testing.T) {
 	h.settles(in.Message)
 	receive := func(rs ...connector.Receipt) {
 		t.Helper()
-		if err := h.d.Receipts(t.Context(), "relay", rs); err != nil {
+		if err := h.d.Receipts(t.Context(), "email", "relay", rs); err != nil {
 			t.Error(err)
 		}
 	}
@@ -324,7 +324,7 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// What another connector calls the same is another's.
-	if err := h.d.Receipts(t.Context(), "other", []connector.Receipt{{ProviderID: "p-" + in.Message, Kind: connector.Opened}}); err != nil || h.d.Stats().Strays != 4 {
+	if err := h.d.Receipts(t.Context(), "email", "other", []connector.Receipt{{ProviderID: "p-" + in.Message, Kind: connector.Opened}}); err != nil || h.d.Stats().Strays != 4 {
 		t.Errorf("%v, %+v", err, h.d.Stats())
 	}
 	receive(connector.Receipt{MessageID: in.Message, Kind: connector.Bounced, Class: connector.ClassFull, Reason: "mailbox of ann@example.com is full"})
@@ -356,7 +356,7 @@ func TestReceipts(t *testing.T) {
 	h.mu.Lock()
 	h.refuses = 1
 	h.mu.Unlock()
-	if err := h.d.Receipts(t.Context(), "relay", []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
+	if err := h.d.Receipts(t.Context(), "email", "relay", []connector.Receipt{{MessageID: in.Message, Kind: connector.Opened}}); err == nil {
 		t.Error("a receipt that is lost is confirmed")
 	}
 }
@@ -364,7 +364,7 @@ func TestReceipts(t *testing.T) {
 // What has nothing to track goes like everything else, also to who agreed.
 func TestWhatCannotBeTrackedIsSentAllTheSame(t *testing.T) {
 	h := newHouse(t, nil)
-	h.campaigns["sms"] = Content{Text: "hi"}
+	h.campaigns["sms"] = Content{Text: "hi", Sender: "ACMEBK-S", Template: "1107"}
 	h.campaigns["push"] = Content{Title: "hi"}
 	h.identify("ann", event.Fact{
 		Consents:  []event.Consent{{Purpose: "offers", Granted: true, Source: "form"}},
@@ -377,6 +377,10 @@ func TestWhatCannotBeTrackedIsSentAllTheSame(t *testing.T) {
 		if h.d.Start(); h.settles(in.Message).State != Sent {
 			t.Errorf("%s: %+v", channel, h.explain(in.Message))
 		}
+	}
+	// Whom an SMS comes from, and what its text is registered as, go with it.
+	if got := h.got(); got[0].Sender != "ACMEBK-S" || got[0].Template != "1107" || got[1].Sender+got[1].Template != "" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -148,6 +148,7 @@ func (c contents) Content(id string, revision int) (delivery.Content, error) {
 	}
 	out := delivery.Content{
 		Subject: one.Content.Subject, HTML: one.Content.HTML, Text: one.Content.Text, Title: one.Content.Title, Link: one.Content.Link,
+		Sender: one.Content.Sender, Template: one.Content.Template,
 		Direct: one.Trigger.Type == campaign.TriggerAPI, Paused: one.State == campaign.Paused, People: one.People, Control: one.Control,
 	}
 	if one.Limit != nil {

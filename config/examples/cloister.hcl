@@ -36,6 +36,13 @@ appliance {
 #   credential = "cloister-master" # LoadCredential= in the service's unit; or: file = "/path"
 # }
 
+# How well connectors must be confined; one that is not does not run. "files":
+# files of others are closed, and no processes started; "ports": and only the
+# ports of listed hosts reached; "hosts": and only the listed hosts.
+# sandbox {
+#   require = "hosts"
+# }
+
 # Three listeners. One without tls must be on this machine, or say
 # insecure = true because something in front of it encrypts.
 
@@ -195,6 +202,8 @@ publisher "main" {
   #     also = ["googlemail.com"] # counted together
   #     rate = "20/s"
   #   }
+  #   # hosts = ["proxy.acme.example:3128", "10.0.0.0/8:443"]  # what it may reach beside what its settings name
+  #   # own_network = true    # a network namespace of its own; the service's unit must allow it
   #   settings {
   #     host = "mail.acme.example"
   #     port = 587

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/textproto"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +14,14 @@ import (
 )
 
 // conn is one connection to the relay, ready for a message. It is one
-// goroutine's. The envelope is pipelined, which is why this is not a library's
-// client: none of them does it, and over a distance it is most of the time.
+// goroutine's. Commands are pipelined, which is why this is not a library's client:
+// none of them does it, and over a distance it is most of the time.
 type conn struct {
 	nc      net.Conn
 	text    *textproto.Conn
 	timeout time.Duration
 	ext     map[string]string // what the relay can do, by upper-case name
+	out     []byte            // to be written next
 	sent    int
 	used    time.Time
 }
@@ -188,117 +187,6 @@ func (k *conn) command(line string) (reply, error) {
 		return reply{}, err
 	}
 	return k.read()
-}
-
-// end is how a message ended.
-type end struct {
-	stage stage
-	reply reply // zero if the connection failed
-	err   error
-}
-
-// stage is how far a message came.
-type stage int
-
-const (
-	beforeData stage = iota // MAIL, RCPT or DATA: nothing of it was sent
-	sender                  // refused at MAIL
-	recipient               // refused at RCPT
-	content                 // refused at DATA, or after it
-	afterDot                // all was sent; the answer was lost
-	taken
-)
-
-// send hands over one message. After an error the connection is of no more use.
-func (k *conn) send(ctx context.Context, from string, e *envelope) end {
-	k.sent++
-	k.until(ctx)
-	if limit, err := strconv.Atoi(k.ext["SIZE"]); err == nil && limit > 0 && len(e.body) > limit {
-		return end{stage: content, reply: reply{code: 552, enhanced: [3]int{5, 3, 4}}}
-	}
-	lines := []string{"MAIL FROM:<" + from + ">", "RCPT TO:<" + e.to + ">", "DATA"}
-	var answers [3]reply
-	if _, ok := k.ext["PIPELINING"]; ok {
-		if _, err := k.text.W.WriteString(strings.Join(lines, "\r\n") + "\r\n"); err != nil {
-			return end{err: err}
-		}
-		if err := k.text.W.Flush(); err != nil {
-			return end{err: err}
-		}
-		for i := range lines {
-			var err error
-			if answers[i], err = k.read(); err != nil {
-				return end{err: err}
-			}
-		}
-	} else {
-		for i, line := range lines {
-			var err error
-			if answers[i], err = k.command(line); err != nil {
-				return end{err: err}
-			}
-			if !answers[i].ok() && answers[i].code != 354 {
-				break // the rest would be refused for this
-			}
-		}
-	}
-	refused := end{stage: -1}
-	for i, at := range []stage{sender, recipient} {
-		if refused.stage < 0 && !answers[i].ok() {
-			refused = end{stage: at, reply: answers[i]}
-		}
-	}
-	if refused.stage < 0 && answers[2].code != 354 {
-		refused = end{stage: content, reply: answers[2]}
-	}
-	if refused.stage >= 0 {
-		if answers[2].code == 354 {
-			// It wants a message all the same, to nobody.
-			if _, err := k.command("."); err != nil {
-				refused.err = err
-			}
-		} else if answers[0].ok() {
-			if _, err := k.command("RSET"); err != nil {
-				refused.err = err
-			}
-		}
-		return refused
-	}
-	if _, err := k.text.W.Write(stuffed(e.body)); err != nil {
-		return end{err: err}
-	}
-	if err := k.text.W.Flush(); err != nil {
-		return end{err: err} // without its dot a message does not count
-	}
-	// From here on it can have been taken.
-	if _, err := k.text.W.WriteString(".\r\n"); err == nil {
-		err = k.text.W.Flush()
-		if err != nil {
-			return end{stage: afterDot, err: err}
-		}
-	}
-	k.until(ctx)
-	r, err := k.read()
-	if err != nil {
-		return end{stage: afterDot, err: err}
-	}
-	k.used = time.Now()
-	if !r.ok() {
-		return end{stage: content, reply: r}
-	}
-	return end{stage: taken, reply: r}
-}
-
-// stuffed doubles dots at the beginning of lines and makes the last line whole.
-func stuffed(body []byte) []byte {
-	out := bytes.ReplaceAll(body, []byte("\r\n."), []byte("\r\n.."))
-	if bytes.HasPrefix(out, []byte(".")) {
-		out = append([]byte("."), out...)
-	}
-	if !bytes.HasSuffix(out, []byte("\r\n")) {
-		out = append(bytes.Clone(out), "\r\n"...)
-	}
-	return out
 }
 
 // quit says goodbye and does not wait long for the answer.

@@ -1,14 +1,8 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"net"
 	"net/mail"
 	"strconv"
@@ -32,7 +26,9 @@ type config struct {
 	hello      string
 	from       *mail.Address
 	replyTo    *mail.Address // nil = none
-	returnPath string        // envelope sender
+	returnPath string        // envelope sender, unless there are marks
+	marks      *marks        // nil = mail that comes back is somebody else's
+	files      *files        // nil = no attachments
 	username   string
 	password   string
 	conns      int
@@ -41,19 +37,25 @@ type config struct {
 	idle       time.Duration
 	tlsMode    string
 	tls        *tls.Config
-	dkim       *signer // nil = unsigned
+	dkim       []signer // none, one, or one of each kind
+}
+
+// files are the attachments that are allowed.
+type files struct {
+	max   int // bytes, of a message's together
+	types []string
 }
 
 // Schema implements connector.Connector.
 func (s *smtp) Schema() connector.Schema {
-	one, most, port, lots := 1.0, 64.0, 65535.0, 100_000.0
+	one, most, port, lots, room := 1.0, 64.0, 65535.0, 100_000.0, 2.0*(1<<20)
 	return connector.Schema{
 		Settings: []connector.Setting{
-			{Name: "host", Type: connector.TypeString, Required: true, Doc: "Name or address of the relay."},
+			{Name: "host", Type: connector.TypeString, Required: true, Reach: true, Doc: "Name or address of the relay."},
 			{Name: "port", Type: connector.TypeNumber, Default: 587.0, Min: &one, Max: &port, Doc: "Port of the relay: 587 for submission, 465 with tls mode \"tls\", 25 between servers."},
 			{Name: "from", Type: connector.TypeString, Required: true, Doc: "Sender that people see: \"Acme <hello@acme.example>\"."},
 			{Name: "reply_to", Type: connector.TypeString, Doc: "Where answers go, if not to the sender."},
-			{Name: "return_path", Type: connector.TypeString, Doc: "Address that takes bounces; the sender's own if left out."},
+			{Name: "return_path", Type: connector.TypeString, Doc: "Address that takes bounces, where somebody else reads them; the sender's own if left out."},
 			{Name: "username", Type: connector.TypeString, Doc: "Name to sign in to the relay with; left out, there is no sign-in."},
 			{Name: "password", Type: connector.TypeString, Sensitive: true, Doc: "Password of that name; write file(\"..\") or credential(\"..\")."},
 			{Name: "hello", Type: connector.TypeString, Pattern: `^[A-Za-z0-9.:\[\]-]+$`, Doc: "Name to greet the relay with; the sender's domain if left out."},
@@ -73,6 +75,16 @@ func (s *smtp) Schema() connector.Schema {
 				{Name: "domain", Type: connector.TypeString, Required: true, Doc: "Domain that signs; the sender's or one above it."},
 				{Name: "selector", Type: connector.TypeString, Required: true, Pattern: `^[A-Za-z0-9._-]+$`, Doc: "Selector: the key is published as SELECTOR._domainkey.DOMAIN."},
 				{Name: "key", Type: connector.TypeString, Required: true, Sensitive: true, Doc: "Private key, PEM: RSA of at least 1024 bits, or Ed25519; write file(\"..\")."},
+				{Name: "ed25519_selector", Type: connector.TypeString, Pattern: `^[A-Za-z0-9._-]+$`, Doc: "Selector of a second signature beside RSA's."},
+				{Name: "ed25519_key", Type: connector.TypeString, Sensitive: true, Doc: "Private key of the second signature, Ed25519, PEM; write file(\"..\")."},
+			}},
+			{Name: "bounces", Doc: "Mail that comes back to the appliance: bounces, complaints, unsubscribing by mail; left out, return_path takes them.", Settings: []connector.Setting{
+				{Name: "domain", Type: connector.TypeString, Required: true, Doc: "Domain whose mail comes to the appliance, such as bounce.acme.example."},
+				{Name: "key", Type: connector.TypeString, Required: true, Sensitive: true, Doc: "Secret of 16 bytes at least by which mail that comes back is told from forged; write file(\"..\")."},
+			}},
+			{Name: "attachments", Doc: "Files with messages; left out, a message that has one is refused.", Settings: []connector.Setting{
+				{Name: "types", Type: connector.TypeStrings, Required: true, Doc: "Media types that are allowed: [\"application/pdf\"]."},
+				{Name: "max_size", Type: connector.TypeNumber, Default: float64(maxFiles), Min: &one, Max: &room, Doc: "Bytes that the files of one message may have together."},
 			}},
 		},
 	}
@@ -141,17 +153,9 @@ func read(s connector.Settings) (config, []connector.Problem) {
 		bad("half a sign-in", "Write both username and password, or neither.", "username")
 	}
 	c.readTLS(s, bad, warn)
-	if d := s.Block("dkim"); d != nil {
-		key, err := privateKey(d.Text("key"))
-		switch {
-		case err != nil:
-			bad("not a key to sign with", sentence(err), "dkim", "key")
-		case c.from != nil && !under(domainOf(c.from.Address), d.Text("domain")):
-			bad("not the sender's domain", "Receivers only count a signature of "+domainOf(c.from.Address)+" or a domain above it.", "dkim", "domain")
-		default:
-			c.dkim = &signer{domain: d.Text("domain"), selector: d.Text("selector"), key: key}
-		}
-	}
+	c.readDKIM(s.Block("dkim"), bad)
+	c.readBounces(s, bad)
+	c.readFiles(s.Block("attachments"), bad)
 	return c, problems
 }
 
@@ -204,37 +208,6 @@ func domainOf(address string) string {
 func under(domain, above string) bool {
 	domain, above = strings.ToLower(domain), strings.ToLower(above)
 	return domain == above || strings.HasSuffix(domain, "."+above)
-}
-
-// privateKey reads a key to sign with. Its errors say nothing of the key.
-func privateKey(text string) (crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, errors.New("it is no PEM: write file(\"/path/dkim.pem\") of a file with -----BEGIN PRIVATE KEY-----")
-	}
-	var key any
-	var err error
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("a PEM block %q is not understood; make the key with openssl genpkey", block.Type)
-	}
-	if err != nil {
-		return nil, errors.New("the PEM block does not hold what it says")
-	}
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		if k.N.BitLen() < 1024 {
-			return nil, errors.New("an RSA key must have at least 1024 bits, better 2048")
-		}
-		return k, nil
-	case ed25519.PrivateKey:
-		return k, nil
-	}
-	return nil, errors.New("only RSA and Ed25519 keys sign mail")
 }
 
 // sentence is an error as a sentence for the operator.

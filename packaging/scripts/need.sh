@@ -1,11 +1,12 @@
 #!/bin/sh
-# need.sh COMMAND:PACKAGE[,PACKAGE] ..  Makes sure that commands are there: as
-# root on Debian it installs their packages, elsewhere it names them and fails.
+# need.sh COMMAND:PACKAGE[,PACKAGE] ..  Makes sure that commands, or files, are
+# there: as root on Debian it installs their packages, elsewhere it names them and
+# fails.
 set -u
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
 for want in "$@"; do
-	command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing $(echo "${want#*:}" | tr , ' ')"
+	[ -f "${want%%:*}" ] || command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing $(echo "${want#*:}" | tr , ' ')"
 done
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

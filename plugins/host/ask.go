@@ -97,3 +97,13 @@ func (c *Connector) Given() Given {
 	defer c.mu.Unlock()
 	return c.given
 }
+
+// Receives says whether the connector reads its provider's webhook. It is known
+// once the connector has run.
+func (c *Connector) Receives() bool { a := c.knows(); return a != nil && a.receives }
+
+// Collects says whether it is to be asked by Collect, known as Receives is.
+func (c *Connector) Collects() bool { a := c.knows(); return a != nil && a.collects }
+
+// Returns says whether it reads mail that came back, known as Receives is.
+func (c *Connector) Returns() bool { a := c.knows(); return a != nil && a.returns }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/connectorpb"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // Bare is a connector's process without anything in between: nothing is
@@ -32,7 +31,7 @@ func (h *Host) Bare(ctx context.Context, plugin string, s connector.Settings) (*
 	if err != nil {
 		return nil, err
 	}
-	policy := sandbox.Policy{Network: a.description.Network}
+	policy, _ := a.policy(s, nil) // what is wrong with it, the connector is to say itself
 	for _, dir := range a.folders(s) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("connector %q: %w", plugin, err)

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/connectorpb"
 	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
@@ -38,7 +39,8 @@ type child struct {
 	shot  bool // killed by us
 	state *os.ProcessState
 	level sandbox.Level
-	err   error // why it did not start
+	cmd   *sandbox.Command // nil until it runs
+	err   error            // why it did not start
 }
 
 // Start implements runner.Runner.
@@ -52,12 +54,17 @@ func (c *child) Start(context.Context) (err error) {
 	}()
 	policy := c.policy
 	policy.Write = append(slices.Clone(policy.Write), c.dir)
-	env := append(slices.Clone(c.env), "TMPDIR="+c.dir, "GOMEMLIMIT=256MiB")
+	// The C library then asks for names over TCP, which is all that there is.
+	env := append(slices.Clone(c.env), "TMPDIR="+c.dir, "GOMEMLIMIT=256MiB", "RES_OPTIONS=use-vc")
 	cmd, err := sandbox.NewCommand(c.bin.File, []string{c.bin.path}, env, policy)
 	if err != nil {
 		return err
 	}
 	defer cmd.Release()
+	cmd.Resolver = c.h.o.Resolver
+	cmd.Refused = func(to, why string) {
+		c.h.o.Logger.Warn("a connector wanted to reach what it may not", "connector", c.name, "to", connectorpb.Clean(to, 100), "why", why)
+	}
 	stdout, stdoutW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -77,7 +84,7 @@ func (c *child) Start(context.Context) (err error) {
 	c.mu.Lock()
 	if c.shot {
 		err = errors.New("given up before it was started")
-	} else if err = c.h.spawn.run(cmd.Cmd.Start); err == nil {
+	} else if err = c.h.spawn.run(cmd.Start); err == nil {
 		c.pid, c.stdout, c.logged = cmd.Cmd.Process.Pid, stdout, make(chan struct{})
 	}
 	c.mu.Unlock()
@@ -92,11 +99,14 @@ func (c *child) Start(context.Context) (err error) {
 		defer close(c.logged)
 		c.log.read(stderr)
 	}()
+	confined := make(chan struct{}) // Started has returned
 	go func() {
 		_ = cmd.Cmd.Wait() // what it says is in the state
 		c.mu.Lock()
 		c.dead, c.state = true, cmd.Cmd.ProcessState
 		c.mu.Unlock()
+		<-confined
+		cmd.Ended()
 		close(c.exited)
 		// What it still had to say is in the pipe; a descendant that holds the
 		// pipe open is not waited for.
@@ -109,12 +119,13 @@ func (c *child) Start(context.Context) (err error) {
 		<-c.logged
 	}()
 	level, err := cmd.Started(c.h.o.timing.start)
+	close(confined)
 	if err != nil {
 		c.signal(syscall.SIGKILL)
 		return err
 	}
 	c.mu.Lock()
-	c.level = level
+	c.level, c.cmd = level, cmd
 	c.mu.Unlock()
 	return nil
 }
@@ -168,6 +179,16 @@ func (c *child) confinement() sandbox.Level {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.level
+}
+
+// connections counts what the process wanted to connect to.
+func (c *child) connections() sandbox.Connections {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cmd == nil {
+		return sandbox.Connections{}
+	}
+	return c.cmd.Connections()
 }
 
 // Wait implements runner.AttachedRunner.

@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // ask has a connector try something and gives what it says of it.
@@ -82,12 +84,99 @@ func TestConfinement(t *testing.T) {
 		}
 	}
 	// One that says that it needs the network has it, and still cannot listen.
-	n := r.start(t, "network")
+	host, err := connector.ParseHost(listener.Addr().String(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i = instance("network")
+	i.Hosts = []connector.Host{host}
+	n, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := ask(t, n, "dial "+listener.Addr().String()); got != "done" {
 		t.Errorf("dialling with the network: %s", got)
 	}
 	if got := ask(t, n, "listen"); !strings.HasPrefix(got, "refused") {
 		t.Errorf("listening: %s", got)
+	}
+}
+
+// A connector is refused where it cannot be confined as is required.
+func TestRequired(t *testing.T) {
+	r := newRig(t, Options{}, "network")
+	host, err := connector.ParseHost("*:443", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := instance("network")
+	i.Hosts, i.Require = []connector.Host{host}, sandbox.GradeHosts
+	c, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Status(); s.Grade != "hosts" || s.Missing != "" {
+		t.Errorf("status %+v", s)
+	}
+	if problems, err := r.Validate(t.Context(), "network", i.Settings, "hosts"); err != nil || len(problems) != 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	if _, err := r.Validate(t.Context(), "network", i.Settings, "perfect"); err == nil {
+		t.Error("a grade that there is not: no error")
+	}
+	i.Name, i.Require = "second", sandbox.GradeHosts+1 // what no machine gives
+	if _, err := r.Start(t.Context(), i); !errors.Is(err, ErrWeak) {
+		t.Errorf("started: %v", err)
+	}
+}
+
+// A connector in a network of its own reaches what is listed, and nothing else.
+func TestOwnNetwork(t *testing.T) {
+	r := newRig(t, Options{Resolver: &book{names: map[string]string{"localhost": "127.0.0.1"}}}, "network", "good")
+	listed, came := counted(t, "127.0.0.1:0")
+	other, otherCame := counted(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(listed)
+	i := instance("network")
+	i.OwnNetwork = true
+	for _, h := range []string{listed, "localhost:" + port} {
+		host, err := connector.ParseHost(h, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.Hosts = append(i.Hosts, host)
+	}
+	c, err := r.Start(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Status(); !strings.Contains(s.Sandbox, "own network") || s.Grade != "hosts" {
+		t.Errorf("status %+v", s)
+	}
+	for _, try := range []struct{ what, want string }{
+		{"dial " + listed, "done"}, {"dial localhost:" + port, "done"}, {"dial " + other, "refused"}, {"listen", "refused"},
+	} {
+		if got := ask(t, c, try.what); !strings.HasPrefix(got, try.want) {
+			t.Errorf("%s: %s, want %s", try.what, got, try.want)
+		}
+	}
+	here, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := os.Readlink("/proc/" + strconv.Itoa(c.Status().PID) + "/ns/net")
+	if err != nil || here == there {
+		t.Errorf("it is in our network %s, %s: %v", here, there, err)
+	}
+	if came.Load() != 2 || otherCame.Load() != 0 {
+		t.Errorf("%d and %d came", came.Load(), otherCame.Load())
+	}
+	i = instance("good")
+	i.Name, i.OwnNetwork = "without", true
+	if c, err = r.Start(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Status().Sandbox; !strings.Contains(s, "no network") || !strings.Contains(s, "own network") {
+		t.Errorf("one without network: %s", s)
 	}
 }
 

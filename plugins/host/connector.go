@@ -28,6 +28,12 @@ type Instance struct {
 	Settings  connector.Settings
 	Rate      float64  // messages a second; 0 = no limit
 	Platforms []string // of push, which of its platforms; empty = all
+	// Hosts are what it may connect to beside those that its settings name.
+	Hosts []connector.Host
+	// OwnNetwork puts it into a network namespace of its own.
+	OwnNetwork bool
+	// Require is the grade of confinement below which it does not run.
+	Require sandbox.Grade
 }
 
 func (i Instance) subject() string { return i.Publisher + "/" + i.Channel + "/" + i.Name }
@@ -76,9 +82,14 @@ type Status struct {
 	Restarts    int       `json:"restarts"` // since Start
 	Error       string    `json:"error,omitempty"`
 	Sent        Sent      `json:"sent"`
-	Sandbox     string    `json:"sandbox"`
-	SHA256      string    `json:"sha256"`
-	PID         int       `json:"pid,omitempty"`
+	// Sandbox is what confines the process, in words; Grade the grade that this
+	// is, and Missing what the machine cannot give, "" if nothing.
+	Sandbox     string              `json:"sandbox"`
+	Grade       string              `json:"grade"`
+	Missing     string              `json:"missing,omitempty"`
+	Connections sandbox.Connections `json:"connections"` // of the running process
+	SHA256      string              `json:"sha256"`
+	PID         int                 `json:"pid,omitempty"`
 }
 
 // maxInFlight is how many Sends may be inside one connector at once.
@@ -188,7 +199,11 @@ func (c *Connector) begin(ctx context.Context) error {
 	if problems := c.h.folderProblems(a, c.i.Settings); len(problems) > 0 {
 		return &Rejected{problems}
 	}
-	policy := sandbox.Policy{Network: a.description.Network}
+	policy, problems := a.policy(c.i.Settings, c.i.Hosts)
+	if len(problems) > 0 {
+		return &Rejected{problems}
+	}
+	policy.OwnNetwork = c.i.OwnNetwork
 	for setting, dir := range a.folders(c.i.Settings) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return &Rejected{[]connector.Problem{{Path: strings.Split(setting, "\x00"), Summary: "the folder cannot be made", Detail: err.Error()}}}
@@ -199,7 +214,12 @@ func (c *Connector) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	problems, err := p.configure(ctx, c.i.Settings)
+	level := p.run.confinement()
+	if err := enough(level, c.i.Require); err != nil {
+		p.stop()
+		return fmt.Errorf("connector %s: %w", c.i.subject(), err)
+	}
+	problems, err = p.configure(ctx, c.i.Settings)
 	if err != nil {
 		p.stop()
 		return fmt.Errorf("configuring connector %s: %w: %w", c.i.subject(), ErrBroken, err)
@@ -211,11 +231,10 @@ func (c *Connector) begin(ctx context.Context) error {
 		}
 		c.h.o.Logger.Warn("a connector has something to say about its settings", "connector", c.i.subject(), "setting", strings.Join(q.Path, "."), "summary", q.Summary)
 	}
-	level := p.run.confinement()
 	if weak := level.Weak(); weak != "" {
 		c.h.o.Board.Raise(health.Problem{
 			Code: "connector.sandbox", Severity: health.Warning, Summary: weak,
-			Hint: "Run the appliance on Linux 6.7 or newer with Landlock switched on (lsm=landlock,..).",
+			Hint: "Run the appliance on Linux 6.12 or newer with Landlock switched on (lsm=landlock,..), and leave pidfd_getfd and process_vm_readv in the unit's SystemCallFilter.",
 		})
 	}
 	c.mu.Lock()
@@ -265,8 +284,10 @@ func (c *Connector) Status() Status {
 	}
 	if c.about != nil {
 		s.Version, s.Description, s.Sandbox = c.about.description.Version, c.about.description.Summary, c.level.String()
+		s.Grade, s.Missing = c.level.Grade().String(), c.level.Weak()
 	}
 	if c.proc != nil {
+		s.Connections = c.proc.run.connections()
 		c.proc.run.mu.Lock()
 		s.PID = c.proc.run.pid
 		c.proc.run.mu.Unlock()

@@ -134,6 +134,24 @@ func (h *Host) cache(sum string, r *connectorpb.DescribeReply) {
 	}
 }
 
+// policy is what a process with these settings may do, but for folders. The
+// problems are those of what it should reach.
+func (a *about) policy(s connector.Settings, more []connector.Host) (sandbox.Policy, []connector.Problem) {
+	if !a.description.Network {
+		return sandbox.Policy{}, nil
+	}
+	hosts, problems := connector.Reached(a.schema, s)
+	return sandbox.Policy{Network: true, Hosts: append(hosts, more...)}, problems
+}
+
+// enough says what is wrong if a process is confined less than is required.
+func enough(level sandbox.Level, require sandbox.Grade) error {
+	if level.Grade() >= require {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %q (%s), and %q is required", ErrWeak, level.Grade(), level.Weak(), require)
+}
+
 // folders are the folders among the settings, by the path of the setting.
 func (a *about) folders(s connector.Settings) map[string]string {
 	out := make(map[string]string)

@@ -62,7 +62,7 @@ func TestRejectedSettings(t *testing.T) {
 	if !errors.As(err, &rejected) || len(rejected.Problems) != 2 || rejected.Problems[1].Path[1] != "mode" {
 		t.Errorf("got %v", err)
 	}
-	problems, err := r.Validate(t.Context(), "picky", connector.Settings{})
+	problems, err := r.Validate(t.Context(), "picky", connector.Settings{}, "hosts")
 	if err != nil || len(problems) != 2 || problems[0].Severity != connector.SeverityWarning {
 		t.Errorf("Validate: %v, %v", problems, err)
 	}
@@ -80,7 +80,7 @@ func TestRejectedSettings(t *testing.T) {
 		if _, err := r.Start(t.Context(), i); !errors.As(err, &rejected) || !strings.Contains(err.Error(), says) {
 			t.Errorf("folder %s: got %v", dir, err)
 		}
-		if problems, err := r.Validate(t.Context(), "good", i.Settings); err != nil || len(problems) != 1 {
+		if problems, err := r.Validate(t.Context(), "good", i.Settings, ""); err != nil || len(problems) != 1 {
 			t.Errorf("folder %s: Validate: %v, %v", dir, problems, err)
 		}
 	}

@@ -46,6 +46,9 @@ type Options struct {
 	// may neither hold one of them nor lie in one.
 	Protect []string
 
+	// Resolver looks up the names of hosts that connectors reach; nil = the machine's.
+	Resolver sandbox.Resolver
+
 	Logger *slog.Logger
 	Board  Board
 	// Audit is told of every program that was refused. It must not block.
@@ -131,6 +134,8 @@ var (
 	// ErrUnsupported means that this connector takes no receipts, or keeps
 	// nothing that it could forget.
 	ErrUnsupported = errors.New("the connector does not do this")
+	// ErrWeak means that a process cannot be confined here as is required.
+	ErrWeak = errors.New("the sandbox is too weak")
 )
 
 // Host starts connectors. Its methods may be called concurrently.
@@ -210,8 +215,10 @@ func (h *Host) Describe(ctx context.Context, plugin string) (connector.Descripti
 }
 
 // Validate asks a plugin what it thinks of settings that fit its schema, in a
-// process that can reach and write nothing. Problems may be warnings only.
-func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings) ([]connector.Problem, error) {
+// process that can reach and write nothing. Problems may be warnings only. One
+// without a path is of the machine: the process is confined less than require
+// says, a grade's name or "".
+func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	bin, err := h.open(plugin, "")
 	if err != nil {
 		return nil, err
@@ -222,11 +229,22 @@ func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings
 		return nil, err
 	}
 	problems := h.folderProblems(a, s)
-	p, err := h.launch(ctx, bin, plugin, sandbox.Policy{})
+	_, reach := a.policy(s, nil)
+	problems = append(problems, reach...)
+	p, err := h.launch(ctx, bin, plugin, sandbox.Policy{Network: a.description.Network}) // no host is listed
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
+	if require != "" {
+		grade, err := sandbox.ParseGrade(require)
+		if err != nil {
+			return nil, err
+		}
+		if err := enough(p.run.confinement(), grade); err != nil {
+			problems = append(problems, connector.Problem{Summary: err.Error(), Detail: "Run the appliance where connectors can be confined so, or require less."})
+		}
+	}
 	more, err := p.configure(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("checking the settings of connector %q: %w", plugin, err)

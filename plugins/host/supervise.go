@@ -73,7 +73,8 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	text := connectorpb.Clean(why.Error(), connectorpb.MaxError)
 	var wait time.Duration
 	// A program that is not the right one does not become it by trying.
-	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe)
+	weak := errors.Is(why, ErrWeak)
+	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe) || weak
 	c.mu.Lock()
 	if refused || len(failures) >= t.strikes {
 		c.set(Quarantined, text)
@@ -90,6 +91,9 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 		hint := fmt.Sprintf("Messages wait meanwhile. See the log for what the connector printed; then check it in the console, which starts it again. It is tried every %s.", t.parole)
 		if refused {
 			summary = fmt.Sprintf("Connector %s is not started: %s", c.i.subject(), text)
+			hint = "Messages wait meanwhile. Run the appliance where connectors can be confined as is required, or require less."
+		}
+		if refused && !weak {
 			hint = "Messages wait meanwhile. Find out who changed the file; put the right one in its place, or its checksum into the configuration. Then check the connector in the console, which starts it again."
 		}
 		c.clear("connector.down")
@@ -155,6 +159,11 @@ func (c *Connector) watch(p *process) error {
 			if missed++; missed < 2 {
 				ping()
 				continue
+			}
+			// One that has just ended does not answer either, and that it ended says more.
+			p.run.await(100 * time.Millisecond)
+			if state, ended := p.run.ended(); ended {
+				return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
 			}
 			return fmt.Errorf("%w: it does not answer: %w", ErrBroken, err)
 		case err := <-checked:

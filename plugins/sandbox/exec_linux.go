@@ -13,6 +13,8 @@ import (
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 // Exec must be the first call of main, and of TestMain in tests that start
@@ -65,11 +67,31 @@ func become(out *os.File) (Level, error) {
 	if err := dropCapabilities(); err != nil {
 		return level, err
 	}
-	if level.Landlock, err = restrictFiles(s.Policy, kind); err != nil {
+	supervised := s.Notify && notifies()
+	if level.Landlock, level.Egress, err = restrictFiles(s.Policy, kind, supervised); err != nil {
 		return level, err
 	}
-	if level.Seccomp, err = restrictCalls(s.Policy); err != nil {
+	if level.Seccomp, err = restrictCalls(s.Policy, level.Landlock); err != nil {
 		return level, err
+	}
+	if !level.Seccomp {
+		// Without the filter everything but TCP is open, and without a
+		// supervisor's filter TCP too.
+		level.Egress, supervised = EgressOpen, false
+	}
+	if s.Policy.OwnNetwork && s.Policy.Network && !supervised {
+		return level, errors.New("a network of its own needs a supervisor, which the kernel or the service's unit does not allow")
+	}
+	level.OwnNetwork = s.Policy.OwnNetwork
+	if level.Threads = supervised; supervised {
+		// From here on this thread connects to nothing; only it will be left.
+		fd, err := notify(s.Policy)
+		if err != nil {
+			return level, err
+		}
+		if err := handOver(notifyFD, fd); err != nil {
+			return level, err
+		}
 	}
 	if err := json.NewEncoder(out).Encode(report{Level: level}); err != nil {
 		return level, fmt.Errorf("reporting: %w", err)
@@ -210,22 +232,39 @@ const (
 		ll.AccessFSRemoveFile | ll.AccessFSRemoveDir | ll.AccessFSMakeReg | ll.AccessFSMakeDir | ll.AccessFSMakeSock)
 )
 
-// restrictFiles applies Landlock as far as the kernel has it, and says how far.
-func restrictFiles(p Policy, k kind) (abi int, err error) {
+// restrictFiles applies Landlock as far as the kernel has it, and says how far,
+// and what holds connections then if seccomp does the rest.
+func restrictFiles(p Policy, k kind, supervised bool) (abi int, egress string, err error) {
+	switch {
+	case !p.Network:
+		egress = EgressNone
+	case supervised:
+		egress = EgressHosts
+	default:
+		egress = EgressOpen
+	}
 	abi, err = ll.LandlockGetABIVersion()
 	if err != nil || abi <= 0 {
-		return 0, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) // seccomp wants it
+		return 0, egress, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) // seccomp wants it
 	}
 	config := landlock.V11
-	if p.Network {
-		// No port can be named before the settings are read, and a rule by
-		// port would not name a host anyway. Listening stays forbidden.
-		config.HandledAccessNet = landlock.AccessNetSet(ll.AccessNetBindTCP)
+	var rules []landlock.Rule
+	// Whose connections a supervisor makes needs none of its own. Else the ports
+	// of what is listed are the most that there is; a name server is needed too.
+	if egress == EgressOpen {
+		if ports, ok := portsOf(p.Hosts); ok && abi >= 4 {
+			egress = EgressPorts
+			for _, port := range ports {
+				rules = append(rules, landlock.ConnectTCP(port))
+			}
+		} else {
+			config.HandledAccessNet = landlock.AccessNetSet(ll.AccessNetBindTCP)
+		}
 	}
-	rules := []landlock.Rule{
+	rules = append(rules, []landlock.Rule{
 		landlock.PathAccess(execFile, fmt.Sprintf("/proc/self/fd/%d", binaryFD)),
 		landlock.PathAccess(device, "/dev/null"),
-	}
+	}...)
 	rules = append(rules, allow(readable, readFile, readDir)...)
 	if k != static {
 		rules = append(rules, allow(libraries, execFile, execDir)...)
@@ -234,9 +273,22 @@ func restrictFiles(p Policy, k kind) (abi int, err error) {
 		rules = append(rules, landlock.PathAccess(writeable, dir))
 	}
 	if err := config.BestEffort().Restrict(rules...); err != nil {
-		return 0, fmt.Errorf("restricting files: %w", err)
+		return 0, egress, fmt.Errorf("restricting files: %w", err)
 	}
-	return min(abi, 11), nil
+	return min(abi, 11), egress, nil
+}
+
+// portsOf gives the ports of hosts and of name servers. It says false if there
+// is a host of which every port is listed.
+func portsOf(hosts []connector.Host) ([]uint16, bool) {
+	ports := []uint16{nameServer}
+	for _, h := range hosts {
+		if h.Port == 0 {
+			return nil, false
+		}
+		ports = append(ports, h.Port)
+	}
+	return ports, true
 }
 
 // allow gives access to those of the paths that are there.

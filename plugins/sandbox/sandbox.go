@@ -19,11 +19,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 // Verb is the argument by which the appliance's program knows that it was
@@ -35,21 +40,31 @@ const (
 	specFD   = 3 // the spec, JSON
 	binaryFD = 4 // the program to become
 	reportFD = 5 // the report, JSON; its end without an error means that the program runs
+	notifyFD = 6 // a unix socket, over which the supervisor gets the filter's listener; if Policy.Notify
 )
 
 // Policy is what the program may do beyond reading the system's certificates,
 // time zones and resolver configuration.
 type Policy struct {
-	Write   []string // folders, absolute; they must exist
-	Network bool     // open network connections; listening is never allowed
-	Limits  Limits
+	Write   []string         // folders, absolute; they must exist
+	Network bool             // open TCP connections; listening is never allowed
+	Hosts   []connector.Host // to which; what is not here is not reached. Without Network it means nothing.
+	// OwnNetwork puts the program into a network namespace of its own, without
+	// any device: what it reaches goes through sockets that the supervisor makes.
+	OwnNetwork bool
+	Limits     Limits
 }
+
+// ErrNamespace means that the program can have no network namespace: the
+// kernel, or the service's unit, lets this user make none.
+var ErrNamespace = errors.New("no network namespace can be made (the kernel's user.max_user_namespaces, or RestrictNamespaces in the service's unit)")
 
 // Limits of the process; zero values take the defaults.
 type Limits struct {
-	Files  uint64 // open files; 1024
-	Memory uint64 // bytes of data, counted as the kernel does for RLIMIT_DATA; 1 GiB
-	File   uint64 // bytes of one file; 64 MiB
+	Files   uint64 // open files; 1024
+	Memory  uint64 // bytes of data, counted as the kernel does for RLIMIT_DATA; 1 GiB
+	File    uint64 // bytes of one file; 64 MiB
+	Threads uint64 // where a supervisor can count them; 512
 }
 
 func (l Limits) withDefaults() Limits {
@@ -62,46 +77,10 @@ func (l Limits) withDefaults() Limits {
 	if l.File == 0 {
 		l.File = 64 << 20
 	}
+	if l.Threads == 0 {
+		l.Threads = 512
+	}
 	return l
-}
-
-// Level is what confines a process in effect.
-type Level struct {
-	Landlock int  `json:"landlock"` // ABI; 0 = none, 4 rules TCP, 6 signals and abstract sockets
-	Seccomp  bool `json:"seccomp"`
-	// Profile is "static", or "dynamic" for what needs a loader or an
-	// interpreter: it may then read and execute what is in /usr and /lib.
-	Profile string `json:"profile"`
-}
-
-// String is for the console: "landlock 7, seccomp, static".
-func (l Level) String() string {
-	var parts []string
-	if l.Landlock > 0 {
-		parts = append(parts, fmt.Sprintf("landlock %d", l.Landlock))
-	}
-	if l.Seccomp {
-		parts = append(parts, "seccomp")
-	}
-	if len(parts) == 0 {
-		parts = append(parts, "none")
-	}
-	return strings.Join(append(parts, l.Profile), ", ")
-}
-
-// Weak says what of the confinement the kernel cannot give; "" if nothing.
-func (l Level) Weak() string {
-	switch {
-	case l.Landlock == 0 && !l.Seccomp:
-		return "the kernel has neither Landlock nor seccomp: connectors are not confined"
-	case l.Landlock == 0:
-		return "the kernel has no Landlock: connectors can read what the service's user can"
-	case !l.Seccomp:
-		return "the kernel has no seccomp filters: connectors can start processes"
-	case l.Landlock < 4:
-		return "the kernel's Landlock cannot rule TCP: connectors can listen on ports"
-	}
-	return ""
 }
 
 // spec is what the helper is told.
@@ -109,6 +88,7 @@ type spec struct {
 	Argv   []string
 	Env    []string
 	Policy Policy
+	Notify bool // there is a supervisor
 }
 
 // report is what the helper says.
@@ -119,27 +99,36 @@ type report struct {
 
 // Command is a confined program about to be started.
 type Command struct {
-	// Cmd is the helper. The caller may set its standard streams and
-	// SysProcAttr, and must start it and wait for it.
+	// Cmd is the helper. The caller may set its standard streams and directory,
+	// and must wait for it.
 	Cmd *exec.Cmd
+	// Resolver looks up the listed names; nil = net.DefaultResolver.
+	Resolver Resolver
+	// Refused is told of what the program wanted to connect to and may not, each
+	// once and the first few only; it may be called concurrently. nil = nobody is.
+	Refused func(to, why string)
 
-	spec, binary, reportW *os.File // the child's ends
-	specW, report         *os.File
-	body                  []byte
+	policy                         Policy
+	spec, binary, reportW, notifyC *os.File // the child's ends
+	specW, report, notify          *os.File
+	body                           []byte
+	pidfd                          int
+	supervisor                     *supervisor // nil = there is none
 }
 
 // NewCommand prepares binary, an open program file, to run with argv and env.
-// binary stays the caller's; the rest is let go by Release.
+// binary stays the caller's; the rest is let go by Release, and by Ended.
 func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error) {
 	p.Limits = p.Limits.withDefaults()
-	body, err := json.Marshal(spec{Argv: argv, Env: env, Policy: p})
+	supervised := supervisable()
+	body, err := json.Marshal(spec{Argv: argv, Env: env, Policy: p, Notify: supervised})
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	if len(body) > 48<<10 {
 		return nil, errors.New("sandbox: the arguments and folders are past 48 KiB") // they must fit a pipe
 	}
-	c := &Command{binary: binary, body: body}
+	c := &Command{binary: binary, body: body, policy: p, pidfd: -1}
 	if c.spec, c.specW, err = os.Pipe(); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -155,11 +144,46 @@ func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error)
 		ExtraFiles:  []*os.File{c.spec, c.binary, c.reportW},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}
+	if p.OwnNetwork {
+		ownNetwork(c.Cmd.SysProcAttr)
+	}
+	if supervised {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			c.Release()
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+		c.notify, c.notifyC = os.NewFile(uintptr(pair[0]), "notify"), os.NewFile(uintptr(pair[1]), "notify")
+		c.Cmd.ExtraFiles = append(c.Cmd.ExtraFiles, c.notifyC)
+		c.Cmd.SysProcAttr.PidFD = &c.pidfd
+	}
 	return c, nil
 }
 
+// ownNetwork asks for a network namespace; for somebody else than root in a
+// user namespace, in which the user is who they are.
+func ownNetwork(a *syscall.SysProcAttr) {
+	a.Cloneflags |= syscall.CLONE_NEWNET
+	if uid := os.Geteuid(); uid != 0 {
+		gid := os.Getegid()
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+	}
+}
+
+// Start starts the helper. Its error wraps ErrNamespace if that is what fails.
+// It must be called on a thread that lives as long as the program should.
+func (c *Command) Start() error {
+	err := c.Cmd.Start()
+	if err != nil && c.policy.OwnNetwork && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)) {
+		return fmt.Errorf("sandbox: %w: %w", ErrNamespace, err)
+	}
+	return err
+}
+
 // Started tells the helper what to become and waits until the program runs, or
-// did not start. It is called once, after Cmd.Start succeeded.
+// did not start. It is called once, after Start succeeded.
 func (c *Command) Started(timeout time.Duration) (Level, error) {
 	c.spec.Close()
 	c.reportW.Close()
@@ -169,6 +193,12 @@ func (c *Command) Started(timeout time.Duration) (Level, error) {
 	c.specW.Close()
 	if err != nil {
 		return Level{}, fmt.Errorf("sandbox: telling the helper what to start: %w", err)
+	}
+	if c.notify != nil {
+		c.notifyC.Close()
+		if err := c.watch(deadline); err != nil {
+			return Level{}, err
+		}
 	}
 	_ = c.report.SetReadDeadline(deadline)
 	raw, err := io.ReadAll(io.LimitReader(c.report, 64<<10))
@@ -196,9 +226,57 @@ func (c *Command) Started(timeout time.Duration) (Level, error) {
 	return last.Level, nil
 }
 
-// Release closes what is still open. It may be called at any time, and twice.
+// watch begins to supervise the process, if the helper could have it so. What
+// went wrong in the helper is in its report.
+func (c *Command) watch(deadline time.Time) error {
+	fd, err := takeOver(int(c.notify.Fd()), deadline)
+	if err != nil {
+		return fmt.Errorf("sandbox: waiting for the helper: %w", err)
+	}
+	if fd < 0 {
+		return nil
+	}
+	resolver, refused := c.Resolver, c.Refused
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	if refused == nil {
+		refused = func(string, string) {}
+	}
+	n := newNames(c.policy.Hosts, resolver, nameServers("/etc/resolv.conf"), time.Now)
+	c.supervisor, err = supervise(listener(fd), c.pidfd, c.policy.Limits.Threads, n, refused)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	c.pidfd = -1 // the supervisor's now
+	return nil
+}
+
+// Connections counts what the program wanted to connect to. It may be called
+// at any time after Started.
+func (c *Command) Connections() Connections {
+	if c.supervisor == nil {
+		return Connections{}
+	}
+	return Connections{Made: c.supervisor.made.Load(), Denied: c.supervisor.denied.Load()}
+}
+
+// Ended lets go of what the running program needed, and waits for it. It is
+// called once the program has ended, after Started has returned.
+func (c *Command) Ended() {
+	if c.supervisor != nil {
+		c.supervisor.close()
+	}
+	if c.pidfd >= 0 {
+		unix.Close(c.pidfd)
+		c.pidfd = -1
+	}
+}
+
+// Release closes what starting needed. It may be called at any time, and twice.
 func (c *Command) Release() {
-	for _, f := range []*os.File{c.spec, c.specW, c.report, c.reportW} {
+	for _, f := range []*os.File{c.spec, c.specW, c.report, c.reportW, c.notify, c.notifyC} {
 		if f != nil {
 			f.Close()
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 // The test program is the helper, and the confined program too.
@@ -66,6 +68,13 @@ func probe() {
 	note("read /etc/passwd", err)
 	_, err = net.LookupHost("localhost")
 	note("look up localhost", err)
+	if to := os.Getenv("SANDBOX_PROBE_DIAL"); to != "" {
+		c, err := net.DialTimeout("tcp", to, 5*time.Second)
+		note("dial", err)
+		if err == nil {
+			c.Close()
+		}
+	}
 	dir := os.Getenv("SANDBOX_PROBE")
 	note("write", os.WriteFile(filepath.Join(dir, "f"), []byte("x"), 0o600))
 	note("rename", os.Rename(filepath.Join(dir, "f"), filepath.Join(dir, "g")))
@@ -88,24 +97,26 @@ func probe() {
 }
 
 // run runs this program confined and gives what it found.
-func run(t *testing.T, p Policy, dir string) (map[string]string, Level) {
+func run(t *testing.T, p Policy, dir string, env ...string) (map[string]string, Level) {
 	t.Helper()
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer self.Close()
-	c, err := NewCommand(self, []string{"probe", "arg"}, []string{"SANDBOX_PROBE=" + dir}, p)
+	c, err := NewCommand(self, []string{"probe", "arg"}, append([]string{"SANDBOX_PROBE=" + dir}, env...), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Release()
 	var stdout, stderr bytes.Buffer
 	c.Cmd.Stdout, c.Cmd.Stderr = &stdout, &stderr
-	if err := c.Cmd.Start(); err != nil {
+	c.Refused = func(to, why string) { t.Log("refused:", to, why) }
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	level, err := c.Started(10 * time.Second)
+	defer c.Ended()
 	if err != nil {
 		t.Error(err)
 	}
@@ -150,12 +161,22 @@ func TestConfined(t *testing.T) {
 
 func TestNetwork(t *testing.T) {
 	dir := t.TempDir()
-	got, level := run(t, Policy{Write: []string{dir}, Network: true}, dir)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	host, err := connector.ParseHost(listener.Addr().String(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, level := run(t, Policy{Write: []string{dir}, Network: true, Hosts: []connector.Host{host}}, dir, "SANDBOX_PROBE_DIAL="+listener.Addr().String())
+	t.Log(level, got)
 	if level.Weak() != "" {
 		t.Skip(level.Weak())
 	}
 	for name, want := range map[string]string{
-		"socket inet": "done", "socket packet": "operation not permitted", "socket mptcp": "protocol not supported", "look up localhost": "done",
+		"socket inet": "done", "socket packet": "operation not permitted", "socket mptcp": "protocol not supported", "look up localhost": "done", "dial": "done",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %s, want %s", name, got[name], want)
@@ -215,7 +236,7 @@ func TestScript(t *testing.T) {
 	defer c.Release()
 	var out bytes.Buffer
 	c.Cmd.Stdout, c.Cmd.Stderr = &out, &out
-	if err := c.Cmd.Start(); err != nil {
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	level, err := c.Started(10 * time.Second)
@@ -273,7 +294,7 @@ func TestDoesNotStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Release()
-			if err := c.Cmd.Start(); err != nil {
+			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
 			_, err = c.Started(10 * time.Second)
@@ -307,7 +328,7 @@ func TestStartsWhateverTheCollectorDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Cmd.Env = append(c.Cmd.Env, "GOGC=1")
-		err = c.Cmd.Start()
+		err = c.Start()
 		if err == nil {
 			_, err = c.Started(10 * time.Second)
 			_ = c.Cmd.Wait()
@@ -321,18 +342,23 @@ func TestStartsWhateverTheCollectorDoes(t *testing.T) {
 
 func TestLevel(t *testing.T) {
 	for _, c := range []struct {
-		l    Level
-		text string
-		weak bool
+		l     Level
+		text  string
+		weak  bool
+		grade Grade
 	}{
-		{Level{7, true, "static"}, "landlock 7, seccomp, static", false},
-		{Level{2, true, "dynamic"}, "landlock 2, seccomp, dynamic", true},
-		{Level{0, true, "static"}, "seccomp, static", true},
-		{Level{7, false, "static"}, "landlock 7, static", true},
-		{Level{0, false, "static"}, "none, static", true},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressNone, Threads: true, Profile: "static"}, "landlock 7, seccomp, no network, static", false, GradeHosts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "landlock 7, seccomp, listed hosts only, static", false, GradeHosts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressPorts, Threads: true, Profile: "static"}, "landlock 7, seccomp, listed ports of any host, static", true, GradePorts},
+		{Level{Landlock: 7, Seccomp: true, Egress: EgressOpen, Threads: true, Profile: "python"}, "landlock 7, seccomp, any host, python", true, GradeFiles},
+		{Level{Landlock: 5, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "landlock 5, seccomp, listed hosts only, static", true, GradeFiles},
+		{Level{Landlock: 2, Seccomp: true, Egress: EgressNone, Threads: true, Profile: "dynamic"}, "landlock 2, seccomp, no network, dynamic", true, GradeNone},
+		{Level{Landlock: 0, Seccomp: true, Egress: EgressHosts, Threads: true, Profile: "static"}, "seccomp, listed hosts only, static", true, GradeNone},
+		{Level{Landlock: 7, Seccomp: false, Egress: EgressOpen, Threads: true, Profile: "static"}, "landlock 7, any host, static", true, GradeNone},
+		{Level{Landlock: 0, Seccomp: false, Egress: EgressOpen, Threads: true, Profile: "static"}, "none, any host, static", true, GradeNone},
 	} {
-		if c.l.String() != c.text || (c.l.Weak() != "") != c.weak {
-			t.Errorf("%+v: %q, %q", c.l, c.l.String(), c.l.Weak())
+		if c.l.String() != c.text || (c.l.Weak() != "") != c.weak || c.l.Grade() != c.grade {
+			t.Errorf("%+v: %q, %q, %s", c.l, c.l.String(), c.l.Weak(), c.l.Grade())
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,6 +40,11 @@ func Run(c connector.Connector) {
 		os.Exit(2)
 	}
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	// The sandbox has TCP only, and knows the names that are listed.
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", address)
+	}}
 	// SIGTERM comes after Drain, or when there is no time for one: either way
 	// there is nothing left to do. SIGINT is the terminal's, meant for the
 	// appliance, which then drains us.

@@ -35,16 +35,34 @@ func newConnectorList() *cobra.Command {
 				Restarts int             `json:"restarts"`
 				Error    string          `json:"error"`
 				Sandbox  json.RawMessage `json:"sandbox"`
+				Grade    string          `json:"grade"`
+				Missing  string          `json:"missing"`
+				Webhook  string          `json:"webhook"`
 			} `json:"connectors"`
 		}
 		if err := json.Unmarshal(raw, &all); err != nil {
 			return err
 		}
-		t := newTable(cmd.OutOrStdout(), "channel", "name", "plugin", "version", "state", "restarts", "sandbox", "error")
+		t := newTable(cmd.OutOrStdout(), "channel", "name", "plugin", "version", "state", "restarts", "grade", "sandbox", "error")
 		for _, c := range all.Connectors {
-			t.row(c.Channel, c.Name, c.Plugin, c.Version, c.State, c.Restarts, strings.Trim(string(c.Sandbox), `"`), c.Error)
+			t.row(c.Channel, c.Name, c.Plugin, c.Version, c.State, c.Restarts, c.Grade, strings.Trim(string(c.Sandbox), `"`), c.Error)
 		}
-		return t.end()
+		if err := t.end(); err != nil {
+			return err
+		}
+		for _, c := range all.Connectors {
+			if c.Missing != "" {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is not fully confined: %s\n", c.Name, c.Missing); err != nil {
+					return err
+				}
+			}
+			if c.Webhook != "" {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "the provider of %s tells what became of messages at %s\n", c.Name, c.Webhook); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
 	return cmd
 }

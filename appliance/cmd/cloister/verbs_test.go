@@ -155,8 +155,8 @@ func TestVerbs(t *testing.T) {
 		},
 		{
 			name: "connector list", args: "connector list --publisher acme",
-			answers: map[string]string{"GET /v1/publishers/acme/connectors": `{"connectors":[{"channel":"email","name":"relay","plugin":"smtp","version":"1.0.0","state":"running","restarts":2,"sandbox":"full"}]}`},
-			out:     "email    relay  smtp    1.0.0    running  2         full     -\n",
+			answers: map[string]string{"GET /v1/publishers/acme/connectors": `{"connectors":[{"channel":"email","name":"relay","plugin":"smtp","version":"1.0.0","state":"running","restarts":2,"sandbox":"landlock 5, static","grade":"files","missing":"signals","webhook":"https://x.example/receipts/acme/relay"}]}`},
+			out:     "CHANNEL  NAME   PLUGIN  VERSION  STATE    RESTARTS  GRADE  SANDBOX             ERROR\nemail    relay  smtp    1.0.0    running  2         files  landlock 5, static  -\nrelay is not fully confined: signals\nthe provider of relay tells what became of messages at https://x.example/receipts/acme/relay\n",
 		},
 		{
 			name: "status", args: "status",

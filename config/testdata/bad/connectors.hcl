@@ -106,8 +106,29 @@ publisher "acme" {
   connector "sms" "h" {
     plugin = "strict"
     settings {
-      url = "x"
+      url = "https://sms.example"
       tls {} # E1203: strict: mode is not known
     }
   }
+  connector "sms" "k" { # W1407: the connector "k" reaches nothing It uses the network, and its settings name no host.
+    plugin = "silent"
+  }
+  connector "sms" "l" {
+    plugin = "silent"
+    hosts  = ["10.0.0.0/8:443", "proxy"] # E1025: "proxy" cannot be reached: not a host: the port is missing Write HOST:PORT
+  }
+  connector "email" "m" {
+    plugin      = "mailbox"
+    hosts       = ["proxy:3128"] # E1106: mailbox uses no network
+    own_network = "yes" # E1020: "own_network" must be true or false
+    settings { dir = "/a" }
+  }
+  connector "email" "n" {
+    plugin = "smtp"
+    settings {
+      host = "a relay" # E1025: host: this names nothing to connect to
+      from = "a@b"
+    }
+  }
 }
+sandbox { require = "full" } # E1023: Allowed: "none", "files", "ports" or "hosts".

@@ -241,7 +241,7 @@ export interface Campaign {
   channel: string;
   purpose: string;
   class: string;
-  content: { subject?: string; html?: string; text?: string; title?: string; link?: string };
+  content: { subject?: string; html?: string; text?: string; title?: string; link?: string; sender?: string; template?: string };
   variant?: string;
   trigger: CampaignTrigger;
   people?: Json;
@@ -339,7 +339,10 @@ export interface ConnectorStatus {
   error?: string;
   sent: number;
   sandbox?: Json;
+  grade?: string;
+  missing?: string;
   description?: string;
+  webhook?: string;
 }
 
 export interface MailboxMessage {

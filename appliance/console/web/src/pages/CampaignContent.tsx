@@ -3,13 +3,13 @@ import { useRef, useState } from "preact/hooks";
 import { Button } from "../parts/Button";
 import { keysKnown } from "../parts/Ask";
 import { Choice, Field, Input, TextArea } from "../parts/Field";
-import { plural } from "../parts/format";
+import { num, plural } from "../parts/format";
 import { Panel } from "../parts/Page";
 import { readRef } from "../question/shared";
-import { smsParts } from "../question/template";
+import { smsParts, written } from "../question/template";
 import type { PartProps } from "./CampaignEdit";
 
-type Part = "subject" | "html" | "text" | "title" | "link";
+type Part = "subject" | "html" | "text" | "title" | "link" | "sender" | "template";
 
 const starter = `<p>Hello {{ Profile.Name | default: "there" }},</p>
 <p>you left something behind. It is still here.</p>
@@ -35,7 +35,6 @@ export function ContentPart({ c, set }: PartProps) {
       at?.element.setSelectionRange(start + text.length, start + text.length);
     });
   };
-  const sms = smsParts(c.content.text ?? "");
   return (
     <Panel title="Content" note="Liquid templates">
       {c.channel === "email" && (
@@ -76,16 +75,33 @@ export function ContentPart({ c, set }: PartProps) {
         </>
       )}
       {(c.channel === "sms" || c.channel === "webhook") && (
-        <Field
-          label={c.channel === "sms" ? "Text" : "Body"}
-          path="content.text"
-          hint={c.channel === "sms" ? `${plural(sms.characters, "character")}, ${plural(sms.parts, "part")} before fields are filled in${sms.unicode ? "; a letter outside the GSM alphabet makes parts shorter" : ""}.` : undefined}
-        >
+        <Field label={c.channel === "sms" ? "Text" : "Body"} path="content.text" hint={c.channel === "sms" ? <Length text={written(c.content.text ?? "")} /> : undefined}>
           {(a) => <TextArea {...a} rows={6} mono={c.channel === "webhook"} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
         </Field>
       )}
+      {c.channel === "sms" && (
+        <div class="two">
+          <Field label="Sender" path="content.sender" hint="A name of up to 11 characters, a number, or in India a registered header. Empty: as the connector is set up.">
+            {(a) => <Input {...a} value={c.content.sender ?? ""} onValue={(v) => put("sender", v)} maxLength={16} />}
+          </Field>
+          <Field label="Template id" path="content.template" hint="Where texts have to be registered, as by DLT in India: the id of this one.">
+            {(a) => <Input {...a} value={c.content.template ?? ""} onValue={(v) => put("template", v)} maxLength={64} />}
+          </Field>
+        </div>
+      )}
       <Fields c={c} insert={insert} />
     </Panel>
+  );
+}
+
+// Length is what a text message costs, without what fields put in.
+function Length({ text }: { text: string }) {
+  const s = smsParts(text);
+  return (
+    <>
+      {plural(s.characters, "character")}, {plural(s.parts, "part")}; {num(s.left)} left in {s.parts === 1 ? "it" : "the last"}. What fields put in comes on top.
+      {s.unicode && ` Parts are shorter because of ${s.because.join(" ")}: without it, twice as much and more would fit.`}
+    </>
   );
 }
 

@@ -3,7 +3,7 @@ import { useMemo, useState } from "preact/hooks";
 import { get } from "../api/client";
 import type { Campaign, Person } from "../api/types";
 import { Combo } from "../parts/Combo";
-import { num, plural } from "../parts/format";
+import { plural } from "../parts/format";
 import { MailSheet } from "../parts/MailSheet";
 import { Panel } from "../parts/Page";
 import { fillText, hasConditions, smsParts, type Sample } from "../question/template";
@@ -55,13 +55,13 @@ function Mail({ c, sample }: { c: Campaign; sample: Sample }) {
 }
 
 function Sms({ text }: { text: string }) {
-  const s = smsParts(text);
+  const s = smsParts(text.replace(/[‹›]/g, "")); // which mark what is missing
   return (
     <div class="phone">
       <p class="bubble">{text || "What you write shows here."}</p>
       {text && (
         <p class="note">
-          {num(s.characters)} characters, {plural(s.parts, "part")}
+          {plural(s.characters, "character")}, {plural(s.parts, "part")} of {s.unicode ? "Unicode" : "the GSM alphabet"}
         </p>
       )}
     </div>

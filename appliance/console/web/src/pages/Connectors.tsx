@@ -96,6 +96,13 @@ function One({ c }: { c: ConnectorStatus }) {
           <span>Confined by {value(c.sandbox)}</span>
         </p>
       )}
+      {c.missing && <Notice kind="warn" title="Not fully confined">{c.missing}</Notice>}
+      {c.webhook && (
+        <p class="connector-sandbox">
+          <Icon name="link" size={14} />
+          <span>Receipts come to <code>{c.webhook}</code></span>
+        </p>
+      )}
       {c.error && <Notice kind="bad" title="Last error">{c.error}</Notice>}
       {result && <Notice kind={result.ok ? "good" : "bad"}>{result.text}</Notice>}
       {can("check") && (

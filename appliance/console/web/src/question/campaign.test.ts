@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { Campaign } from "../api/types";
 import { durationSeconds, idOf, sayDuration, sent, splitDuration } from "./campaign";
-import { fillText, smsParts } from "./template";
+import { fillText, smsParts, written } from "./template";
 
 test("durations are read as people and the server write them", () => {
   for (const [text, seconds, said] of [["90m", 5400, "90 minutes"], ["1h0m0s", 3600, "1 hour"], ["7d", 604_800, "1 week"], ["36h0m0s", 129_600, "36 hours"], ["10s", 10, "10 seconds"], ["1d12h", 129_600, "36 hours"]] as [string, number, string][]) {
@@ -27,6 +27,9 @@ test("what has no meaning for a trigger or channel is not sent", () => {
   };
   const out = sent(c);
   assert.deepEqual(out.content, { text: "Hi" });
+  const withSender = { ...c, content: { text: "Hi", sender: "ACME", template: "1107", title: "x" } };
+  assert.deepEqual(sent(withSender).content, { text: "Hi", sender: "ACME", template: "1107" });
+  assert.deepEqual(sent({ ...withSender, channel: "webhook" }).content, { text: "Hi" });
   assert.deepEqual(out.trigger, { type: "event", event: { event: "A" }, delay: "5m" });
   assert.deepEqual(sent({ ...c, control: 10, goal: { event: { event: "A" }, within: "", revenue: "" } }).goal, { event: { event: "A" } });
   assert.equal(sent({ ...c, control: 10 }).control, 10);
@@ -42,8 +45,19 @@ test("the preview fills in what it knows and marks what it does not", () => {
 });
 
 test("text messages are counted as networks do", () => {
-  assert.deepEqual(smsParts("a".repeat(160)), { characters: 160, parts: 1, unicode: false });
-  assert.deepEqual(smsParts("a".repeat(161)), { characters: 161, parts: 2, unicode: false });
-  assert.deepEqual(smsParts("€"), { characters: 2, parts: 1, unicode: false });
-  assert.deepEqual(smsParts("न".repeat(71)), { characters: 71, parts: 2, unicode: true });
+  const gsm = { unicode: false, because: [] };
+  assert.deepEqual(smsParts(""), { characters: 0, parts: 1, left: 160, ...gsm });
+  assert.deepEqual(smsParts("a".repeat(160)), { characters: 160, parts: 1, left: 0, ...gsm });
+  assert.deepEqual(smsParts("a".repeat(161)), { characters: 161, parts: 2, left: 145, ...gsm });
+  assert.deepEqual(smsParts("€"), { characters: 2, parts: 1, left: 158, ...gsm });
+  assert.deepEqual(smsParts("a\r\nb"), { characters: 3, parts: 1, left: 157, ...gsm });
+  // A euro is not cut in two, so that 306 do not fit two parts.
+  assert.deepEqual(smsParts("€".repeat(153)), { characters: 306, parts: 3, left: 151, ...gsm });
+  assert.deepEqual(smsParts("न".repeat(71)), { characters: 71, parts: 2, left: 63, unicode: true, because: ["न"] });
+  assert.deepEqual(smsParts("ok “👋” ok".repeat(5) + "abcdefg"), { characters: 57, parts: 1, left: 13, unicode: true, because: ["“", "👋", "”"] });
+  assert.equal(smsParts("न".repeat(66) + "👋" + "न".repeat(66)).parts, 3);
+});
+
+test("what fields put in does not count, and what is around them does", () => {
+  assert.equal(written("Hi {{ Profile.Name }}, {{ Event.x | default: 'you' }}{% if a %}!{% endif %}"), "Hi , you!");
 });

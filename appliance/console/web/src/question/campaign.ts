@@ -10,6 +10,7 @@ export const labels: { [path: string]: string } = {
   "limit.per_person": "Messages to one person", "limit.every": "In every",
   goal: "Goal", "goal.event": "What people should do", "goal.within": "Within", "goal.revenue": "Its amount", control: "Control group",
   "content.subject": "Subject", "content.html": "HTML", "content.text": "Text", "content.title": "Title", "content.link": "Opens",
+  "content.sender": "Sender", "content.template": "Template id",
   trigger: "When", "trigger.type": "When", "trigger.event": "Event", "trigger.without": "And then does not do", "trigger.within": "Within", "trigger.delay": "Wait",
   "trigger.hold": "Held constant", "trigger.audience": "To these people", "trigger.at": "At",
 };
@@ -51,7 +52,7 @@ export function sent(c: Campaign): Campaign {
       if (t.hold?.length) trigger.hold = t.hold;
     }
   }
-  const fields: (keyof Campaign["content"])[] = c.channel === "email" ? ["subject", "html", "text"] : c.channel === "push" ? ["title", "text", "link"] : ["text"];
+  const fields: (keyof Campaign["content"])[] = c.channel === "email" ? ["subject", "html", "text"] : c.channel === "push" ? ["title", "text", "link"] : c.channel === "sms" ? ["text", "sender", "template"] : ["text"];
   const content: Campaign["content"] = {};
   for (const f of fields) if (c.content[f]) content[f] = c.content[f];
   const out: Campaign = { ...rest, trigger, content };

@@ -60,13 +60,45 @@ function lookup(path: string, sample: Sample): unknown {
   return v;
 }
 
+// written is what of a template stands in every message: values and conditions
+// come on top.
+export const written = (template: string) =>
+  fill(template, { profile: {}, event: {} })
+    .filter((p) => p.kind !== "missing")
+    .map((p) => p.text)
+    .join("");
+
 // ---- length of a text message
 
-const gsm = /^[@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,\-./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà^{}\\[~\]|€]*$/;
+const gsm = /^[@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,\-./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà\f^{}\\[~\]|€]$/;
 
-export function smsParts(text: string): { characters: number; parts: number; unicode: boolean } {
-  const plain = gsm.test(text);
-  const characters = plain ? [...text].reduce((n, c) => n + ("^{}\\[~]|€".includes(c) ? 2 : 1), 0) : text.length;
-  const [one, many] = plain ? [160, 153] : [70, 67];
-  return { characters, parts: characters <= one ? 1 : Math.ceil(characters / many), unicode: !plain };
+export interface SmsLength {
+  characters: number; // as they count
+  parts: number;
+  left: number; // before there is one part more
+  unicode: boolean;
+  because: string[]; // the characters that the GSM alphabet lacks, a few of them
+}
+
+// smsParts counts as connectors cut: what counts twice is never cut in two. A
+// message has 160 characters of the GSM alphabet or 70 of Unicode; a part of
+// several, 153 or 67.
+export function smsParts(text: string): SmsLength {
+  const all = [...text.replaceAll("\r\n", "\n")];
+  const because = [...new Set(all.filter((c) => !gsm.test(c)))];
+  const unicode = because.length > 0;
+  const sizes = all.map((c) => (unicode ? c.length : "\f^{}\\[~]|€".includes(c) ? 2 : 1));
+  const characters = sizes.reduce((n, s) => n + s, 0);
+  const [one, many] = unicode ? [70, 67] : [160, 153];
+  if (characters <= one) return { characters, parts: 1, left: one - characters, unicode, because: because.slice(0, 5) };
+  let parts = 1;
+  let room = many;
+  for (const s of sizes) {
+    if (s > room) {
+      parts++;
+      room = many;
+    }
+    room -= s;
+  }
+  return { characters, parts, left: room, unicode, because: because.slice(0, 5) };
 }
