@@ -70,7 +70,8 @@ func (d *Delivery) handle(c *channel, batch []id) (whole bool, err error) {
 	n := 0
 	for to, part := range groups {
 		n++
-		parts.Go(func() { errs[n] = d.conclude(d.send(c, to, part), nil) })
+		err := &errs[n]
+		parts.Go(func() { *err = d.conclude(d.send(c, to, part), nil) })
 	}
 	if len(held) > 0 {
 		errs[0] = d.conclude(nil, held)
