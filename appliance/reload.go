@@ -98,7 +98,7 @@ type change struct {
 
 // nothing says that a publisher stays as it is.
 func (c *change) nothing() bool {
-	return !c.rooms && len(c.started) == 0 && len(c.connectors) == len(c.old.cfg.Connectors) && sameDoor(&c.old.cfg, c.next)
+	return !c.rooms && len(c.started) == 0 && sameRoutes(c.old.cfg.Connectors, c.next.Connectors) && sameDoor(&c.old.cfg, c.next)
 }
 
 // prove starts what a new configuration needs, without touching what runs:
@@ -194,12 +194,20 @@ func sameDoor(a, b *config.Publisher) bool {
 	})
 }
 
+// sameRoutes says whether delivery uses the same connectors in the same way.
+func sameRoutes(a, b []config.Connector) bool {
+	return slices.EqualFunc(a, b, func(x, y config.Connector) bool {
+		return x.Channel == y.Channel && reflect.DeepEqual(routeOf(x), routeOf(y))
+	})
+}
+
 // same finds a running connector that was started with the same configuration.
 func (s *senders) same(want config.Connector) (running, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, r := range s.running {
 		if reflect.DeepEqual(instanceOf(s.publisher, r.cfg), instanceOf(s.publisher, want)) {
+			r.cfg, r.route = want, routeOf(want) // how it is used may have changed all the same
 			return r, true
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
-// senders are one publisher's connectors: it chooses among them by channel and
-// platform, and swaps them when the configuration changes.
+// senders are one publisher's connectors, swapped when the configuration
+// changes. Delivery chooses among them.
 type senders struct {
 	host      *host.Host
 	publisher string
@@ -29,19 +29,20 @@ type senders struct {
 
 // running is one connector with the configuration that started it.
 type running struct {
-	cfg  config.Connector
-	conn *host.Connector
+	cfg   config.Connector
+	route delivery.Route
+	conn  *host.Connector
 }
 
-// errNoConnector: nothing is configured for a channel and platform.
-var errNoConnector = errors.New("no connector is configured for this channel")
+// errNoConnector: a connector is not configured any more.
+var errNoConnector = errors.New("this connector is not configured any more")
 
 func (s *senders) start(ctx context.Context, c config.Connector) (running, error) {
 	conn, err := s.host.Start(ctx, instanceOf(s.publisher, c))
 	if err != nil {
 		return running{}, fmt.Errorf("publisher %q, connector %q %q: %w", s.publisher, c.Channel, c.Name, err)
 	}
-	return running{cfg: c, conn: conn}, nil
+	return running{cfg: c, route: routeOf(c), conn: conn}, nil
 }
 
 // startAnyway starts a connector, or has it started as soon as that works: one
@@ -54,48 +55,51 @@ func (s *senders) startAnyway(ctx context.Context, c config.Connector) (running,
 	}
 	s.log.Error("a connector did not start; trying again", "connector", c.Name, "error", err)
 	conn, err := s.host.StartLater(instanceOf(s.publisher, c))
-	return running{cfg: c, conn: conn}, err
+	return running{cfg: c, route: routeOf(c), conn: conn}, err
 }
 
 func instanceOf(publisher string, c config.Connector) host.Instance {
 	return host.Instance{
 		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256,
-		Settings: c.Settings, Rate: c.Rate, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
+		// Rates are delivery's, which holds no attempts while it waits.
+		Settings: c.Settings, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
 		Require: sandbox.Grade(max(0, slices.Index(config.Grades, c.Require))),
 	}
 }
 
-// choose gives the connector for a channel and, for push, a platform: one that
-// names the platform, else one that names none.
-func (s *senders) choose(channel, platform string) *host.Connector {
+// Routes are the connectors of a channel, in the order of the configuration.
+func (s *senders) Routes(channel string) []delivery.Route {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var general *host.Connector
+	var out []delivery.Route
 	for _, r := range s.running {
-		if r.cfg.Channel != channel {
-			continue
-		}
-		if slices.Contains(r.cfg.Platforms, platform) {
-			return r.conn
-		}
-		if len(r.cfg.Platforms) == 0 && general == nil {
-			general = r.conn
+		if r.cfg.Channel == channel {
+			out = append(out, r.route)
 		}
 	}
-	return general
+	return out
 }
 
-// Send hands a batch to the connector of its channel and platform.
-func (s *senders) Send(ctx context.Context, channel, platform string, batch []connector.Message) (string, []connector.Outcome, error) {
-	c := s.choose(channel, platform)
+// routeOf is what delivery chooses by.
+func routeOf(c config.Connector) delivery.Route {
+	r := delivery.Route{Name: c.Name, Platforms: c.Platforms, Classes: c.Classes, Weight: c.Weight, Standby: c.Standby, Rate: c.Rate}
+	for _, d := range c.Domains {
+		r.Domains = append(r.Domains, delivery.DomainRate{Domains: d.Names, Rate: d.Rate})
+	}
+	return r
+}
+
+// Send hands a batch to a connector.
+func (s *senders) Send(ctx context.Context, channel, name string, batch []connector.Message) ([]connector.Outcome, error) {
+	c := s.find(channel, name)
 	if c == nil {
-		return "", nil, &delivery.Unsent{Err: errNoConnector}
+		return nil, &delivery.Unsent{Err: errNoConnector} // it was removed a moment ago
 	}
 	outs, err := c.Send(ctx, batch)
 	if unsent := (*host.NotSent)(nil); errors.As(err, &unsent) {
 		err = &delivery.Unsent{Err: unsent.Err}
 	}
-	return c.Instance().Name, outs, err
+	return outs, err
 }
 
 // Forget tells every connector of a channel that these addresses are to be

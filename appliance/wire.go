@@ -25,6 +25,7 @@ func roomsOf(p *config.Publisher) publisher.Options {
 	if q := p.QuietHours; q != nil {
 		o.Quiet = delivery.QuietHours{From: q.From, To: q.To}
 	}
+	o.Rate = p.Rate
 	for _, u := range p.Purposes {
 		one := publisher.Purpose{Name: u.Name, Title: u.Title, Basis: u.Basis, Channels: u.Channels}
 		for _, c := range p.Caps {

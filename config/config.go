@@ -134,7 +134,8 @@ type Publisher struct {
 	Detect     Detect
 	Collect    CollectRules
 	Limits     Limits
-	WebPushKey string // public VAPID key, base64url; "" = browsers cannot subscribe
+	WebPushKey string  // public VAPID key, base64url; "" = browsers cannot subscribe
+	Rate       float64 // marketing messages a second, over all connectors; 0 = unbounded
 	Connectors []Connector
 	Range      Range
 }
@@ -322,6 +323,10 @@ type Connector struct {
 	SHA256    string   // of the binary, in hexadecimal; "" = not pinned
 	Rate      float64  // messages a second; 0 = unbounded
 	Platforms []string // of push: which devices; nil = all that no other connector names
+	Classes   []string // of message; nil = all
+	Weight    int      // its share among the connectors of its channel, from 1
+	Standby   bool     // takes messages only while no other does
+	Domains   []DomainRate
 	// Hosts are what it may connect to beside those that its settings name.
 	Hosts      []connector.Host
 	OwnNetwork bool   // it gets a network namespace of its own
@@ -330,6 +335,13 @@ type Connector struct {
 	// filled in. They may hold secrets: never print them.
 	Settings connector.Settings
 	Range    Range
+}
+
+// DomainRate bounds the messages of an e-mail connector to some domains, together.
+type DomainRate struct {
+	Names []string // in lower case; "*" = each that no other block names, apart
+	Rate  float64
+	Range Range
 }
 
 // Secret is a text that prints as "(sensitive)".

@@ -448,7 +448,10 @@ publisher "p" {
   properties "e" { zzz = 1 }
   profile { zzz = 1 }
   limits { zzz = 1 }
-  connector "push" "c" { zzz = 1 }
+  connector "email" "c" {
+    zzz = 1
+    domain "a.example" { zzz = 1 }
+  }
 }
 sandbox { zzz = 1 }`})
 	_, ds := Load([]string{dir}, LoadOptions{})
@@ -466,7 +469,7 @@ sandbox { zzz = 1 }`})
 			}
 		}
 	}
-	if lists != 18 {
+	if lists != 19 {
 		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }

@@ -8,13 +8,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 var (
 	pluginPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+	// domainPattern: in lower case, as addresses are compared.
+	domainPattern = regexp.MustCompile(`^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)+)$`)
 	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
+
+const domainForm = `It is a domain in lower case, such as "gmail.com", or "*" for each that no other block names.`
 
 // platforms are the kinds of device that push goes to.
 var platforms = []string{"fcm", "apns", "webpush"}
@@ -45,16 +51,50 @@ func (l *loader) connector(r *reader) Connector {
 	c.SHA256 = r.text("sha256", textRule{max: 64, pattern: hashPattern, form: "It has 64 hexadecimal digits in lower case, as sha256sum prints them."})
 	c.Rate, _ = measure(r, "rate", false, 0, `"100/s"`, rateForm, ParseRate)
 	c.Platforms = r.texts("platforms", textRule{choice: platforms})
+	c.Classes = r.texts("classes", textRule{choice: []string{"marketing", "transactional"}})
+	c.Weight = r.whole("weight", false, 1, 1, 1000)
+	c.Standby = r.flag("standby", false)
+	c.Domains = l.domains(r.many("domain", "name"))
 	c.Hosts = hosts(r)
 	c.OwnNetwork = r.flag("own_network", false)
 	c.Require = l.require
 	settings := r.one("settings")
 	r.end()
+	if len(c.Domains) > 0 && channelOK && c.Channel != "email" {
+		l.bad(codeTogether, r.n, c.Domains[0].Range, "only e-mail goes to domains", "Remove the block, or set a rate for the connector.")
+	}
+	if c.Standby && r.is("weight") {
+		r.bad(codeTogether, "weight", "a connector that stands by has no share", "Remove weight, or standby.")
+	}
 	if r.is("platforms") && channelOK && c.Channel != "push" {
 		r.bad(codeTogether, "platforms", "platforms are of push only", "Remove the line.")
 	}
 	l.settings(r, settings, channelOK, &c)
 	return c
+}
+
+// domains reads the rates of recipients' domains.
+func (l *loader) domains(rs []*reader) []DomainRate {
+	var out []DomainRate
+	names := map[string]hcl.Range{}
+	for _, r := range rs {
+		d := DomainRate{Range: r.n.at()}
+		name, ok := r.name(0, textRule{pattern: domainPattern, max: 253, form: domainForm})
+		d.Names = append([]string{name}, r.texts("also", textRule{pattern: domainPattern, max: 253, form: domainForm})...)
+		d.Rate, _ = measure(r, "rate", true, 0, `"20/s"`, rateForm, ParseRate)
+		r.end()
+		if name == "*" && len(d.Names) > 1 {
+			r.bad(codeTogether, "also", `"*" is each domain by itself`, "Give these a block of their own.")
+		}
+		for _, n := range d.Names {
+			if first, taken := names[n]; taken && ok {
+				l.bad(codeTaken, r.n, r.n.labelAt(0), fmt.Sprintf("the domain %q has a rate already", n), "A domain has one rate.", Place{Range: first, Note: "the other one"})
+			}
+			names[n] = r.n.labelAt(0)
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // hosts reads what a connector may reach beside what its settings name.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cloisterhq/cloister/appliance/audit"
+	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -45,7 +46,10 @@ type post struct {
 	sent []connector.Message
 }
 
-func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) (string, []connector.Outcome, error) {
+// Routes is one connector of every channel.
+func (s *post) Routes(string) []delivery.Route { return []delivery.Route{{Name: "post"}} }
+
+func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) ([]connector.Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent = append(s.sent, batch...)
@@ -53,7 +57,7 @@ func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) (
 	for i, m := range batch {
 		outs[i] = connector.Outcome{ID: m.ID, Result: connector.Accepted}
 	}
-	return "post", outs, nil
+	return outs, nil
 }
 
 func (s *post) Forget(context.Context, []event.Address) error { return nil }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -16,94 +17,178 @@ const (
 	// maxTxn bounds what one batch writes at once, in bytes; the rest of the
 	// batch stays in the queue.
 	maxTxn = 1 << 20
+	// firstBatch and leastBatch bound how a channel's batches grow and shrink
+	// with how fast its connectors answer, so that a hand-off takes about
+	// aim: what it leaves unanswered in a crash is so much work of theirs.
+	firstBatch = 100
+	leastBatch = 10
+	aim        = 250 * time.Millisecond
 )
+
+// lane is the queue of one class of one channel.
+type lane struct {
+	prefix []byte
+	class  string
+	ready  []id      // read and not taken yet
+	from   []byte    // where to read on; nil = at the beginning
+	next   time.Time // when the next is due, if all before it was read
+}
 
 // channel hands out the queue of one channel to its workers.
 type channel struct {
 	d    *Delivery
 	n    int // in event.Channels
 	name string
-	wake chan struct{} // one token: there may be work
+	// wake holds one token: there may be work. Of the second only the worker
+	// that takes nothing but transactional messages hears.
+	wake, express chan struct{}
 
-	mu     sync.Mutex
-	paused bool
-	taken  map[id]bool // by a worker, not given back yet
+	mu      sync.Mutex
+	paused  bool
+	size    int         // of a batch, now
+	taken   map[id]bool // by a worker, not given back yet
+	skipped bool        // some of these were met while reading
+	lanes   [2]lane
 }
 
 func newChannel(d *Delivery, n int, name string) *channel {
-	return &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), taken: map[id]bool{}}
+	c := &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), express: make(chan struct{}, 1), size: min(firstBatch, d.o.Batch), taken: map[id]bool{}}
+	for l, class := range []string{laneTransactional: Transactional, laneMarketing: Marketing} {
+		c.lanes[l] = lane{prefix: []byte{queueKey, byte(n), byte(l)}, class: class}
+	}
+	return c
 }
 
+// wakeUp is called when something was put into the queue, or may go now.
 func (c *channel) wakeUp() {
+	c.mu.Lock()
+	c.rewind()
+	c.mu.Unlock()
+	token(c.wake)
+	token(c.express)
+}
+
+// rewind has the queue read from its beginning. The caller holds mu.
+func (c *channel) rewind() {
+	for l := range c.lanes {
+		c.lanes[l].ready, c.lanes[l].from = nil, nil
+	}
+}
+
+func token(ch chan struct{}) {
 	select {
-	case c.wake <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
 
-// take gives the next messages whose time has come, transactional ones first,
-// and when to look again if there are none.
-func (c *channel) take(now time.Time) (batch []id, next time.Time, err error) {
+// take gives the next messages of one class whose time has come and that the
+// channel's connectors have room for, transactional ones first, and when to
+// look again if there are none.
+func (c *channel) take(now time.Time, lanes int) (batch []id, next time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next = now.Add(longestWait)
 	if c.paused {
 		return nil, next, nil
 	}
-	err = c.d.db.View(func(t *kv.Txn) error {
-		for class := byte(0); class < 2; class++ {
-			prefix := []byte{queueKey, byte(c.n), class}
-			err := t.Scan(kv.Delivery, prefix, nil, func(key, _ []byte) error {
-				at := micros(int64(binary.BigEndian.Uint64(key[len(prefix):])))
-				if at.After(now) {
-					if at.Before(next) {
-						next = at
-					}
-					return kv.ErrStop
-				}
-				if i := id(key[len(prefix)+8:]); !c.taken[i] {
-					batch = append(batch, i)
-				}
-				if len(batch) == c.d.o.Batch {
-					return kv.ErrStop
-				}
-				return nil
-			})
-			if err != nil || len(batch) == c.d.o.Batch {
-				return err
+	for l := range c.lanes[:lanes] {
+		q := &c.lanes[l]
+		room, when := c.d.routes.room(c.name, q.class, c.size, now)
+		if room == 0 {
+			next = earlier(next, when)
+			continue
+		}
+		if len(q.ready) == 0 {
+			if err := c.read(q, now); err != nil {
+				return nil, next, fmt.Errorf("looking into the outbox for %s: %w", c.name, err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, next, fmt.Errorf("looking into the outbox for %s: %w", c.name, err)
+		batch = q.ready[:min(room, len(q.ready))]
+		q.ready = q.ready[len(batch):]
+		if len(batch) == 0 {
+			next = earlier(next, q.next)
+			continue
+		}
+		for _, i := range batch {
+			c.taken[i] = true
+		}
+		if len(q.ready) > 0 || len(batch) == room {
+			token(c.wake) // for another worker
+		}
+		return batch, now, nil
 	}
-	for _, i := range batch {
-		c.taken[i] = true
-	}
-	if len(batch) == c.d.o.Batch {
-		c.wakeUp() // for another worker
-	}
-	return batch, next, nil
+	return nil, next, nil
 }
 
-func (c *channel) giveBack(batch []id) {
+// read reads on in the queue of a class: what is deleted before stays there for
+// the engine to step over until it is compacted, so that it is not read at its
+// beginning for each batch. The caller holds mu.
+func (c *channel) read(q *lane, now time.Time) error {
+	q.next = now.Add(longestWait)
+	return c.d.db.View(func(t *kv.Txn) error {
+		return t.Scan(kv.Delivery, q.prefix, bytes.Clone(q.from), func(key, _ []byte) error {
+			if at := micros(int64(binary.BigEndian.Uint64(key[len(q.prefix):]))); at.After(now) {
+				q.next = earlier(q.next, at)
+				return kv.ErrStop
+			}
+			q.from = append(append(q.from[:0], key...), 0)
+			if i := id(key[len(q.prefix)+8:]); c.taken[i] {
+				c.skipped = true
+			} else {
+				q.ready = append(q.ready, i)
+			}
+			if len(q.ready) == 2*c.d.o.Batch {
+				return kv.ErrStop
+			}
+			return nil
+		})
+	})
+}
+
+// giveBack ends a worker's work on a batch; whole says that all of it left its
+// place in the queue.
+func (c *channel) giveBack(batch []id, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, i := range batch {
 		delete(c.taken, i)
 	}
+	if !whole || c.skipped {
+		c.skipped = false
+		c.rewind()
+	}
 }
 
-// run is one worker's life.
-func (c *channel) run() {
+// answered adapts the size of batches to how long a hand-off of n messages took.
+func (c *channel) answered(n int, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	want := 2 * c.size
+	if took > 0 {
+		want = min(want, int(float64(n)*float64(aim)/float64(took)))
+	}
+	if n < c.size {
+		want = min(want, max(c.size, n)) // too few to say that more would do
+	}
+	c.size = min(max(want, leastBatch), c.d.o.Batch)
+}
+
+// run is one worker's life. lanes is how many classes it takes, transactional
+// ones first.
+func (c *channel) run(lanes int) {
 	defer c.d.wg.Done()
+	wake := c.wake
+	if lanes == 1 {
+		wake = c.express
+	}
 	wait := c.d.o.Backoff
 	for c.d.ctx.Err() == nil {
-		batch, next, err := c.take(c.d.o.Now())
+		batch, next, err := c.take(c.d.o.Now(), lanes)
 		if err == nil && len(batch) > 0 {
-			err = c.d.handle(c.name, batch)
-			c.giveBack(batch)
+			var whole bool
+			whole, err = c.d.handle(c, batch)
+			c.giveBack(batch, whole && err == nil)
 		}
 		switch {
 		case err != nil && c.d.ctx.Err() == nil:
@@ -113,7 +198,10 @@ func (c *channel) run() {
 			c.d.pause(wait, nil)
 			wait = min(2*wait, time.Hour)
 		case len(batch) == 0:
-			c.d.pause(next.Sub(c.d.o.Now()), c.wake)
+			if err := c.d.letGo(nil); err != nil && c.d.ctx.Err() == nil {
+				c.d.o.Logger.Error("letting go of settled messages failed, will go on", "channel", c.name, "error", err)
+			}
+			c.d.pause(next.Sub(c.d.o.Now()), wake)
 		default:
 			wait = c.d.o.Backoff
 		}

@@ -56,12 +56,12 @@ func TestCrashAtEveryStep(t *testing.T) {
 					return
 				}
 				h.d.meet(entries[0])
-				going, _, err := h.d.record(entries)
+				going, _, _, err := h.d.record(entries)
 				check(err)
 				if c.step == "attempt on disk" {
 					return
 				}
-				results := h.d.send("email", "", going)
+				results := h.d.send(h.d.channels[0], hop{connector: going[0].connector}, going)
 				switch c.step {
 				case "handed over":
 					return
@@ -213,7 +213,7 @@ func TestJournalAway(t *testing.T) {
 	h.refuses = 3
 	h.enqueue(in)
 	h.d.Start()
-	h.until("it is told", func() bool { h.advance(time.Minute); r, _ := h.d.find(in.Message); return r.Told })
+	h.until("it is told", func() bool { h.advance(time.Minute); return h.over(in.Message) })
 	if d := h.explain(in.Message); d.State != Sent || len(h.got()) != 1 || len(h.told(event.NotificationSent)) != 1 {
 		t.Errorf("%+v", d)
 	}

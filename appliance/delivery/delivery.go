@@ -121,12 +121,14 @@ type Links interface {
 	Unsubscribe(message string) string
 }
 
-// Sender hands a batch of one channel and platform to a connector and gives its
-// name and one outcome a message, in order. It must return soon after ctx ends.
-// An error says that nothing is known of the batch; unless it is, or wraps, an
-// *Unsent.
+// Sender is the connectors. Its methods are called concurrently.
 type Sender interface {
-	Send(ctx context.Context, channel, platform string, batch []connector.Message) (name string, outs []connector.Outcome, err error)
+	// Routes are those of a channel, in a stable order.
+	Routes(channel string) []Route
+	// Send hands a batch of one platform to a connector and gives one outcome a
+	// message, in order. It must return soon after ctx ends. An error says that
+	// nothing is known of the batch; unless it is, or wraps, an *Unsent.
+	Send(ctx context.Context, channel, connector string, batch []connector.Message) ([]connector.Outcome, error)
 }
 
 // Unsent is a Sender's error when it is certain that nothing reached the
@@ -181,13 +183,15 @@ type Options struct {
 	// the message's own, so that only who granted it is tracked.
 	Tracking string
 
-	Workers int // a channel; default 2
-	// Batch is how many messages are handed over at once; default 100, at most
-	// 500. A crash during a hand-off leaves a batch a worker whose answer is
-	// unknown; 500 is twice as fast.
+	Rate    float64 // marketing messages a second, over all channels; 0 = no limit
+	Workers int     // a channel, and one more for transactional messages only; default 2
+	// Batch is how many messages are handed over at once at most; default and
+	// greatest 500. A crash during a hand-off leaves a batch a worker whose
+	// answer is unknown, so batches are no larger than a connector answers in a
+	// quarter of a second.
 	Batch   int
 	Timeout time.Duration // of one hand-off; default 30 s
-	Backoff time.Duration // the first wait before a retry, doubled up to 1 h; default 30 s
+	Backoff time.Duration // the first wait for disk and journal, doubled up to 1 h; default 30 s
 
 	Now    func() time.Time
 	Timer  func(d time.Duration) (<-chan time.Time, func()) // nil = the runtime's
@@ -205,10 +209,9 @@ func (o Options) withDefaults() Options {
 	if o.Workers <= 0 {
 		o.Workers = 2
 	}
-	if o.Batch <= 0 {
-		o.Batch = 100
+	if o.Batch <= 0 || o.Batch > 500 {
+		o.Batch = 500
 	}
-	o.Batch = min(o.Batch, 500)
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}

@@ -36,7 +36,8 @@ const (
 type verdict struct {
 	pass   bool
 	park   bool      // its campaign is paused
-	until  time.Time // wait: quiet hours
+	until  time.Time // wait: quiet hours, a connector, a rate
+	turn   bool      // until is its turn in the rates that it is under
 	reason string    // hold
 	detail string
 }

@@ -54,9 +54,14 @@ type house struct {
 	broken    string // the audience that cannot be asked
 	before    func() // called once, by the next CaughtUp
 
-	handed []connector.Message // the witness
-	send   func(batch []connector.Message) ([]connector.Outcome, error)
+	handed  []connector.Message // the witness
+	through map[string][]string // which connectors each went to
+	routes  []Route
+	send    sender            // of every connector
+	by      map[string]sender // of some
 }
+
+type sender = func(batch []connector.Message) ([]connector.Outcome, error)
 
 type alarm struct {
 	at time.Time
@@ -68,6 +73,7 @@ var begin = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) // a Monday
 func newHouse(t testing.TB, tweak func(o *Options)) *house {
 	h := &house{
 		t: t, dir: t.TempDir(), tweak: tweak, now: begin, seen: map[string]bool{}, unwanted: map[string]string{}, audience: roaring.New(),
+		routes: []Route{{Name: "relay"}}, through: map[string][]string{}, by: map[string]sender{},
 		campaigns: map[string]Content{"news": {Subject: "Hi {{ Profile.Name }}", HTML: `<p>Hi {{ Profile.Name }}, {{ Event.sku }}</p><a href="https://shop.example/?q={{ Event.sku }}">go</a><a href="{{ unsubscribe_url }}">stop</a>`}},
 	}
 	h.open()
@@ -328,20 +334,32 @@ func (h *house) Click(message string, n int) string {
 func (h *house) Unsubscribe(message string) string { return "https://l.example/u/" + message }
 
 // Send is the connector's.
-func (h *house) Send(ctx context.Context, channel, platform string, batch []connector.Message) (string, []connector.Outcome, error) {
+func (h *house) Send(ctx context.Context, channel, name string, batch []connector.Message) ([]connector.Outcome, error) {
 	h.mu.Lock()
 	h.handed = append(h.handed, batch...)
-	send := h.send
+	for _, m := range batch {
+		h.through[m.ID] = append(h.through[m.ID], name)
+	}
+	send, by := h.send, h.by[name]
 	h.mu.Unlock()
+	if by != nil {
+		return by(batch)
+	}
 	if send != nil {
-		outs, err := send(batch)
-		return "relay", outs, err
+		return send(batch)
 	}
 	var outs []connector.Outcome
 	for _, m := range batch {
 		outs = append(outs, connector.Outcome{ID: m.ID, Result: connector.Accepted, ProviderID: "p-" + m.ID})
 	}
-	return "relay", outs, nil
+	return outs, nil
+}
+
+// Routes are the connectors'.
+func (h *house) Routes(channel string) []Route {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.routes
 }
 
 func (h *house) got() []connector.Message {
@@ -434,13 +452,27 @@ func (h *house) explain(message string) Decision {
 func (h *house) settles(message string) Decision {
 	h.t.Helper()
 	h.until("message "+message+" settles", func() bool {
-		r, err := h.d.find(message)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		return r.Told
+		return h.over(message)
 	})
 	return h.explain(message)
+}
+
+// over says whether a message is settled and nothing holds it any more.
+func (h *house) over(message string) (told bool) {
+	h.t.Helper()
+	r, err := h.d.find(message)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	err = h.db.View(func(t *kv.Txn) error {
+		_, err := t.Get(kv.Delivery, r.id().key(attemptKey))
+		told = r.settled() && errors.Is(err, kv.ErrNotFound)
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return told
 }
 
 func lookup(f event.Fact, key string) string { return event.Lookup(f.Props, key).Text() }

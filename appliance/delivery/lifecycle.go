@@ -48,9 +48,10 @@ func (d *Delivery) Start() {
 		d.wg.Add(1)
 		go d.unpark()
 		for _, c := range d.channels {
+			d.wg.Add(1 + d.o.Workers)
+			go c.run(1) // for transactional ones there is always one
 			for range d.o.Workers {
-				d.wg.Add(1)
-				go c.run()
+				go c.run(2)
 			}
 		}
 	}()
@@ -61,7 +62,7 @@ func (d *Delivery) Start() {
 func (d *Delivery) recoverAttempts() error {
 	for d.ctx.Err() == nil {
 		var results []result
-		var settled []id
+		var settled []*record
 		err := d.db.View(func(t *kv.Txn) error {
 			return t.Scan(kv.Delivery, []byte{attemptKey}, nil, func(key, _ []byte) error {
 				i := id(key[1:])
@@ -70,9 +71,13 @@ func (d *Delivery) recoverAttempts() error {
 					return err
 				}
 				if r.settled() {
-					settled = append(settled, i)
+					settled = append(settled, r)
 				} else {
-					results = append(results, result{id: i, out: connector.Outcome{Result: connector.Unknown, Reason: "the appliance was stopped"}})
+					was := ""
+					if n := len(r.Attempts); n > 0 {
+						was = r.Attempts[n-1].Connector
+					}
+					results = append(results, result{rec: r, connector: was, out: connector.Outcome{Result: connector.Unknown, Reason: "the appliance was stopped"}})
 				}
 				if len(results)+len(settled) == recoverPage {
 					return kv.ErrStop
@@ -87,7 +92,7 @@ func (d *Delivery) recoverAttempts() error {
 			return nil
 		}
 		d.o.Logger.Warn("settling messages left behind", "unanswered", len(results), "untold", len(settled))
-		if err := d.conclude(results, settled); err != nil {
+		if err := errors.Join(d.conclude(results, settled), d.letGo(nil)); err != nil {
 			return err
 		}
 	}
@@ -230,5 +235,8 @@ func (d *Delivery) Close(ctx context.Context) error {
 		<-done
 	}
 	d.kill()
+	if gone := d.letGo(nil); gone != nil {
+		d.o.Logger.Warn("settled messages will be told again", "error", gone)
+	}
 	return err
 }

@@ -71,7 +71,8 @@ type record struct {
 	To        []byte   `json:"to,omitempty"`        // sealed under Sealed: the address it was handed over for
 	Sealed    uint32   `json:"sealed,omitempty"`    // Person at the latest attempt
 	Platforms []string `json:"platforms,omitempty"` // of push that it may go to
-	Told      bool     `json:"told,omitempty"`      // the facts of its end are in the journal
+	Avoid     []string `json:"avoid,omitempty"`     // connectors that sent it back since it last waited
+	Turn      bool     `json:"turn,omitempty"`      // Due is its turn in the rates that it is under
 }
 
 func (r *record) id() id { i, _ := parseID(r.Message); return i }
@@ -113,6 +114,10 @@ type Delivery struct {
 	zones     zones
 	counts    counts
 	channels  []*channel
+	routes    routes
+
+	goneMu sync.Mutex
+	gone   [][]byte // keys of messages that are told, to be removed
 
 	ctx    context.Context // ends what waits, when Close begins
 	cancel context.CancelFunc
@@ -132,6 +137,7 @@ func Open(db *kv.DB, o Options) (*Delivery, error) {
 	d.hard, d.kill = context.WithCancel(context.Background())
 	d.templates.init()
 	d.counts.init()
+	d.routes = routes{d: d, m: map[string]*connectorState{}}
 	err := db.View(func(t *kv.Txn) error {
 		for n, name := range event.Channels {
 			c := newChannel(d, n, name)
@@ -248,8 +254,8 @@ func (d *Delivery) Forget(t *kv.Txn, person uint32) error {
 			return err
 		}
 		r.Event = nil
-		// No fact follows: there is nobody left that it could be about.
-		r.Told = true
+		// No fact follows, so it needs no attempt key: there is nobody left
+		// that it could be about.
 		d.settle(r, Held, ReasonErased, "")
 		if err := d.save(t, r); err != nil {
 			return err

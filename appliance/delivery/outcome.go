@@ -13,42 +13,46 @@ import (
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
-// longestBackoff is the longest wait between two attempts.
+// longestBackoff is the longest wait for the disk or the journal.
 const longestBackoff = time.Hour
 
 // result is how one hand-off of a message ended.
 type result struct {
-	id        id
+	rec       *record // an attempt; nobody else has it
 	out       connector.Outcome
 	connector string
+	platform  string
 	took      time.Duration
+	unsent    bool // nobody took it
 }
 
 // conclude writes down how hand-offs ended, tells the journal of all that is
 // settled (held are those that the gate settled), and only then lets go of it.
-func (d *Delivery) conclude(results []result, held []id) error {
-	settled := held
-	err := d.write(func(t *kv.Txn) error {
-		settled = held
-		for _, res := range results {
-			r, err := d.load(t, res.id)
-			if err != nil {
-				return err
+func (d *Delivery) conclude(results []result, held []*record) error {
+	settled, soon := held, map[string]bool{}
+	if len(results) > 0 {
+		now := d.o.Now()
+		err := d.write(func(t *kv.Txn) error {
+			for _, res := range results {
+				if err := d.outcome(t, res.rec, res, now); err != nil {
+					return err
+				}
+				if res.rec.settled() {
+					settled = append(settled, res.rec)
+				} else if res.rec.Due.Sub(now) < time.Second {
+					soon[res.rec.Channel] = true
+				}
 			}
-			if r.State != Attempting {
-				continue
-			}
-			if err := d.outcome(t, r, res); err != nil {
-				return err
-			}
-			if r.settled() {
-				settled = append(settled, res.id)
-			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("recording outcomes: %w", err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("recording outcomes: %w", err)
+	}
+	for _, c := range d.channels {
+		if soon[c.name] {
+			c.wakeUp()
+		}
 	}
 	return d.tell(settled)
 }
@@ -67,8 +71,7 @@ func (d *Delivery) write(fn func(*kv.Txn) error) error {
 }
 
 // outcome applies one outcome to a message's record.
-func (d *Delivery) outcome(t *kv.Txn, r *record, res result) error {
-	now := d.o.Now()
+func (d *Delivery) outcome(t *kv.Txn, r *record, res result, now time.Time) error {
 	out := res.out
 	out.Reason = nobody(out.Reason)
 	if n := len(r.Attempts); n > 0 {
@@ -88,7 +91,13 @@ func (d *Delivery) outcome(t *kv.Txn, r *record, res result) error {
 			}
 		}
 	case again:
-		next := now.Add(d.backoff(r.Tries, out.RetryAfter))
+		how := retryOf(res)
+		next := now.Add(d.after(how, r.Tries, out.RetryAfter))
+		if r.Avoid = append(r.Avoid, res.connector); how.elsewhere && d.routes.other(r, res.platform) {
+			next = now
+		} else {
+			r.Avoid = nil
+		}
 		if next.Before(r.Expires) {
 			return d.requeue(t, r, next, out.Result == connector.Again)
 		}
@@ -149,42 +158,18 @@ func (d *Delivery) giveBack(t *kv.Txn, r *record) error {
 	return d.release(t, r, c, d.o.Now())
 }
 
-// backoff is how long to wait after so many tries: doubling, with jitter of
-// half either way, so that what failed together does not return together.
-func (d *Delivery) backoff(tries int, asked time.Duration) time.Duration {
-	wait := d.o.Backoff
-	for i := 1; i < tries && wait < longestBackoff; i++ {
-		wait *= 2
-	}
-	wait = time.Duration(float64(min(wait, longestBackoff)) * (0.5 + d.o.Rand()))
-	return max(wait, min(asked, 24*time.Hour))
-}
-
-// tell appends the facts of settled messages and lets go of the messages. It
-// tries until the journal takes them, or Close: then Start tells them, and
-// the same ids make one fact of what was told twice.
-func (d *Delivery) tell(settled []id) error {
+// tell appends the facts of settled messages and has them let go of. It tries
+// until the journal takes them, or Close: then Start tells them, and the same
+// ids make one fact of what was told twice.
+func (d *Delivery) tell(settled []*record) error {
 	if len(settled) == 0 {
 		return nil
 	}
-	var facts []event.Fact
-	err := d.db.View(func(t *kv.Txn) error {
-		facts = facts[:0]
-		for _, i := range settled {
-			r, err := d.load(t, i)
-			if err != nil {
-				return err
-			}
-			if !r.Told {
-				facts = append(facts, d.factsOf(r)...)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	facts := make([]event.Fact, 0, len(settled))
+	for _, r := range settled {
+		facts = append(facts, d.factsOf(r)...)
 	}
-	for wait := d.o.Backoff; len(facts) > 0; wait = min(2*wait, longestBackoff) {
+	for wait := d.o.Backoff; ; wait = min(2*wait, longestBackoff) {
 		err := d.o.Journal.Append(d.hard, facts)
 		if err == nil {
 			break
@@ -195,27 +180,52 @@ func (d *Delivery) tell(settled []id) error {
 		d.o.Logger.Error("the journal does not take outcomes, will try again", "facts", len(facts), "in", wait, "error", err)
 		d.pause(wait, nil)
 	}
-	err = d.write(func(t *kv.Txn) error {
-		for _, i := range settled {
-			r, err := d.load(t, i)
-			if err != nil {
-				return err
-			}
-			r.Told = true
-			if err := t.Delete(kv.Delivery, i.key(attemptKey)); err != nil {
-				return err
-			}
-			if err := t.Delete(kv.Delivery, r.person()); err != nil {
-				return err
-			}
-			if err := d.save(t, r); err != nil {
-				return err
-			}
-		}
+	return d.letGo(settled)
+}
+
+// maxGone bounds the messages that are told and not let go of yet.
+const maxGone = 5000
+
+// letGo removes what holds messages that are told. That costs no transaction of
+// its own while there is another to come; nil has it done now. A crash before
+// it has them told again.
+func (d *Delivery) letGo(told []*record) error {
+	d.goneMu.Lock()
+	for _, r := range told {
+		d.gone = append(d.gone, r.id().key(attemptKey), r.person())
+	}
+	n := len(d.gone)
+	d.goneMu.Unlock()
+	if n == 0 || told != nil && n < 2*maxGone {
 		return nil
-	})
-	if err != nil {
+	}
+	gone := d.takeGone()
+	if err := d.write(func(t *kv.Txn) error { return drop(t, gone) }); err != nil {
+		d.putGone(gone)
 		return fmt.Errorf("letting go of settled messages: %w", err)
+	}
+	return nil
+}
+
+func (d *Delivery) takeGone() [][]byte {
+	d.goneMu.Lock()
+	defer d.goneMu.Unlock()
+	gone := d.gone
+	d.gone = nil
+	return gone
+}
+
+func (d *Delivery) putGone(gone [][]byte) {
+	d.goneMu.Lock()
+	defer d.goneMu.Unlock()
+	d.gone = append(d.gone, gone...)
+}
+
+func drop(t *kv.Txn, keys [][]byte) error {
+	for _, key := range keys {
+		if err := t.Delete(kv.Delivery, key); err != nil {
+			return err
+		}
 	}
 	return nil
 }

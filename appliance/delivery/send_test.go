@@ -151,7 +151,7 @@ func TestAgain(t *testing.T) {
 		h.until(fmt.Sprint(n, " tries"), func() bool { d := h.explain(in.Message); return d.Tries == n && d.State == Waiting })
 	}
 	tries(1)
-	if d := h.explain(in.Message); !d.Due.Equal(begin.Add(30 * time.Second)) {
+	if d := h.explain(in.Message); !d.Due.Equal(begin.Add(15 * time.Second)) {
 		t.Errorf("due %v", d.Due)
 	}
 	h.advance(30 * time.Second)
@@ -159,13 +159,13 @@ func TestAgain(t *testing.T) {
 	h.answer(connector.Outcome{Result: connector.Again, RetryAfter: 2 * time.Hour})
 	h.advance(time.Minute)
 	tries(3)
-	if d := h.explain(in.Message); !d.Due.Equal(h.clock().Add(2 * time.Hour)) {
-		t.Errorf("due %v at %v: the provider asked for two hours", d.Due, h.clock())
+	if d := h.explain(in.Message); !d.Due.Equal(h.clock().Add(2*time.Hour + 12*time.Minute)) {
+		t.Errorf("due %v at %v: the provider asked for two hours, and a fifth of that is spread", d.Due, h.clock())
 	}
 	h.restart() // it survives
 	h.answer(connector.Outcome{Result: connector.Accepted})
 	h.d.Start()
-	h.advance(2 * time.Hour)
+	h.advance(3 * time.Hour)
 	if d := h.settles(in.Message); d.State != Sent || d.Tries != 4 || len(d.Attempts) != 4 {
 		t.Errorf("%+v", d)
 	}

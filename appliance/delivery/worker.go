@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -23,6 +24,7 @@ type entry struct {
 	mayTrack    bool // when it was rendered
 	tracked     bool // it holds what is tracked
 	msg         connector.Message
+	connector   string // that it goes to
 	targets     []string
 	failed      verdict // rendering said no
 	later       error   // why it cannot be decided now
@@ -31,11 +33,12 @@ type entry struct {
 // handle carries a batch through the gate and hands over what passes. The order
 // is the promise: render, wait for the applier, then in one transaction look at
 // consent and record the attempt, then hand over. So nothing that was
-// acknowledged before the wait began can be overlooked.
-func (d *Delivery) handle(channel string, batch []id) error {
+// acknowledged before the wait began can be overlooked. whole says that every
+// message of the batch left its place in the queue.
+func (d *Delivery) handle(c *channel, batch []id) (whole bool, err error) {
 	entries, err := d.gather(batch)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, e := range entries {
 		d.prepare(e)
@@ -43,35 +46,42 @@ func (d *Delivery) handle(channel string, batch []id) error {
 	barrier, cancel := context.WithTimeout(d.ctx, d.o.Timeout)
 	defer cancel()
 	if err := d.o.Barrier.CaughtUp(barrier); err != nil {
-		return fmt.Errorf("waiting for the applier: %w", err)
+		return false, fmt.Errorf("waiting for the applier: %w", err)
 	}
 	for _, e := range entries {
 		d.meet(e)
 	}
 	d.qualify(barrier, entries)
 	if d.ctx.Err() != nil {
-		return d.ctx.Err() // what failed now may only have been cut short
+		return false, d.ctx.Err() // what failed now may only have been cut short
 	}
-	going, held, err := d.record(entries)
+	going, held, whole, err := d.record(entries)
 	if err != nil {
-		return err
+		return false, err
 	}
-	results := make([]result, 0, len(going))
-	for len(going) > 0 {
-		platform := going[0].address.Platform
-		var same, others []*entry
-		for _, e := range going {
-			if e.address.Platform == platform {
-				same = append(same, e)
-			} else {
-				others = append(others, e)
-			}
-		}
-		results = append(results, d.send(channel, platform, same)...)
-		going = others
+	// Each connector's part by itself, so that none waits for another's answer.
+	groups := map[hop][]*entry{}
+	for _, e := range going {
+		to := hop{e.connector, e.address.Platform}
+		groups[to] = append(groups[to], e)
 	}
-	return d.conclude(results, held)
+	errs := make([]error, len(groups)+1)
+	var parts sync.WaitGroup
+	n := 0
+	for to, part := range groups {
+		n++
+		err := &errs[n]
+		parts.Go(func() { *err = d.conclude(d.send(c, to, part), nil) })
+	}
+	if len(held) > 0 {
+		errs[0] = d.conclude(nil, held)
+	}
+	parts.Wait()
+	return whole, errors.Join(errs...)
 }
+
+// hop is what one call is for.
+type hop struct{ connector, platform string }
 
 // gather loads the records of a batch that still wait.
 func (d *Delivery) gather(batch []id) ([]*entry, error) {
@@ -158,7 +168,7 @@ func (d *Delivery) qualify(ctx context.Context, entries []*entry) {
 func (d *Delivery) putOff(e *entry, now time.Time) verdict {
 	r := e.rec
 	d.o.Logger.Error("a message could not be decided, will try again", "message", r.Message, "campaign", r.Campaign, "error", e.later)
-	until := now.Add(d.backoff(1, time.Minute))
+	until := now.Add(time.Duration((0.5 + d.o.Rand()) * float64(time.Minute)))
 	if until.After(r.Expires) {
 		return verdict{reason: ReasonExpired, detail: "it could not be decided in time"}
 	}
@@ -167,23 +177,28 @@ func (d *Delivery) putOff(e *entry, now time.Time) verdict {
 
 // record decides each message for good and writes it down: those that go are
 // attempts from here on, whatever happens to this process.
-func (d *Delivery) record(entries []*entry) (going []*entry, held []id, err error) {
+func (d *Delivery) record(entries []*entry) (going []*entry, held []*record, whole bool, err error) {
 	now := d.o.Now()
+	gone := d.takeGone()
 	err = d.db.Update(func(t *kv.Txn) error {
+		if err := drop(t, gone); err != nil {
+			return err
+		}
+		whole = true
 		for _, e := range entries {
 			if t.Size() > maxTxn {
+				whole = false
 				return nil
 			}
-			fresh, err := d.load(t, e.rec.id())
-			if err != nil {
+			// Only an erasure changes what waits and was taken: then its place
+			// in the queue is gone.
+			if _, err := t.Get(kv.Delivery, e.rec.queue()); errors.Is(err, kv.ErrNotFound) {
+				continue
+			} else if err != nil {
 				return err
 			}
-			if fresh.State != Waiting {
-				continue // forgotten meanwhile
-			}
-			e.rec = fresh
 			if e.to.Person != 0 {
-				fresh.Person = e.to.Person
+				e.rec.Person = e.to.Person
 			}
 			v := e.failed
 			if v.reason == "" && e.later == nil {
@@ -193,10 +208,11 @@ func (d *Delivery) record(entries []*entry) (going []*entry, held []id, err erro
 				v = d.putOff(e, now)
 			}
 			if v.pass && e.msg.ID == "" {
+				whole = false
 				continue // it did not look like passing before and was not rendered: next time
 			}
 			if v.pass {
-				if v, err = d.reserve(t, e, now); err != nil {
+				if v, err = d.pass(t, e, now); err != nil {
 					return err
 				}
 			}
@@ -205,22 +221,46 @@ func (d *Delivery) record(entries []*entry) (going []*entry, held []id, err erro
 			}
 			if v.pass {
 				going = append(going, e)
-			} else if fresh.settled() {
-				held = append(held, fresh.id())
+			} else if e.rec.settled() {
+				held = append(held, e.rec)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("recording a batch: %w", err)
+		d.putGone(gone)
+		for _, e := range going {
+			d.routes.undo(e, e.connector)
+		}
+		return nil, nil, false, fmt.Errorf("recording a batch: %w", err)
 	}
-	return going, held, nil
+	return going, held, whole, nil
+}
+
+// pass finds a connector for a message that the gate let pass, and takes what
+// it counts against.
+func (d *Delivery) pass(t *kv.Txn, e *entry, now time.Time) (verdict, error) {
+	to := d.routes.choose(e, now)
+	if to.route == "" {
+		if to.until.After(e.rec.Expires) {
+			return verdict{reason: ReasonExpired, detail: "no connector had room for it in time"}, nil
+		}
+		return verdict{until: to.until, turn: to.turn}, nil
+	}
+	v, err := d.reserve(t, e, now)
+	if err != nil || !v.pass {
+		d.routes.undo(e, to.route)
+		return v, err
+	}
+	e.connector = to.route
+	return v, nil
 }
 
 // enact writes down what the gate said of one message.
 func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 	r := e.rec
-	if err := d.leaveQueue(t, r); err != nil {
+	d.counts.wait(r.Channel, -1)
+	if err := t.Delete(kv.Delivery, r.queue()); err != nil {
 		return err
 	}
 	switch {
@@ -228,10 +268,10 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 		if err := d.sealHandOff(e); err != nil {
 			return err
 		}
-		r.Tracked = e.tracked
+		r.Tracked, r.Turn = e.tracked, false
 		r.State = Attempting
 		r.Tries++
-		r.Attempts = append(r.Attempts, Attempt{At: now.UTC()})
+		r.Attempts = append(r.Attempts, Attempt{At: now.UTC(), Connector: e.connector})
 		if len(r.Attempts) > maxAttempts {
 			r.Attempts = r.Attempts[len(r.Attempts)-maxAttempts:]
 		}
@@ -244,7 +284,7 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 		}
 		d.counts.parked.Add(1)
 	case !v.until.IsZero():
-		r.Due = v.until
+		r.Due, r.Turn = v.until.UTC(), v.turn
 		if err := d.join(t, r); err != nil {
 			return err
 		}
@@ -294,7 +334,7 @@ func (d *Delivery) handedTo(r *record) []event.Address {
 }
 
 // send hands one batch over and gives an outcome for each of its messages.
-func (d *Delivery) send(channel, platform string, going []*entry) []result {
+func (d *Delivery) send(c *channel, to hop, going []*entry) []result {
 	batch := make([]connector.Message, len(going))
 	for i, e := range going {
 		batch[i] = e.msg
@@ -304,8 +344,9 @@ func (d *Delivery) send(channel, platform string, going []*entry) []result {
 	ctx, cancel := context.WithTimeout(d.hard, d.o.Timeout)
 	defer cancel()
 	began := d.o.Now()
-	name, outs, err := d.o.Sender.Send(ctx, channel, platform, batch)
+	outs, err := d.o.Sender.Send(ctx, c.name, to.connector, batch)
 	took := d.o.Now().Sub(began)
+	c.answered(len(batch), took)
 
 	// Only what is said of this batch's own messages counts.
 	said := make(map[string]connector.Outcome, len(outs))
@@ -314,9 +355,9 @@ func (d *Delivery) send(channel, platform string, going []*entry) []result {
 	}
 	var unsent *Unsent
 	if errors.As(err, &unsent) {
-		d.o.Logger.Warn("a batch was not handed over", "channel", channel, "messages", len(batch), "error", err)
+		d.o.Logger.Warn("a batch was not handed over", "channel", c.name, "connector", to.connector, "messages", len(batch), "error", err)
 	} else if err != nil {
-		d.o.Logger.Error("a hand-off was not answered", "channel", channel, "connector", name, "messages", len(batch), "error", err)
+		d.o.Logger.Error("a hand-off was not answered", "channel", c.name, "connector", to.connector, "messages", len(batch), "error", err)
 	}
 	results := make([]result, len(going))
 	for i, e := range going {
@@ -327,7 +368,8 @@ func (d *Delivery) send(channel, platform string, going []*entry) []result {
 		case err != nil || !ok:
 			out = connector.Outcome{Result: connector.Unknown}
 		}
-		results[i] = result{id: e.rec.id(), out: out, connector: name, took: took}
+		results[i] = result{rec: e.rec, out: out, connector: to.connector, platform: to.platform, took: took, unsent: unsent != nil}
 	}
+	d.routes.landed(to.connector, len(going), results, err)
 	return results
 }

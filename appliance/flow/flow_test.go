@@ -57,8 +57,9 @@ func (nobody) Unsubscribe(string) string                   { return "" }
 func (nobody) Allowed(uint32, string, string) (bool, delivery.Consent) {
 	return false, delivery.Consent{}
 }
-func (nobody) Send(context.Context, string, string, []connector.Message) (string, []connector.Outcome, error) {
-	return "", nil, &delivery.Unsent{Err: errors.New("nobody")}
+func (nobody) Routes(string) []delivery.Route { return nil }
+func (nobody) Send(context.Context, string, string, []connector.Message) ([]connector.Outcome, error) {
+	return nil, &delivery.Unsent{Err: errors.New("nobody")}
 }
 
 // house is an applier over real stages, which can be closed and opened again.

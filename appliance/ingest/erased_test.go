@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
 	"github.com/cloisterhq/cloister/appliance/journal"
@@ -25,8 +26,9 @@ import (
 // noPost is a publisher's connectors, none.
 type noPost struct{}
 
-func (noPost) Send(context.Context, string, string, []connector.Message) (string, []connector.Outcome, error) {
-	return "", nil, errors.New("nobody sends")
+func (noPost) Routes(string) []delivery.Route { return nil }
+func (noPost) Send(context.Context, string, string, []connector.Message) ([]connector.Outcome, error) {
+	return nil, errors.New("nobody sends")
 }
 
 func (noPost) Forget(context.Context, []event.Address) error { return nil }

@@ -36,7 +36,10 @@ type rooms struct {
 	sent []connector.Message
 }
 
-func (r *rooms) Send(_ context.Context, _, _ string, batch []connector.Message) (string, []connector.Outcome, error) {
+// Routes is one connector of every channel.
+func (r *rooms) Routes(string) []delivery.Route { return []delivery.Route{{Name: "post"}} }
+
+func (r *rooms) Send(_ context.Context, _, _ string, batch []connector.Message) ([]connector.Outcome, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent = append(r.sent, batch...)
@@ -44,7 +47,7 @@ func (r *rooms) Send(_ context.Context, _, _ string, batch []connector.Message) 
 	for i, m := range batch {
 		outs[i] = connector.Outcome{ID: m.ID, Result: connector.Accepted}
 	}
-	return "post", outs, nil
+	return outs, nil
 }
 
 func (r *rooms) Forget(context.Context, []event.Address) error { return nil }

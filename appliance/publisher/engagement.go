@@ -43,7 +43,7 @@ func (p *Publisher) openEngagement() (err error) {
 	p.delivery, err = delivery.Open(p.db, delivery.Options{
 		Keys: o.Keys, Barrier: p, People: recipients{p.people}, Programme: contents{p.campaigns}, Audience: audience{p},
 		Links: o.Links, Sender: o.Sender, Journal: p,
-		Purposes: purposes, Quiet: o.Quiet, Location: o.Location,
+		Purposes: purposes, Quiet: o.Quiet, Rate: o.Rate, Location: o.Location,
 		Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {

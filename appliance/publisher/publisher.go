@@ -83,6 +83,7 @@ type Options struct {
 	Personal   []string // profile attributes that identify someone, beside the usual ones
 	Purposes   []Purpose
 	Quiet      delivery.QuietHours
+	Rate       float64 // marketing messages a second, 0 = no limit
 	Retention  history.Retention
 	MaxJournal int64 // bytes of the journal's stream; 0 = the journal's default
 

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cloisterhq/cloister/appliance/campaign"
+	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/erasure"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/history"
@@ -50,7 +51,10 @@ type post struct {
 	forgotten []event.Address
 }
 
-func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) (string, []connector.Outcome, error) {
+// Routes is one connector of every channel.
+func (s *post) Routes(string) []delivery.Route { return []delivery.Route{{Name: "post"}} }
+
+func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) ([]connector.Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent = append(s.sent, batch...)
@@ -58,7 +62,7 @@ func (s *post) Send(_ context.Context, _, _ string, batch []connector.Message) (
 	for i, m := range batch {
 		outs[i] = connector.Outcome{ID: m.ID, Result: connector.Accepted}
 	}
-	return "post", outs, nil
+	return outs, nil
 }
 
 func (s *post) Forget(_ context.Context, addresses []event.Address) error {

@@ -185,13 +185,23 @@ publisher "main" {
   #   key_rate     = "5000/s" # as many as come if nothing is written
   # }
 
+  # How fast marketing goes out, over all connectors.
+  # rate = "500/s"
+
   # A connector is a process of its own that speaks to a provider. What its
-  # settings may be: cloister connector inspect smtp
+  # settings may be: cloister connector inspect smtp. Several may serve a channel.
   # connector "email" "relay" {
   #   plugin = "smtp"
   #   rate   = "100/s"
   #   # sha256    = ".."     # start this very program and no other
   #   # platforms = ["fcm"]  # of push: fcm, apns, webpush; all if nothing is written
+  #   # weight    = 3        # its share beside the others of its channel; 1 if nothing is written
+  #   # standby   = true     # takes messages only while no other does
+  #   # classes   = ["transactional"] # and "marketing"; both if nothing is written
+  #   domain "gmail.com" {   # of e-mail: how much recipients of a domain get; "*": each other one
+  #     also = ["googlemail.com"] # counted together
+  #     rate = "20/s"
+  #   }
   #   # hosts = ["proxy.acme.example:3128", "10.0.0.0/8:443"]  # what it may reach beside what its settings name
   #   # own_network = true    # a network namespace of its own; the service's unit must allow it
   #   settings {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/bench/engine"
 	"github.com/cloisterhq/cloister/appliance/bench/mix"
+	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/journal"
 	"github.com/cloisterhq/cloister/appliance/keyring"
@@ -38,8 +39,9 @@ type house struct {
 // nobody takes no messages: nothing is sent here.
 type nobody struct{}
 
-func (nobody) Send(context.Context, string, string, []connector.Message) (string, []connector.Outcome, error) {
-	return "", nil, errors.New("nothing is sent")
+func (nobody) Routes(string) []delivery.Route { return nil }
+func (nobody) Send(context.Context, string, string, []connector.Message) ([]connector.Outcome, error) {
+	return nil, errors.New("nothing is sent")
 }
 func (nobody) Forget(context.Context, []event.Address) error { return nil }
 

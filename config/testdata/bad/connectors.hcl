@@ -13,12 +13,30 @@ publisher "acme" {
     rate      = "100" # E1025: rate: "100" is not a rate
     platforms = ["fcm"] # E1106: platforms are of push only
     sha256    = "ABC" # E1025: sha256 cannot be "ABC"
+    classes   = ["news"] # E1023: Allowed: "marketing" or "transactional".
+    standby   = true
+    weight    = 2 # E1106: a connector that stands by has no share
+    domain "Gmail.com" { # E1101: cannot be the name of a domain # E1013: "rate" is missing
+    }
+    domain "b.example" { rate = "20/s" }
+    domain "c.example" { # E1102: the domain "b.example" has a rate already
+      rate = "20/s"
+      also = ["b.example"]
+    }
     settings { anything = file("missing") } # E1022: cannot be read
   }
   connector "email" "c" {
     plugin = "frozen" # E1201: it did not answer in time
   }
   connector "email" "d" {} # E1013: "plugin" is missing Set it: plugin = "smtp"
+  connector "sms" "rated" { # E1202: smtp does not serve the channel "sms"
+    plugin = "smtp"
+    domain "b.example" { rate = "20/s" } # E1106: only e-mail goes to domains
+    settings {
+      from = "a@b.example"
+      host = "h.example"
+    }
+  }
   connector "sms" "d" { # E1102: there is a connector "d" already # E1202: smtp does not serve the channel "sms" It serves "email".
     plugin = "smtp"
     settings { # E1013: "from" is missing
