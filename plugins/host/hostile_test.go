@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
@@ -139,7 +140,9 @@ func TestHostile(t *testing.T) {
 	names := &book{names: map[string]string{
 		"localhost": "127.0.0.1", "relay.example": "127.0.0.2", "meta.example": "169.254.169.254", "a.push.example": "10.0.0.1",
 	}}
-	r := newRig(t, Options{Resolver: names}, "good")
+	tm := quick()
+	tm.send = 30 * time.Second
+	r := newRig(t, Options{Resolver: names, timing: tm}, "good")
 	if err := os.Rename(program, filepath.Join(r.dir, "hostile")); err != nil {
 		t.Fatal(err)
 	}
@@ -312,6 +315,8 @@ func TestHostile(t *testing.T) {
 			{what: "write a file of 65 MiB", try: "file " + box, stopped: "EFBIG", by: limits},
 			{what: "map 2 GiB", try: "hog", stopped: "ENOMEM", by: limits},
 			{what: "map 2 GiB of shared memory", try: "hogshared", stopped: "ENOMEM", by: filter},
+			{what: "keep the supervisor busy", try: "calls", stopped: "slowed down", by: supervisor},
+			{what: "flood its standard output", try: "flood", stopped: "slowed down", by: "the host"},
 			{what: "map 2 GiB as a stack", try: "hogstack", stopped: "ENOMEM", by: filter},
 			{what: ".. as a stack of return addresses", try: "shadowstack", stopped: "EPERM", by: filter, alone: "refused"},
 			{what: "be killed later than others when memory is short", try: "oom", stopped: "EACCES", by: landlock},

@@ -475,6 +475,40 @@ func init() {
 		},
 
 		// More than its share.
+		// How many calls are refused in a second, more than allowed is "done".
+		"calls": func(a []string) error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			n, began := 0, time.Now()
+			for ; time.Since(began) < time.Second; n++ {
+				_ = unix.Listen(fd, -1)
+			}
+			return most(n, began, 10_000, 2_500)
+		},
+		"flood": func([]string) error {
+			fd := 1
+			if len(os.Args) > 1 { // alone: the answer goes there
+				p, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+				if err != nil {
+					return err
+				}
+				defer p.Close()
+				fd = int(p.Fd())
+			}
+			line := []byte(strings.Repeat("flood ", 300) + "\n")
+			n, began := 0, time.Now()
+			for time.Since(began) < time.Second {
+				m, err := syscall.Write(fd, line)
+				if err != nil {
+					return err
+				}
+				n += m
+			}
+			return most(n, began, 4<<20, 5<<20)
+		},
 		"hogstack":    func([]string) error { return mapped(2<<30, unix.MAP_PRIVATE|unix.MAP_GROWSDOWN) },
 		"shadowstack": func([]string) error { return call(453, 0, 1<<20, 0) }, // map_shadow_stack
 		"sync":        func([]string) error { return call(unix.SYS_SYNC) },
@@ -482,6 +516,14 @@ func init() {
 	} {
 		attempts[name] = f
 	}
+}
+
+// most is an error if n since began was not more than a burst and so much a second.
+func most(n int, began time.Time, burst, rate float64) error {
+	if allowed := burst + rate*time.Since(began).Seconds(); float64(n) > allowed {
+		return nil
+	}
+	return fmt.Errorf("slowed down to %d", n)
 }
 
 func call(number uintptr, args ...uintptr) error {
