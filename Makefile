@@ -87,7 +87,7 @@ hostile: need-go
 # Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
 BENCH ?=
 bench: need-go
-	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
+	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++ smtp-source:postfix
 	@mkdir -p bin
 	cd appliance/bench && $(GO) run . -json ../../bin/bench.json $(BENCH)
 

@@ -132,6 +132,8 @@ func TestHostile(t *testing.T) {
 	defer udp.Close()
 	const escaped = "/tmp/cloister-escaped"
 	defer os.Remove(escaped)
+	everybodys := fmt.Sprintf("/dev/shm/cloister-hostile-%d", os.Getpid())
+	defer os.Remove(everybodys)
 	listed, _ := counted(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(listed)
 	otherHost, otherCame := counted(t, "127.0.0.2:"+port)
@@ -219,7 +221,7 @@ func TestHostile(t *testing.T) {
 			{what: "read the users of the machine", try: "read /etc/passwd", stopped: "EACCES", by: landlock},
 			{what: "write to /tmp", try: "write " + escaped, stopped: "EACCES", by: landlock},
 			{what: "hold up who opens a file of its folder", try: "lease " + box + "/held", stopped: "EPERM", by: filter},
-			{what: "write into the memory that is everybody's", try: "write /dev/shm/cloister-hostile", stopped: "EACCES", by: landlock},
+			{what: "write into the memory that is everybody's", try: "write " + everybodys, stopped: "EACCES", by: landlock},
 			{what: "read the kernel's messages", try: "read /proc/kmsg", stopped: "EACCES", by: landlock, alone: "later"},
 			{what: "become a program that it wrote", try: "become " + box + "/program", stopped: "EACCES", by: landlock},
 			{what: "make a fifo", try: "fifo " + box + "/fifo", stopped: "EACCES", by: landlock},
