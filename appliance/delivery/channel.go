@@ -25,10 +25,12 @@ const (
 	aim        = 250 * time.Millisecond
 )
 
-// lane is the queue of one class of one channel.
+// lane is the queue of one class of one channel, of those that have a turn or of
+// those that have none.
 type lane struct {
 	prefix []byte
 	class  string
+	turn   bool
 	ready  []id      // read and not taken yet
 	from   []byte    // where to read on; nil = at the beginning
 	next   time.Time // when the next is due, if all before it was read
@@ -45,16 +47,17 @@ type channel struct {
 
 	mu      sync.Mutex
 	paused  bool
-	size    int         // of a batch, now
-	taken   map[id]bool // by a worker, not given back yet
-	skipped bool        // some of these were met while reading
-	lanes   [2]lane
+	size    int             // of a batch, now
+	taken   map[id]bool     // by a worker, not given back yet
+	skipped bool            // some of these were met while reading
+	lanes   [2 * lanes]lane // in the order in which they are taken
 }
 
 func newChannel(d *Delivery, n int, name string) *channel {
 	c := &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), express: make(chan struct{}, 1), size: min(firstBatch, d.o.Batch), taken: map[id]bool{}}
 	for l, class := range []string{laneTransactional: Transactional, laneMarketing: Marketing} {
-		c.lanes[l] = lane{prefix: []byte{queueKey, byte(n), byte(l)}, class: class}
+		c.lanes[2*l] = lane{prefix: queuePrefix(n, l, true), class: class, turn: true}
+		c.lanes[2*l+1] = lane{prefix: queuePrefix(n, l, false), class: class}
 	}
 	return c
 }
@@ -83,18 +86,18 @@ func token(ch chan struct{}) {
 }
 
 // take gives the next messages of one class whose time has come and that the
-// channel's connectors have room for, transactional ones first, and when to
-// look again if there are none.
-func (c *channel) take(now time.Time, lanes int) (batch []id, next time.Time, err error) {
+// channel's connectors have room for, transactional ones first, of each class
+// first those whose turn it is, and when to look again if there are none.
+func (c *channel) take(now time.Time, classes int) (batch []id, next time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next = now.Add(longestWait)
 	if c.paused {
 		return nil, next, nil
 	}
-	for l := range c.lanes[:lanes] {
+	for l := range c.lanes[:2*classes] {
 		q := &c.lanes[l]
-		room, when := c.d.routes.room(c.name, q.class, c.size, now)
+		room, when := c.d.routes.room(c.name, q.class, q.turn, c.size, now)
 		if room == 0 {
 			next = earlier(next, when)
 			continue
@@ -174,17 +177,17 @@ func (c *channel) answered(n int, took time.Duration) {
 	c.size = min(max(want, leastBatch), c.d.o.Batch)
 }
 
-// run is one worker's life. lanes is how many classes it takes, transactional
-// ones first.
-func (c *channel) run(lanes int) {
+// run is one worker's life. classes is how many it takes, transactional ones
+// first.
+func (c *channel) run(classes int) {
 	defer c.d.wg.Done()
 	wake := c.wake
-	if lanes == 1 {
+	if classes == 1 {
 		wake = c.express
 	}
 	wait := c.d.o.Backoff
 	for c.d.ctx.Err() == nil {
-		batch, next, err := c.take(c.d.o.Now(), lanes)
+		batch, next, err := c.take(c.d.o.Now(), classes)
 		if err == nil && len(batch) > 0 {
 			var whole bool
 			whole, err = c.d.handle(c, batch)

@@ -18,7 +18,8 @@ import (
 // Keys in kv.Delivery. A message id is 16 bytes, numbers are big endian.
 //
 //	m ID                    -> record (JSON): the decision, and what is sealed
-//	q CHANNEL CLASS AT8 ID  -> nothing: waiting, in the order of hand-off
+//	q CHANNEL LANE AT8 ID   -> nothing: waiting, in the order of hand-off; lanes are
+//	                           classes, and by themselves those that have a turn
 //	z CAMPAIGN 0 ID         -> nothing: waiting for a paused campaign
 //	a ID                    -> nothing: handed over, or settled but not yet told
 //	w PERSON4 ID            -> nothing: not settled, by person
@@ -81,12 +82,18 @@ func (r *record) settled() bool {
 	return r.State == Sent || r.State == Held || r.State == Failed || r.State == Lost
 }
 
-func (r *record) queue() []byte {
-	class := byte(0)
-	if r.Class == Marketing {
-		class = 1
+// queuePrefix is what the keys of one queue begin with. Those that have a turn are
+// apart: their time is later than that of all that wait without, behind whom
+// they would miss it.
+func queuePrefix(channel, lane int, turn bool) []byte {
+	if turn {
+		lane += lanes
 	}
-	k := []byte{queueKey, byte(slices.Index(event.Channels, r.Channel)), class}
+	return []byte{queueKey, byte(channel), byte(lane)}
+}
+
+func (r *record) queue() []byte {
+	k := queuePrefix(slices.Index(event.Channels, r.Channel), laneOf(r.Class), r.Turn)
 	k = binary.BigEndian.AppendUint64(k, uint64(r.Due.UnixMicro()))
 	i := r.id()
 	return append(k, i[:]...)

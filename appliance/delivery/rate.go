@@ -23,13 +23,14 @@ const (
 // I.371). Transactional messages have a lane of their own, so that turns given
 // to a broadcast do not keep them; each passes on the other's account too.
 type bucket struct {
-	next [2]time.Time // by lane: when the next message would be exactly in time
+	next [lanes]time.Time // by lane: when the next message would be exactly in time
 }
 
 // Lanes of a bucket and of the queue.
 const (
 	laneTransactional = iota
 	laneMarketing
+	lanes // how many
 )
 
 func laneOf(class string) int {

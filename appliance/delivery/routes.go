@@ -85,8 +85,9 @@ func (r *routes) of(name string) *connectorState {
 }
 
 // room says how many messages of a class a channel can get rid of now, at most
-// limit; if none, when to look again.
-func (r *routes) room(channel, class string, limit int, now time.Time) (int, time.Time) {
+// limit; if none, when to look again. Those that have a turn have their places
+// in the rates.
+func (r *routes) room(channel, class string, turn bool, limit int, now time.Time) (int, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := now.Add(longestWait)
@@ -101,7 +102,7 @@ func (r *routes) room(channel, class string, limit int, now time.Time) (int, tim
 			continue
 		}
 		free := limit
-		if route.Rate > 0 {
+		if route.Rate > 0 && !turn {
 			var when time.Time
 			if free, when = s.bucket.free(now, route.Rate, lane, limit); free == 0 {
 				next = earlier(next, when)
@@ -113,7 +114,7 @@ func (r *routes) room(channel, class string, limit int, now time.Time) (int, tim
 		n += max(0, free)
 	}
 	n = min(n, limit)
-	if rate := r.d.o.Rate; rate > 0 && class == Marketing && n > 0 {
+	if rate := r.d.o.Rate; rate > 0 && class == Marketing && n > 0 && !turn {
 		if n, next = r.marketing.free(now, rate, lane, n); n > 0 {
 			return n, now
 		}
@@ -233,7 +234,6 @@ func (r *routes) limits(e *entry, route *Route, s *connectorState, now time.Time
 // that is. A message whose turn has come took it before.
 func (r *routes) wait(e *entry, route *Route, s *connectorState, now time.Time) (at time.Time, turn bool) {
 	if e.rec.Turn && now.Sub(e.rec.Due) < late {
-		e.rec.Turn = false
 		return now, false
 	}
 	lane, all := laneOf(e.rec.Class), r.limits(e, route, s, now)
