@@ -61,10 +61,9 @@ func unbase64(s string) ([]byte, error) {
 
 // seal encrypts a message for a subscription: the body of a request with
 // Content-Encoding aes128gcm (RFC 8291 over RFC 8188), one record. own must be
-// made for this message alone, and salt be random. A plain of more than
-// maxPlain bytes is a mistake of the caller's.
+// made for this message alone, and salt be random. plain has at most maxPlain bytes.
 func seal(to keys, own *ecdh.PrivateKey, salt [saltSize]byte, plain []byte) ([]byte, error) {
-	return record(to, own, salt, plain, min(maxPlain, (len(plain)/padding+1)*padding)-len(plain))
+	return record(to, own, salt, plain, max(0, min(maxPlain, (len(plain)/padding+1)*padding)-len(plain)))
 }
 
 // record is seal with so many bytes of padding.
