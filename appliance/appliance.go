@@ -169,6 +169,7 @@ func (a *appliance) open(ctx context.Context) (err error) {
 	a.disk = newDisk(dir, cfg.Appliance.DiskReserve, a.board)
 	a.closes(a.disk.close)
 	a.houses.a = a
+	a.openProviders()
 	a.closes(a.houses.close)
 	for i := range cfg.Publishers {
 		if err := a.houses.open(ctx, cfg, &cfg.Publishers[i]); err != nil {

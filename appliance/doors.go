@@ -63,6 +63,13 @@ func (a *appliance) developers(w http.ResponseWriter, r *http.Request) {
 	a.guide.ServePage(w, name, "/developers", fill)
 }
 
+// openProviders makes the door for what connectors hear, which is collected from
+// them as soon as their publisher is open.
+func (a *appliance) openProviders() {
+	a.providers = receipts.New(receipts.Options{Find: a.source, Mail: a.sourcesOfMail,
+		PublicURL: func() string { return strings.TrimSuffix(publicURL(a.cfg.Load()), "/") }, Board: a.board, Logger: a.log})
+}
+
 func (a *appliance) openListeners(cfg *config.Config) error {
 	most := cfg.Listener(config.Collect).Limits
 	a.apps = ingest.New(ingest.Options{Key: a.houses.key, Logger: a.log, Ready: a.disk.ready,
@@ -71,8 +78,6 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 	a.closes(p.close)
 	servers := clevertap.New(clevertap.Options{Key: a.houses.server, Audit: a.audit, Ready: a.disk.ready, Logger: a.log})
 	recipients := links.New(links.Options{Publisher: a.recipients, Logger: a.log})
-	a.providers = receipts.New(receipts.Options{Find: a.source, Mail: a.sourcesOfMail,
-		PublicURL: func() string { return strings.TrimSuffix(publicURL(a.cfg.Load()), "/") }, Board: a.board, Logger: a.log})
 	for _, l := range []struct {
 		name string
 		h    http.Handler

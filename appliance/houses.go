@@ -75,6 +75,7 @@ func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publish
 	}
 	one.names = one.namesInUse()
 	one.openDoor()
+	one.collect(s.all())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = append(h.all, one)
@@ -190,6 +191,7 @@ func (h *houses) change(ctx context.Context, cfg *config.Config, c change) {
 		h.all[i] = one
 	}
 	h.mu.Unlock()
+	one.collect(conns(c.connectors)) // what goes has nothing more to tell
 	one.senders.swap(ctx, c.connectors)
 	if c.rooms {
 		one.rooms.reopen(one.opening(cfg))
@@ -201,6 +203,7 @@ func (h *houses) remove(ctx context.Context, old *house) {
 	h.mu.Lock()
 	h.all = slices.DeleteFunc(h.all, func(o *house) bool { return o == old })
 	h.mu.Unlock()
+	old.collect(nil)
 	old.rooms.close()
 	old.senders.swap(ctx, nil)
 }

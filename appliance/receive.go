@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cloisterhq/cloister/appliance/receipts"
 	"github.com/cloisterhq/cloister/plugins/connector"
@@ -53,22 +54,70 @@ type receiver struct{ *host.Connector }
 
 func (r receiver) Receipts(ctx context.Context, w connector.Webhook) (connector.Answer, error) {
 	a, err := r.Connector.Receipts(ctx, w)
-	return a, unsupported(err)
+	return a, known(err)
 }
 
 func (r receiver) Returned(ctx context.Context, m connector.Mail) ([]connector.Receipt, error) {
 	rs, err := r.Connector.Returned(ctx, m)
-	return rs, unsupported(err)
+	return rs, known(err)
 }
 
 func (r receiver) Collect(ctx context.Context, ack string) ([]connector.Receipt, string, error) {
 	rs, token, err := r.Connector.Collect(ctx, ack)
-	return rs, token, unsupported(err)
+	return rs, token, known(err)
 }
 
-func unsupported(err error) error {
-	if errors.Is(err, host.ErrUnsupported) {
+func known(err error) error {
+	switch {
+	case errors.Is(err, host.ErrUnsupported):
 		return fmt.Errorf("%w: %w", receipts.ErrUnsupported, err)
+	case errors.Is(err, host.ErrNotRunning), errors.Is(err, host.ErrClosed):
+		return fmt.Errorf("%w: %w", receipts.ErrAway, err)
 	}
 	return err
+}
+
+// collecting is what goes on to fetch receipts from a publisher's connectors: one
+// goroutine each, which ends by itself where there is nothing to fetch.
+type collecting struct {
+	mu    sync.Mutex
+	begun map[*host.Connector]stop
+}
+
+// stop ends one, and waits for it.
+type stop func()
+
+// only has it go on for these connectors and no others. run is not to return
+// before its context ends, unless it is of no more use.
+func (g *collecting) only(these []*host.Connector, run func(context.Context, *host.Connector)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c, end := range g.begun {
+		if !slices.Contains(these, c) {
+			end()
+			delete(g.begun, c)
+		}
+	}
+	for _, c := range these {
+		if g.begun[c] != nil {
+			continue
+		}
+		if g.begun == nil {
+			g.begun = make(map[*host.Connector]stop)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			run(ctx, c)
+		}()
+		g.begun[c] = func() { cancel(); <-ended }
+	}
+}
+
+// collect has receipts fetched from these connectors and no others.
+func (o *house) collect(these []*host.Connector) {
+	o.senders.collecting.only(these, func(ctx context.Context, c *host.Connector) {
+		o.a.providers.Collect(ctx, func() receipts.Source { return o.source(c) })
+	})
 }

@@ -25,6 +25,8 @@ type senders struct {
 
 	mu      sync.RWMutex // held for reading by every use, so that a swap waits for none but sees all
 	running []running
+
+	collecting collecting
 }
 
 // running is one connector with the configuration that started it.
@@ -177,8 +179,12 @@ func (s *senders) find(channel, name string) *host.Connector {
 func (s *senders) all() []*host.Connector {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	out := make([]*host.Connector, 0, len(s.running))
-	for _, r := range s.running {
+	return conns(s.running)
+}
+
+func conns(of []running) []*host.Connector {
+	out := make([]*host.Connector, 0, len(of))
+	for _, r := range of {
 		out = append(out, r.conn)
 	}
 	return out

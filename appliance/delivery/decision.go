@@ -56,6 +56,7 @@ type Attempt struct {
 	Outcome   string    `json:"outcome,omitempty"` // "" = not answered
 	Class     string    `json:"class,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
+	Gone      string    `json:"gone,omitempty"` // why the address is no more
 	Took      string    `json:"took,omitempty"`
 }
 

@@ -87,6 +87,8 @@ type People interface {
 	// without a record the answer is no. It also answers for merged persons.
 	Allowed(person uint32, purpose, channel string) (bool, Consent)
 	Suppressed(channel, address string) bool
+	// With gives everybody who has an address, by number.
+	With(channel, address string) ([]uint32, error)
 }
 
 // Content is a revision of a campaign: what is sent, and what is asked before.

@@ -285,6 +285,11 @@ func (h *house) Allowed(person uint32, purpose, channel string) (bool, Consent) 
 	return ok, Consent{Granted: c.Granted, Since: c.Since, Source: c.Source, Version: c.Version}
 }
 
+// With is People's.
+func (h *house) With(channel, address string) ([]uint32, error) {
+	return h.people.With(channel, address)
+}
+
 // Suppressed is People's.
 func (h *house) Suppressed(channel, address string) bool {
 	return h.people.Suppressed(channel, address)

@@ -76,7 +76,7 @@ func (d *Delivery) outcome(t *kv.Txn, r *record, res result, now time.Time) erro
 	out.Reason = nobody(out.Reason)
 	if n := len(r.Attempts); n > 0 {
 		a := &r.Attempts[n-1]
-		a.Connector, a.Outcome, a.Class, a.Reason = res.connector, out.Result.String(), string(out.Class), out.Reason
+		a.Connector, a.Outcome, a.Class, a.Reason, a.Gone = res.connector, out.Result.String(), string(out.Class), out.Reason, string(out.Gone)
 		a.Took = res.took.Round(time.Millisecond).String()
 	}
 	again := out.Result == connector.Again || out.Result == connector.Unknown && r.Class == Transactional
@@ -242,10 +242,7 @@ func (d *Delivery) factsOf(r *record) []event.Fact {
 	reason := r.Reason
 	facts := []event.Fact{d.fact(r, name, "", *r.Settled, reason)}
 	if n := len(r.Attempts); r.State == Failed && n > 0 && r.Attempts[n-1].Class == string(connector.ClassAddress) {
-		b := d.fact(r, event.NotificationBounced, "", *r.Settled, reason)
-		b.Props = append(b.Props, event.Prop{Key: event.PropKind, Value: event.OfText("hard")})
-		b.Addresses = d.handedTo(r)
-		facts = append(facts, b)
+		facts = append(facts, d.bounced(r, "hard", *r.Settled, reason, connector.Gone(r.Attempts[n-1].Gone))...)
 	}
 	return facts
 }

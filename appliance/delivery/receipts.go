@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -17,13 +19,34 @@ import (
 const maxReceiptAge = 30 * 24 * time.Hour
 
 // Receipts turns what the provider of a channel's connector reports into facts
-// and appends them. Receipts that name no message of that connector's are counted
-// and dropped. A provider's ids are its own: two connectors may have the same. A
-// complaint also withdraws the consent that the message stood on.
+// and appends them. Receipts that name no message of that connector's, and no
+// address that anybody has, are counted and dropped. A provider's ids are its own:
+// two connectors may have the same.
 func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []connector.Receipt) error {
 	var facts []event.Fact
+	caughtUp := false
 	for _, rc := range rs {
 		r, err := d.receiptOf(channel, from, rc)
+		if errors.Is(err, ErrUnknown) && rc.Address != "" {
+			// Whoever said before this that the address is theirs is to be known.
+			if !caughtUp {
+				if err := d.o.Barrier.CaughtUp(ctx); err != nil {
+					return fmt.Errorf("waiting until all addresses are known: %w", err)
+				}
+				caughtUp = true
+			}
+			more, err := d.addressFacts(channel, from, rc)
+			if err != nil {
+				return err
+			}
+			if len(more) == 0 {
+				d.counts.strays.Add(1)
+				continue
+			}
+			facts = append(facts, more...)
+			d.counts.receipts.Add(1)
+			continue
+		}
 		if errors.Is(err, ErrUnknown) {
 			d.counts.strays.Add(1)
 			continue
@@ -35,7 +58,7 @@ func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []conn
 			d.counts.strays.Add(1)
 			continue
 		}
-		facts = append(facts, d.receiptFacts(r, rc)...)
+		facts = append(facts, d.receiptFacts(r, from, rc)...)
 		d.counts.receipts.Add(1)
 	}
 	if len(facts) == 0 {
@@ -86,37 +109,32 @@ func (d *Delivery) named(from string, rc connector.Receipt) (*record, error) {
 	return r, err
 }
 
-func (d *Delivery) receiptFacts(r *record, rc connector.Receipt) []event.Fact {
+// when is a receipt's own time as far as it is believed.
+func (d *Delivery) when(rc connector.Receipt) time.Time {
 	now := d.o.Now()
-	at := rc.At
-	if at.IsZero() || at.After(now) || at.Before(now.Add(-maxReceiptAge)) {
-		at = now
+	if rc.At.IsZero() || rc.At.After(now) || rc.At.Before(now.Add(-maxReceiptAge)) {
+		return now
 	}
-	// Delivered and bounced happen once; opens and clicks are as many as their times.
+	return rc.At
+}
+
+// receiptFacts are what a receipt about a message makes known. Delivered and
+// bounced happen once; opens and clicks are as many as their times. A complaint
+// also withdraws the consent that the message stood on, and so does the wish to
+// be left alone.
+func (d *Delivery) receiptFacts(r *record, from string, rc connector.Receipt) []event.Fact {
+	at := d.when(rc)
 	stamp := at.UTC().Format(time.RFC3339Nano)
 	switch rc.Kind {
 	case connector.Delivered:
-		return []event.Fact{d.fact(r, event.NotificationDelivered, "", at, "")}
-	case connector.Bounced:
-		f := d.fact(r, event.NotificationBounced, "", at, nobody(rc.Reason))
-		kind := "soft"
-		if rc.Class == connector.ClassAddress {
-			kind = "hard"
-		}
-		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText(kind)})
+		f := d.fact(r, event.NotificationDelivered, "", at, "")
 		f.Addresses = d.handedTo(r)
 		return []event.Fact{f}
+	case connector.Bounced:
+		return d.bounced(r, kindOf(rc.Class), at, nobody(rc.Reason), rc.Gone)
 	case connector.Complained:
-		f := d.fact(r, event.NotificationBounced, "complaint", at, nobody(rc.Reason))
-		f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText("complaint")})
-		f.Addresses = d.handedTo(r)
-		h := d.o.Keys.Hash("delivery fact", []byte(r.Message), []byte("withdrawal"))
-		w := event.Fact{
-			Kind: event.Identify, ID: "own:" + hex.EncodeToString(h[:16]), Time: f.Time, Received: f.Received,
-			Person: r.Person, Ref: r.Message,
-			Consents: []event.Consent{{Purpose: r.Purpose, Channel: r.Channel, Source: "complaint"}},
-		}
-		return []event.Fact{f, w}
+		f := d.bounced(r, "complaint", at, nobody(rc.Reason), "")[0]
+		return []event.Fact{f, d.consents(r.Person, r.Message, at, "withdrawal", []event.Consent{{Purpose: r.Purpose, Channel: r.Channel, Source: "complaint"}})}
 	case connector.Opened:
 		return []event.Fact{d.fact(r, event.NotificationViewed, stamp, at, "")}
 	case connector.Clicked:
@@ -124,7 +142,139 @@ func (d *Delivery) receiptFacts(r *record, rc connector.Receipt) []event.Fact {
 	case connector.Replied:
 		return []event.Fact{d.fact(r, event.NotificationReplied, stamp, at, "")}
 	case connector.Uninstall:
-		return []event.Fact{d.fact(r, event.AppUninstalled, "", at, "removed")}
+		if r.Channel != "push" {
+			return nil // there is no app there
+		}
+		return d.uninstalled(r, at, rc.Gone)
+	case connector.Unsubscribed, connector.Subscribed:
+		if cs := d.wish(r.Person, r.Channel, from, []string{r.Purpose}, rc.Kind); len(cs) > 0 {
+			return []event.Fact{d.consents(r.Person, r.Message, at, string(rc.Kind)+stamp, cs)}
+		}
 	}
 	return nil
+}
+
+// kindOf sorts what came back by whose fault it is: hard is an address that will
+// never work; block is what the provider does not want of us, or what is wrong
+// with the message or our settings, none of which is the address's fault; soft is
+// an address that does not work now.
+func kindOf(c connector.Class) string {
+	switch c {
+	case connector.ClassAddress:
+		return "hard"
+	case connector.ClassPolicy, connector.ClassContent, connector.ClassConfig:
+		return "block"
+	}
+	return "soft"
+}
+
+// bounced are the facts of a message that came back, by its kind. A token that
+// is no more means that the app is.
+func (d *Delivery) bounced(r *record, kind string, at time.Time, reason string, gone connector.Gone) []event.Fact {
+	distinct := ""
+	if kind == "complaint" {
+		distinct = kind // it may have been delivered, and told so, before
+	}
+	f := d.fact(r, event.NotificationBounced, distinct, at, reason)
+	f.Props = append(f.Props, event.Prop{Key: event.PropKind, Value: event.OfText(kind)})
+	f.Addresses = d.handedTo(r)
+	facts := []event.Fact{f}
+	if kind == "hard" && r.Channel == "push" {
+		facts = append(facts, d.uninstalled(r, at, gone)...)
+	}
+	return facts
+}
+
+// uninstalled is the fact that the app is not there any more, or, by its reason,
+// that nobody can tell since its token is worth nothing.
+func (d *Delivery) uninstalled(r *record, at time.Time, gone connector.Gone) []event.Fact {
+	switch gone {
+	case connector.GoneRemoved, connector.GoneInvalid, connector.GoneStale:
+	default:
+		gone = connector.GoneRemoved
+	}
+	f := d.fact(r, event.AppUninstalled, "", at, string(gone))
+	f.Addresses = d.handedTo(r)
+	return []event.Fact{f}
+}
+
+// consents is the fact that somebody decided. what tells decisions on the same
+// message apart.
+func (d *Delivery) consents(person uint32, about string, at time.Time, what string, cs []event.Consent) event.Fact {
+	h := d.o.Keys.Hash("delivery fact", []byte(about), []byte(what))
+	return event.Fact{
+		Kind: event.Identify, ID: "own:" + hex.EncodeToString(h[:16]), Time: at.UnixMicro(), Received: d.o.Now().UnixMicro(),
+		Person: person, Ref: about, Consents: cs,
+	}
+}
+
+// Sources of consents that receipts bring. Who unsubscribes withdraws what was
+// granted and what was not; only what was is granted again by who takes it back.
+const (
+	stopSource  = "unsubscribe receipt of "
+	idleSource  = "unsubscribe receipt, without consent, of "
+	startSource = "subscribe receipt of "
+)
+
+// wish is what becomes of someone's consents to purposes on a channel when they
+// unsubscribe, or take that back.
+func (d *Delivery) wish(person uint32, channel, from string, purposes []string, kind connector.ReceiptKind) (cs []event.Consent) {
+	for _, purpose := range purposes {
+		granted, now := d.o.People.Allowed(person, purpose, channel)
+		c := event.Consent{Purpose: purpose, Channel: channel, Granted: kind == connector.Subscribed, Source: startSource + from}
+		stopped := !granted && strings.HasPrefix(now.Source, stopSource)
+		switch {
+		case c.Granted && !stopped:
+			continue // nothing to take back: this is not by itself a consent
+		case c.Granted:
+		case granted:
+			c.Source = stopSource + from
+		case stopped:
+			c.Source = now.Source // said again
+		default:
+			c.Source = idleSource + from
+		}
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+// addressFacts are what a receipt makes known that names an address and no
+// message: of everybody who has it, since nobody knows who of them wrote. Who
+// unsubscribes so withdraws every purpose that rests on consent, on this channel.
+func (d *Delivery) addressFacts(channel, from string, rc connector.Receipt) (facts []event.Fact, err error) {
+	if rc.Kind != connector.Replied && rc.Kind != connector.Unsubscribed && rc.Kind != connector.Subscribed {
+		return nil, nil
+	}
+	persons, err := d.o.People.With(channel, rc.Address)
+	if err != nil {
+		return nil, fmt.Errorf("looking whose address a receipt names: %w", err)
+	}
+	var purposes []string
+	for name, p := range d.o.Purposes {
+		if !p.Contract {
+			purposes = append(purposes, name)
+		}
+	}
+	slices.Sort(purposes)
+	at := d.when(rc)
+	h := d.o.Keys.Hash("delivery receipt", []byte(channel), []byte(from), []byte(rc.Address), []byte(rc.Kind), []byte(at.UTC().Format(time.RFC3339Nano)))
+	for _, person := range persons {
+		if d.o.Keys.Destroyed(person) {
+			continue
+		}
+		own := hex.EncodeToString(h[:16]) + " " + strconv.FormatUint(uint64(person), 10)
+		if rc.Kind == connector.Replied {
+			facts = append(facts, event.Fact{
+				Kind: event.Track, ID: "own:" + own, Time: at.UnixMicro(), Received: d.o.Now().UnixMicro(), Person: person, Name: event.NotificationReplied,
+				Props: []event.Prop{{Key: event.PropChannel, Value: event.OfText(channel)}},
+			})
+			continue
+		}
+		f := d.consents(person, "", at, own, d.wish(person, channel, from, purposes, rc.Kind))
+		if len(f.Consents) > 0 {
+			facts = append(facts, f)
+		}
+	}
+	return facts, nil
 }

@@ -46,7 +46,8 @@ func (nobody) CaughtUp(context.Context) error                          { return 
 func (nobody) Recipient(uint32) (delivery.Recipient, error) {
 	return delivery.Recipient{}, delivery.ErrGone
 }
-func (nobody) Suppressed(string, string) bool { return false }
+func (nobody) Suppressed(string, string) bool        { return false }
+func (nobody) With(string, string) ([]uint32, error) { return nil, nil }
 func (nobody) Content(string, int) (delivery.Content, error) {
 	return delivery.Content{}, delivery.ErrGone
 }

@@ -18,6 +18,7 @@ const (
 	suppressedBounce    suppression = 1 // the provider says that it will never work
 	suppressedComplaint suppression = 2 // its owner called a message spam
 	suppressedErased    suppression = 3 // its owner was erased, and has not agreed anew
+	suppressedSoft      suppression = 4 // too many messages in a row came back
 )
 
 // setSuppressed puts an address on the list, or with sendable takes it off,

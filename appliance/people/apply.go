@@ -61,8 +61,8 @@ func (a *applying) apply() error {
 		// What the appliance itself did for them is not collected from them.
 		a.out.OptedOut = a.f.Person == 0 && a.optsOut()
 	}
-	if a.f.Kind == event.Track && a.f.Name == event.NotificationBounced {
-		if err := a.bounced(); err != nil {
+	if a.f.Kind == event.Track {
+		if err := a.reached(); err != nil {
 			return err
 		}
 	}
@@ -171,7 +171,8 @@ func (a *applying) learn() error {
 }
 
 // address adds or removes one. Its owner agreeing anew ends what an erasure
-// left on the suppression list.
+// left on the suppression list, and a device that registers its token again
+// ends that it was gone.
 func (a *applying) address(ad *event.Address) error {
 	if !slices.Contains(event.Channels, ad.Channel) || ad.Value == "" && !ad.Removed {
 		a.drop("channels." + ad.Channel)
@@ -198,7 +199,16 @@ func (a *applying) address(ad *event.Address) error {
 		a.changed = true
 		a.p.showReach(a.person, r)
 	}
-	if h := a.p.hashAddress(ad.Channel, ad.Value); !ad.Removed && a.agrees() && a.p.suppress.find(h) == suppressedErased {
+	if ad.Removed {
+		return nil
+	}
+	h := a.p.hashAddress(ad.Channel, ad.Value)
+	why := a.p.suppress.find(h)
+	back := ad.Channel == "push" && why == suppressedBounce
+	if back {
+		r.addresses[r.address(ad.Channel, ad.Value)].since, a.changed = a.time, true
+	}
+	if back || a.agrees() && why == suppressedErased {
 		// The records that it is shown for are read back: ours must be there.
 		if err := a.p.saveRecord(a.t, a.person, r); err != nil {
 			return err
@@ -280,43 +290,4 @@ func (a *applying) unsubscribed(c *event.Consent) []event.Prop {
 		props = append(props, event.Prop{Key: key, Value: v})
 	}
 	return append(props, event.Prop{Key: event.PropPurpose, Value: event.OfText(c.Purpose)})
-}
-
-// bounced puts the address that a message went to on the suppression list. The
-// fact carries it in Addresses; if it does not, it is the one that delivery
-// takes, the newest of the channel that is not suppressed. For push, which
-// goes to every device, an address left out means none.
-func (a *applying) bounced() error {
-	why := sendable
-	switch event.Lookup(a.f.Props, event.PropKind).Text() {
-	case "hard":
-		why = suppressedBounce
-	case "complaint":
-		why = suppressedComplaint
-	default:
-		return nil
-	}
-	var hit []hash
-	for i := range a.f.Addresses {
-		hit = append(hit, a.p.hashAddress(a.f.Addresses[i].Channel, a.f.Addresses[i].Value))
-	}
-	channel := event.Lookup(a.f.Props, event.PropChannel).Text()
-	if len(hit) == 0 && channel != "push" {
-		r, err := a.record()
-		if err != nil {
-			return err
-		}
-		for i := len(r.addresses) - 1; i >= 0 && len(hit) == 0; i-- {
-			h := a.p.hashAddress(channel, r.addresses[i].Value)
-			if r.addresses[i].Channel == channel && a.p.suppress.find(h) == sendable {
-				hit = append(hit, h)
-			}
-		}
-	}
-	for _, h := range hit {
-		if err := a.p.setSuppressed(a.t, h, why, a.time); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -79,6 +79,9 @@ func (p *People) keepFromReturning(t *kv.Txn, h hash) error {
 			return nil
 		}
 	}
+	if err := p.setSoft(t, h, soft{}); err != nil {
+		return err
+	}
 	if p.suppress.find(h) != sendable {
 		return nil
 	}

@@ -16,6 +16,7 @@ const (
 	keyMerge    = 'm' // number -> the winner it was merged into, or 0 = kept apart
 	keyErased   = 'x' // number -> nothing
 	keySuppress = 's' // hash of an address -> why, when
+	keySoft     = 'o' // hash of an address -> messages that came back in a row, since when
 	keyHolder   = 'h' // hash of an address, number -> nothing
 	keyLedger   = 'l' // number, sequence -> sealed decision
 	keySweep    = 'w' // number that Sweep has to visit

@@ -28,7 +28,7 @@ func Open(db *kv.DB, keys *keyring.Publisher, o Options) (*People, error) {
 	}
 	p := &People{
 		db: db, keys: keys, merge: o.Merge, personal: make(map[string]bool), log: o.Logger,
-		index: newList[uint32](), suppress: newList[suppression](),
+		index: newList[uint32](), suppress: newList[suppression](), soft: newList[soft](),
 		identified: roaring.New(), apart: roaring.New(),
 		erased: newBits(), lost: newBits(), exists: newBits(), merged: newBits(),
 		members: make(map[uint32][]uint32), columns: make(map[string]*column),
@@ -59,6 +59,7 @@ func (p *People) load(t *kv.Txn) (err error) {
 	}{
 		{keyIndex, 17, p.loadIndex},
 		{keySuppress, 17, p.loadSuppressed},
+		{keySoft, 17, p.loadSoft},
 		{keyErased, 5, p.loadErased},
 		{keyMerge, 5, p.loadMerge},
 	} {

@@ -68,6 +68,7 @@ type People struct {
 	mu       sync.RWMutex // guards what is committed of the two lists, and holds them to the view
 	index    list[uint32]
 	suppress list[suppression]
+	soft     list[soft]
 	view     atomic.Pointer[view]
 
 	// What follows is the applier's.

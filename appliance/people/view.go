@@ -66,6 +66,7 @@ func (p *People) Committed() {
 	p.mu.Lock()
 	p.index.publish()
 	p.suppress.publish()
+	p.soft.publish()
 	p.view.Store(v)
 	p.mu.Unlock()
 	clear(p.cache)

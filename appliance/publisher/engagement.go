@@ -135,6 +135,10 @@ func (r recipients) Suppressed(channel, address string) bool {
 	return r.people.Suppressed(channel, address)
 }
 
+func (r recipients) With(channel, address string) ([]uint32, error) {
+	return r.people.With(channel, address)
+}
+
 // contents are campaigns, as delivery knows them.
 type contents struct{ campaigns *campaign.Campaigns }
 

@@ -15,6 +15,7 @@ package receipts
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,9 @@ import (
 // ErrUnsupported is within the error of a Connector that does not do what it was
 // asked: it has no webhook, reads no mail, collects nothing.
 var ErrUnsupported = errors.New("the connector does not do this")
+
+// ErrAway is within the error of a Connector that has no process just now.
+var ErrAway = errors.New("away")
 
 // Connector is what this room asks of a running connector. Its methods end by
 // themselves after some seconds, and may be called concurrently.
@@ -182,7 +186,7 @@ func (d *Door) enter(t *traffic) (leave func(), ok bool) {
 	}
 }
 
-var errAway = errors.New("the publisher is being opened again")
+var errAway = fmt.Errorf("the publisher is %w: it is being opened again", ErrAway)
 
 // tell appends receipts, if there are any, for a connector.
 func (d *Door) tell(ctx context.Context, s Source, t *traffic, rs []connector.Receipt) error {
