@@ -164,7 +164,7 @@ func (h *house) advance(d time.Duration) {
 
 func (h *house) until(what string, ok func() bool) {
 	h.t.Helper()
-	end := time.After(20 * time.Second)
+	end := time.After(time.Minute)
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for !ok() {
