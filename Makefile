@@ -40,12 +40,12 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json
+test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/webpush
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
@@ -121,10 +121,10 @@ appliance/sdks/node_modules/.package-lock.json: appliance/sdks/package-lock.json
 	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium
 	cd appliance/sdks && npm ci --no-audit --no-fund --loglevel=error
 
-# The library that one of smpp's message centres is made of.
-connectors/smpp/testdata/npm/node_modules/.package-lock.json: connectors/smpp/testdata/npm/package-lock.json
+# The libraries that stand in for others: a message centre, browsers.
+connectors/%/testdata/npm/node_modules/.package-lock.json: connectors/%/testdata/npm/package-lock.json
 	@packaging/scripts/need.sh npm:nodejs,npm
-	cd connectors/smpp/testdata/npm && npm ci --no-audit --no-fund --loglevel=error
+	cd connectors/$*/testdata/npm && npm ci --no-audit --no-fund --loglevel=error
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

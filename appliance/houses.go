@@ -106,7 +106,17 @@ func (o *house) openDoor() {
 	}
 	o.door = &ingest.Publisher{Name: o.cfg.Name, Journal: o, Rules: rules, Refused: o.refusals.Add, Taken: o.arrivals.Add, Hold: o.hold,
 		PerKey:   ingest.Bound{Requests: o.cfg.Limits.KeyRequests, Rate: o.cfg.Limits.KeyRate},
-		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.cfg.WebPushKey, Hash: o.keys.Hash, Message: o.message}
+		Purposes: purposesOf(&o.cfg), OptedOut: o.optedOut, WebPush: o.webPush, Hash: o.keys.Hash, Message: o.message}
+}
+
+// webPush is the public key with which browsers subscribe: what the
+// configuration says, for those who send elsewhere, else that of the connector
+// which sends to them.
+func (o *house) webPush() string {
+	if o.cfg.WebPushKey != "" {
+		return o.cfg.WebPushKey
+	}
+	return o.senders.webPushKey()
 }
 
 // optedOut says whether a device's person wants nothing collected. While the

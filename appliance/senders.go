@@ -175,6 +175,19 @@ func (s *senders) find(channel, name string) *host.Connector {
 	return nil
 }
 
+// webPushKey is that of the first connector that has one, "" = there is none,
+// or it has not run yet.
+func (s *senders) webPushKey() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range s.running {
+		if key := r.conn.Given().WebPushKey; key != "" {
+			return key
+		}
+	}
+	return ""
+}
+
 // all gives the connectors that run, or are to.
 func (s *senders) all() []*host.Connector {
 	s.mu.RLock()

@@ -134,7 +134,7 @@ type Publisher struct {
 	Detect     Detect
 	Collect    CollectRules
 	Limits     Limits
-	WebPushKey string  // public VAPID key, base64url; "" = browsers cannot subscribe
+	WebPushKey string  // public VAPID key, base64url; "" = that of a connector, if there is one
 	Rate       float64 // marketing messages a second, over all connectors; 0 = unbounded
 	Connectors []Connector
 	Range      Range

@@ -21,7 +21,14 @@ import (
 
 const webHCL = `
 publisher "shop" {
-  web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
+  connector "push" "browsers" {
+    plugin    = "webpush"
+    platforms = ["webpush"]
+    settings {
+      key     = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
+      subject = "mailto:ops@shop.example"
+    }
+  }
   key "app" { id = "SHOP-APP" }
   purpose "offers" {
     title    = "Offers and news"
@@ -185,9 +192,11 @@ func TestWebSDK(t *testing.T) {
 			Permission: &browser.PermissionDescriptor{Name: name, UserVisibleOnly: name == "push"}, Setting: browser.PermissionSettingGranted, Origin: b.site})
 		must(t, err)
 	}
-	// The browser's push service is the one thing that is not there.
+	// The browser's push service is the one thing that is not there. The key is
+	// the public one of the connector's.
 	b.run(`PushManager.prototype.subscribe = async (o) => {
-		if (new Uint8Array(o.applicationServerKey)[0] !== 4) throw new Error("no key");
+		const key = btoa(String.fromCharCode(...new Uint8Array(o.applicationServerKey)));
+		if (key !== "BP4z9KsN6nGRTbVYI/c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8=") throw new Error("key " + key);
 		return {toJSON: () => ({endpoint: "https://push.example/asha", keys: {p256dh: "P", auth: "A"}})};
 	}`)
 	if !eval[bool](b, "cloister.subscribe()") {

@@ -320,7 +320,7 @@ func TestClevertapWebRepeats(t *testing.T) {
 // it must: it runs in the shop's page.
 func TestClevertapWebAnswersAreSafe(t *testing.T) {
 	a := newWebDoor(t)
-	a.pub.WebPush = "BEl-_62"
+	a.pub.WebPush = func() string { return "BEl-_62" }
 	for _, g := range []string{`</script><script>alert(1)</script>`, `");alert(1);("`, "\u2028", `\\`, "a b", strings.Repeat("x", 129), ":OO", "é"} {
 		for _, d := range []string{`{"g":"` + g + `","id":"TEST-123-456Z"}`, `{"type":"profile","isOUL":true,"profile":{"Identity":"` + strings.ReplaceAll(g, `"`, `\"`) + `"},"id":"TEST-123-456Z"}`} {
 			for _, kind := range []string{"page", "push"} {
@@ -335,7 +335,7 @@ func TestClevertapWebAnswersAreSafe(t *testing.T) {
 		}
 	}
 	a.want(a.call("page", `{"g":"d","id":"TEST-123-456Z"}`, "rn", "1"), 200, `"webPushConfig":{"showBox":true`, `$WZRK_WR.enableWebPush(true,"BEl-_62");`)
-	a.pub.WebPush = `"</script>`
+	a.pub.WebPush = func() string { return `"</script>` }
 	if w := a.call("page", `{"g":"d","id":"TEST-123-456Z"}`); !strings.Contains(w.Body.String(), `enableWebPush(true,"\"\u003c/script\u003e")`) {
 		t.Errorf("%s", w.Body)
 	}
@@ -416,7 +416,7 @@ func FuzzClevertapWeb(f *testing.F) {
 		}
 	}
 	door := New(Options{Now: func() time.Time { return now }})
-	key := Key{Publisher: &Publisher{Rules: &Rules{IP: CutIP}, Hash: testHash, WebPush: "B-_"}}
+	key := Key{Publisher: &Publisher{Rules: &Rules{IP: CutIP}, Hash: testHash, WebPush: func() string { return "B-_" }}}
 	f.Fuzz(func(t *testing.T, text, query string) {
 		q, err := url.ParseQuery(query)
 		if err != nil {

@@ -85,8 +85,8 @@ func translateClevertapCall(b *batch, c *clevertapCall, r *http.Request) *clever
 	if answer.out != nil && *answer.out {
 		answer.guid += clevertapOut
 	}
-	if c.kind == "page" && b.pub.WebPush != "" {
-		answer.push = b.pub.WebPush
+	if push := b.pub.webPush(); c.kind == "page" && push != "" {
+		answer.push = push
 		answer.more = append(answer.more, event.Prop{Key: "webPushConfig", Value: event.OfObject([]event.Prop{
 			{Key: "showBox", Value: event.OfBool(true)}, {Key: "boxType", Value: event.OfText("new")},
 			{Key: "showBellIcon", Value: event.OfBool(false)}, {Key: "isPreview", Value: event.OfBool(false)},

@@ -199,7 +199,7 @@ func TestCloisterIP(t *testing.T) {
 func TestCloisterSettings(t *testing.T) {
 	a := newDoor(t)
 	a.pub.Purposes = []Purpose{{Name: "news", Title: "News", Channels: []string{"email"}}, {Name: "service", Title: "Your account", Contract: true}}
-	a.pub.WebPush = "BKEY"
+	a.pub.WebPush = func() string { return "BKEY" }
 	a.pub.OptedOut = func(device string) bool { return device == "gone" }
 	a.pub.Rules.Events["*"] = &PropertyRules{Allow: []string{"sku"}, Personal: []string{"name"}}
 	rest := `"purposes":[{"name":"news","title":"News","contract":false,"channels":["email"]},{"name":"service","title":"Your account","contract":true,"channels":[]}],` +

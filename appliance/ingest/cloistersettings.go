@@ -42,7 +42,7 @@ func (d *Door) cloisterSettings(w http.ResponseWriter, r *http.Request) {
 		{Key: "collect", Value: event.OfBool(collect)},
 		{Key: "purposes", Value: event.OfList(purposes)},
 		{Key: "properties", Value: pub.Rules.public()},
-		{Key: "push", Value: event.OfText(pub.WebPush)},
+		{Key: "push", Value: event.OfText(pub.webPush())},
 	}))
 }
 

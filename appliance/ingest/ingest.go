@@ -47,11 +47,11 @@ type Publisher struct {
 	// Taken is told of what is on disk; may be nil, and must not keep the facts.
 	Taken func(Taken)
 	// What apps are told of it. OptedOut says whether a device's person wants
-	// nothing collected; nil = nobody does. WebPush is the public VAPID key,
-	// "" = there is no web push.
+	// nothing collected; nil = nobody does. WebPush gives the public VAPID key,
+	// "" = there is no web push; nil = there never is.
 	Purposes []Purpose
 	OptedOut func(device string) bool
-	WebPush  string
+	WebPush  func() string
 	// Hash is keyring.Publisher's: what ids are made of that an app is handed.
 	Hash func(domain string, parts ...[]byte) [32]byte
 	// Message finds one by its id: whom it went to, and the properties of facts
@@ -63,6 +63,14 @@ type Publisher struct {
 	// PerKey bounds what comes with one key of the publisher's; zero = only
 	// the publisher's share of the door does.
 	PerKey Bound
+}
+
+// webPush is the key with which browsers subscribe, "" = they cannot.
+func (p *Publisher) webPush() string {
+	if p.WebPush == nil {
+		return ""
+	}
+	return p.WebPush()
 }
 
 // Key is a credential that apps carry. Its ID is public; without Secret it only writes.

@@ -173,8 +173,8 @@ publisher "main" {
   #   except      = ["order_id"] # names that look like something and are not
   # }
 
-  # The public half of the key pair that browsers' push services know you by
-  # (VAPID); cloister.js subscribes with it.
+  # The public key (VAPID) with which cloister.js has browsers subscribe. A
+  # connector webpush gives its own; write one only if something else sends.
   # web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
 
   # How much of the journal may lie on the disk, and how much may come with each

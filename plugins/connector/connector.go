@@ -123,6 +123,7 @@ type Push struct {
 	Urgent   bool   // wakes the device
 	Silent   bool   // shows nothing; with no data either, a probe
 	Buttons  []Button
+	Seen     string // https URL that is asked for once the message is shown, "" = none
 }
 
 // Button is an action offered with a push.

@@ -1267,8 +1267,11 @@ type Push struct {
 	Urgent bool `protobuf:"varint,9,opt,name=urgent,proto3" json:"urgent,omitempty"`
 	// Silent messages show nothing. With no data either it is a probe: whether
 	// the app is still there.
-	Silent        bool      `protobuf:"varint,10,opt,name=silent,proto3" json:"silent,omitempty"`
-	Buttons       []*Button `protobuf:"bytes,11,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	Silent  bool      `protobuf:"varint,10,opt,name=silent,proto3" json:"silent,omitempty"`
+	Buttons []*Button `protobuf:"bytes,11,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	// Seen is an https URL that the browser asks for once the message is shown;
+	// empty means none. Apps tell by their libraries.
+	Seen          string `protobuf:"bytes,12,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1378,6 +1381,13 @@ func (x *Push) GetButtons() []*Button {
 		return x.Buttons
 	}
 	return nil
+}
+
+func (x *Push) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
 }
 
 type Button struct {
@@ -2309,7 +2319,7 @@ const file_connector_proto_rawDesc = "" +
 	"\btemplate\x18\x11 \x01(\tR\btemplate\x12&\n" +
 	"\x04push\x18\x12 \x01(\v2\x12.connector.v1.PushR\x04push\x12(\n" +
 	"\x05files\x18\x13 \x03(\v2\x12.connector.v1.FileR\x05files\x12?\n" +
-	"\raddress_since\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\faddressSince\"\xbd\x02\n" +
+	"\raddress_since\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\faddressSince\"\xd1\x02\n" +
 	"\x04Push\x12\x1a\n" +
 	"\bsubtitle\x18\x01 \x01(\tR\bsubtitle\x12\x14\n" +
 	"\x05image\x18\x02 \x01(\tR\x05image\x12\x14\n" +
@@ -2322,7 +2332,8 @@ const file_connector_proto_rawDesc = "" +
 	"\x06urgent\x18\t \x01(\bR\x06urgent\x12\x16\n" +
 	"\x06silent\x18\n" +
 	" \x01(\bR\x06silent\x12.\n" +
-	"\abuttons\x18\v \x03(\v2\x14.connector.v1.ButtonR\abuttonsB\b\n" +
+	"\abuttons\x18\v \x03(\v2\x14.connector.v1.ButtonR\abuttons\x12\x12\n" +
+	"\x04seen\x18\f \x01(\tR\x04seenB\b\n" +
 	"\x06_badge\"B\n" +
 	"\x06Button\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +

@@ -61,7 +61,7 @@ func fromPush(p *connector.Push) *Push {
 	}
 	q := &Push{
 		Subtitle: p.Subtitle, Image: p.Image, Sound: p.Sound, Channel: p.Channel, Category: p.Category, Thread: p.Thread,
-		Collapse: p.Collapse, Urgent: p.Urgent, Silent: p.Silent,
+		Collapse: p.Collapse, Urgent: p.Urgent, Silent: p.Silent, Seen: p.Seen,
 	}
 	if p.Badge != nil {
 		q.Badge = proto.Int32(int32(min(max(*p.Badge, 0), math.MaxInt32)))
@@ -78,7 +78,7 @@ func toPush(q *Push) *connector.Push {
 	}
 	p := &connector.Push{
 		Subtitle: q.GetSubtitle(), Image: q.GetImage(), Sound: q.GetSound(), Channel: q.GetChannel(), Category: q.GetCategory(),
-		Thread: q.GetThread(), Collapse: q.GetCollapse(), Urgent: q.GetUrgent(), Silent: q.GetSilent(),
+		Thread: q.GetThread(), Collapse: q.GetCollapse(), Urgent: q.GetUrgent(), Silent: q.GetSilent(), Seen: q.GetSeen(),
 	}
 	if q.Badge != nil {
 		n := int(q.GetBadge())

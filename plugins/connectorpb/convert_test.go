@@ -36,7 +36,7 @@ func anyMessage() *rapid.Generator[connector.Message] {
 		if rapid.Bool().Draw(t, "push") {
 			m.Push = &connector.Push{
 				Subtitle: text("subtitle"), Image: text("image"), Sound: text("sound"), Channel: text("channel"), Category: text("category"),
-				Thread: text("thread"), Collapse: text("collapse"), Urgent: rapid.Bool().Draw(t, "urgent"), Silent: rapid.Bool().Draw(t, "silent"),
+				Thread: text("thread"), Collapse: text("collapse"), Urgent: rapid.Bool().Draw(t, "urgent"), Silent: rapid.Bool().Draw(t, "silent"), Seen: text("seen"),
 			}
 			if rapid.Bool().Draw(t, "badge") {
 				n := rapid.IntRange(0, 99).Draw(t, "n")
