@@ -75,6 +75,13 @@ func (d *Delivery) takeCap(t *kv.Txn, c spending, r *record, now time.Time) erro
 
 // release gives back what a message reserved, when nothing was sent after all.
 func (d *Delivery) release(t *kv.Txn, r *record, c Content, now time.Time) error {
+	if err := d.releaseCaps(t, r, c, now); err != nil {
+		return err
+	}
+	return t.Delete(kv.Delivery, d.uniqueKey(r))
+}
+
+func (d *Delivery) releaseCaps(t *kv.Txn, r *record, c Content, now time.Time) error {
 	for _, s := range d.capsOf(r, c) {
 		list, err := d.capList(t, s, r.id(), now)
 		if err != nil {
@@ -89,7 +96,7 @@ func (d *Delivery) release(t *kv.Txn, r *record, c Content, now time.Time) error
 			return err
 		}
 	}
-	return t.Delete(kv.Delivery, d.uniqueKey(r))
+	return nil
 }
 
 func number(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }

@@ -46,7 +46,6 @@ type channel struct {
 	wake, express chan struct{}
 
 	mu      sync.Mutex
-	paused  bool
 	size    int             // of a batch, now
 	taken   map[id]bool     // by a worker, not given back yet
 	skipped bool            // some of these were met while reading
@@ -92,9 +91,6 @@ func (c *channel) take(now time.Time, classes int) (batch []id, next time.Time, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next = now.Add(longestWait)
-	if c.paused {
-		return nil, next, nil
-	}
 	for l := range c.lanes[:2*classes] {
 		q := &c.lanes[l]
 		room, when := c.d.routes.room(c.name, q.class, q.turn, c.size, now)

@@ -200,9 +200,9 @@ func TestKills(t *testing.T) {
 	if n := len(h.told(event.NotificationSent)) + len(h.told(event.NotificationFailed)); n != persons {
 		t.Errorf("%d facts of %d messages", n, persons)
 	}
-	unknown, err := h.d.Unknown(1000)
-	if err != nil || len(unknown)+len(h.told(event.NotificationSent)) != persons {
-		t.Errorf("%d unknown, %v", len(unknown), err)
+	unknown, err := h.d.List(t.Context(), Listing{State: Lost, Limit: MaxList})
+	if err != nil || len(unknown.Messages)+len(h.told(event.NotificationSent)) != persons {
+		t.Errorf("%d unknown, %v", len(unknown.Messages), err)
 	}
 }
 

@@ -40,6 +40,8 @@ type Decision struct {
 	Attempts   []Attempt  `json:"attempts,omitempty"` // the latest 20
 	Tries      int        `json:"tries,omitempty"`
 	ProviderID string     `json:"provider_id,omitempty"`
+	ReplayOf   string     `json:"replay_of,omitempty"`   // the message that an operator had sent again by this one
+	ReplayedAs string     `json:"replayed_as,omitempty"` // and the other way round
 }
 
 // CapCount is what a cap had counted when the message passed or met it.

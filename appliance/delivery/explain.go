@@ -53,28 +53,6 @@ func (d *Delivery) find(message string) (*record, error) {
 	return r, err
 }
 
-// Unknown lists messages whose hand-off was not answered, by id, at most limit.
-func (d *Delivery) Unknown(limit int) ([]Decision, error) {
-	var out []Decision
-	err := d.db.View(func(t *kv.Txn) error {
-		return t.Scan(kv.Delivery, []byte{unknownKey}, nil, func(key, _ []byte) error {
-			if len(out) >= limit {
-				return kv.ErrStop
-			}
-			r, err := d.load(t, id(key[1:]))
-			if err != nil {
-				return err
-			}
-			out = append(out, r.Decision)
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing unanswered messages: %w", err)
-	}
-	return out, nil
-}
-
 // appendTexts and readTexts encode the targets of links.
 func appendTexts(dst []byte, texts []string) []byte {
 	for _, s := range texts {

@@ -65,7 +65,7 @@ func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
 	if content.Paused {
 		return verdict{park: true}, nil
 	}
-	ok, why, err := d.o.Programme.Wanted(r.Campaign, r.Message)
+	ok, why, err := d.o.Programme.Wanted(r.Campaign, r.origin())
 	if err != nil {
 		return verdict{}, fmt.Errorf("campaign %s: %w", r.Campaign, err)
 	}

@@ -513,30 +513,6 @@ func TestTroubleStaysAlone(t *testing.T) {
 	}
 }
 
-func TestPausedChannel(t *testing.T) {
-	h := newHouse(t, nil)
-	if err := h.d.Pause("fax"); err == nil {
-		t.Error("there is no fax")
-	}
-	if err := h.d.Pause("email"); err != nil {
-		t.Fatal(err)
-	}
-	in := h.want(h.person("ann"), "x")
-	h.enqueue(in)
-	h.restart()
-	h.d.Start()
-	h.advance(time.Hour)
-	if len(h.got()) != 0 {
-		t.Error("sent while paused")
-	}
-	if err := h.d.Resume("email"); err != nil {
-		t.Fatal(err)
-	}
-	if d := h.settles(in.Message); d.State != Sent {
-		t.Errorf("%+v", d)
-	}
-}
-
 // TestNothingIsTooMuch: an event that is too large to keep costs the message
 // what it says of the event, never the applier.
 func TestNothingIsTooMuch(t *testing.T) {

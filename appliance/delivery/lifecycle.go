@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
@@ -183,35 +181,6 @@ func (d *Delivery) unparkCampaign(campaign string, prefix []byte, sample id) (bo
 		d.Committed()
 	}
 	return back, err
-}
-
-// Pause keeps a channel's messages in the outbox, across restarts, until
-// Resume. A batch on its way is not called back.
-func (d *Delivery) Pause(channel string) error { return d.setPaused(channel, true) }
-
-// Resume lets a paused channel's messages go on.
-func (d *Delivery) Resume(channel string) error { return d.setPaused(channel, false) }
-
-func (d *Delivery) setPaused(name string, paused bool) error {
-	n := slices.Index(event.Channels, name)
-	if n < 0 {
-		return fmt.Errorf("delivery: there is no channel %q", name)
-	}
-	c := d.channels[n]
-	err := d.db.Update(func(t *kv.Txn) error {
-		if paused {
-			return t.Set(kv.Delivery, append([]byte{pausedKey}, name...), nil)
-		}
-		return t.Delete(kv.Delivery, append([]byte{pausedKey}, name...))
-	})
-	if err != nil {
-		return fmt.Errorf("pausing or resuming %s: %w", name, err)
-	}
-	c.mu.Lock()
-	c.paused = paused
-	c.mu.Unlock()
-	c.wakeUp()
-	return nil
 }
 
 // Close takes no more from the outbox, and waits for what was handed over and

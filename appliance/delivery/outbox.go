@@ -25,9 +25,10 @@ import (
 //	w PERSON4 ID            -> nothing: not settled, by person
 //	u HASH16                -> ID: the one message of a campaign, cause and person
 //	k HASH16                -> entries of 24 bytes: what a cap has counted
-//	x ID                    -> nothing: unknown, for the list
+//	s STATE1 TIME8 ID       -> CAMPAIGN 0 CONNECTOR: failed or unknown, for the list; the
+//	                           time is inverted, so that the latest is first
 //	i HASH16                -> ID: by connector and the provider's id
-//	p CHANNEL               -> nothing: the channel is paused
+//	c CONNECTOR             -> TIME8: paused since
 const (
 	recordKey    = 'm'
 	queueKey     = 'q'
@@ -36,9 +37,9 @@ const (
 	personKey    = 'w'
 	uniqueKey    = 'u'
 	capKey       = 'k'
-	unknownKey   = 'x'
+	settledKey   = 's'
 	providerKey  = 'i'
-	pausedKey    = 'p'
+	pausedKey    = 'c'
 	idBytes      = 16
 	maxAttempts  = 20 // kept in a decision
 	maxTargets   = 100
@@ -73,10 +74,19 @@ type record struct {
 	Sealed    uint32   `json:"sealed,omitempty"`    // Person at the latest attempt
 	Platforms []string `json:"platforms,omitempty"` // of push that it may go to
 	Avoid     []string `json:"avoid,omitempty"`     // connectors that sent it back since it last waited
+	Origin    string   `json:"origin,omitempty"`    // the message that was replayed first; "" = this is none's replay
 	Turn      bool     `json:"turn,omitempty"`      // Due is its turn in the rates that it is under
 }
 
 func (r *record) id() id { i, _ := parseID(r.Message); return i }
+
+// origin is the message that a campaign decided on.
+func (r *record) origin() string {
+	if r.Origin != "" {
+		return r.Origin
+	}
+	return r.Message
+}
 
 func (r *record) settled() bool {
 	return r.State == Sent || r.State == Held || r.State == Failed || r.State == Lost
@@ -148,13 +158,8 @@ func Open(db *kv.DB, o Options) (*Delivery, error) {
 	err := db.View(func(t *kv.Txn) error {
 		for n, name := range event.Channels {
 			c := newChannel(d, n, name)
-			_, err := t.Get(kv.Delivery, append([]byte{pausedKey}, name...))
-			if err != nil && !errors.Is(err, kv.ErrNotFound) {
-				return err
-			}
-			c.paused = err == nil
 			waiting := 0
-			err = t.Scan(kv.Delivery, []byte{queueKey, byte(n)}, nil, func(_, _ []byte) error {
+			err := t.Scan(kv.Delivery, []byte{queueKey, byte(n)}, nil, func(_, _ []byte) error {
 				waiting++
 				return nil
 			})
@@ -163,6 +168,9 @@ func Open(db *kv.DB, o Options) (*Delivery, error) {
 			}
 			d.counts.waiting[n].Store(int64(waiting))
 			d.channels = append(d.channels, c)
+		}
+		if err := d.routes.loadPaused(t); err != nil {
+			return err
 		}
 		return t.Scan(kv.Delivery, []byte{parkedKey}, nil, func(_, _ []byte) error {
 			d.counts.parked.Add(1)
@@ -180,7 +188,10 @@ func Open(db *kv.DB, o Options) (*Delivery, error) {
 // Enqueue puts an intention into the outbox, in the caller's transaction, which
 // commits within the process's one applier or a broadcast's worker. A message
 // that is known, waiting or settled, is left as it is. Call Committed afterwards.
-func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
+func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error { return d.enqueue(t, in, nil) }
+
+// enqueue takes an intention; old is the message that it replays, nil = none.
+func (d *Delivery) enqueue(t *kv.Txn, in Intention, old *record) error {
 	i, ok := parseID(in.Message)
 	n := slices.Index(event.Channels, in.Channel)
 	switch {
@@ -201,6 +212,9 @@ func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
 		Person: in.Person, Cause: in.Cause, Class: in.Class, Channel: in.Channel, Purpose: in.Purpose,
 		State: Waiting, Decided: d.o.Now().UTC(), Due: micros(in.At), Expires: micros(in.Expires),
 	}}
+	if old != nil {
+		r.ReplayOf, r.Origin = old.Message, old.origin()
+	}
 	plain := event.AppendProps(nil, in.Props)
 	if len(plain) > maxEvent {
 		// The applier must never stand still for one large event.

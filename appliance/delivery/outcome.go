@@ -123,11 +123,13 @@ func (d *Delivery) outcome(t *kv.Txn, r *record, res result, now time.Time) erro
 	default:
 		// Perhaps it was sent: what it reserved stays reserved.
 		d.settle(r, Lost, ReasonUnknown, "")
-		if err := t.Set(kv.Delivery, r.id().key(unknownKey), nil); err != nil {
-			return err
-		}
 	}
-	r.Event = nil
+	if r.State == Sent {
+		r.Event = nil // else it may be replayed
+	}
+	if err := d.enlist(t, r); err != nil {
+		return err
+	}
 	return d.save(t, r)
 }
 

@@ -42,8 +42,8 @@ const (
 type connectorState struct {
 	bucket  bucket
 	domains domains
-	paused  bool
-	flying  int // messages handed over and not answered
+	paused  time.Time // since then; the zero time = it is not
+	flying  int       // messages handed over and not answered
 
 	failures int       // in a row
 	until    time.Time // left out until then
@@ -94,7 +94,7 @@ func (r *routes) room(channel, class string, turn bool, limit int, now time.Time
 	lane, n := laneOf(class), 0
 	for _, route := range r.d.o.Sender.Routes(channel) {
 		s := r.of(route.Name)
-		if s.paused || !route.takes(class) {
+		if !s.paused.IsZero() || !route.takes(class) {
 			continue
 		}
 		if out, until := s.left(now, r.d.o.Timeout); out {
@@ -154,7 +154,7 @@ func (r *routes) choose(e *entry, now time.Time) choice {
 			continue
 		}
 		s := r.of(route.Name)
-		if s.paused {
+		if !s.paused.IsZero() {
 			continue
 		}
 		if out, until := s.left(now, r.d.o.Timeout); out {
@@ -312,13 +312,13 @@ func (r *routes) other(rec *record, platform string) bool {
 		}
 		s := r.of(route.Name)
 		out, _ := s.left(now, r.d.o.Timeout)
-		return !s.paused && !out
+		return s.paused.IsZero() && !out
 	})
 }
 
 // RouteState is how delivery uses a connector now.
 type RouteState struct {
-	Paused   bool
+	Paused   time.Time  // since then it gets no messages; the zero time = it does
 	InFlight int        // messages handed over and not answered
 	LeftOut  *time.Time // until then, since it fails; nil = it is not
 }

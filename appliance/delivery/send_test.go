@@ -128,9 +128,11 @@ func TestOutcomes(t *testing.T) {
 			if hard := c.outcome.Class == connector.ClassAddress; hard != (len(bounced) == 1) || hard != h.people.Suppressed("email", "ann@example.com") {
 				t.Errorf("bounced %v", bounced)
 			}
-			list, err := h.d.Unknown(10)
-			if err != nil || (len(list) == 1) != (c.state == Lost) {
-				t.Errorf("unknown: %v, %v", list, err)
+			for _, state := range []string{Failed, Lost} {
+				list, err := h.d.List(t.Context(), Listing{State: state, Limit: 10})
+				if err != nil || (len(list.Messages) == 1) != (c.state == state) {
+					t.Errorf("%s: %v, %v", state, list, err)
+				}
 			}
 			h.advance(2 * time.Hour)
 			if len(h.got()) != 1 {
