@@ -261,7 +261,7 @@ func (d desk) Campaigns() console.Campaigns {
 
 func (d desk) Messages() console.Messages {
 	if d.rooms == nil {
-		return away{}
+		return awayMessages{}
 	}
 	return d.rooms.Delivery()
 }
@@ -272,8 +272,20 @@ type away struct{}
 func (away) List() ([]campaign.Status, error)            { return nil, errRoomsAway }
 func (away) Get(string) (campaign.Status, error)         { return campaign.Status{}, errRoomsAway }
 func (away) Validate([]byte) (*campaign.Campaign, error) { return nil, errRoomsAway }
-func (away) Explain(string) (delivery.Decision, error)   { return delivery.Decision{}, errRoomsAway }
-func (away) Stats() delivery.Stats                       { return delivery.Stats{} }
+
+// awayMessages are those of rooms that are being opened again.
+type awayMessages struct{}
+
+func (awayMessages) Explain(string) (delivery.Decision, error) {
+	return delivery.Decision{}, errRoomsAway
+}
+func (awayMessages) Stats() delivery.Stats { return delivery.Stats{} }
+func (awayMessages) Replay([]string, bool) ([]delivery.Replayed, error) {
+	return nil, errRoomsAway
+}
+func (awayMessages) List(context.Context, delivery.Listing) (delivery.Page, error) {
+	return delivery.Page{}, errRoomsAway
+}
 
 func (d desk) SaveCampaign(ctx context.Context, c *campaign.Campaign) error {
 	if d.rooms == nil {
@@ -385,12 +397,37 @@ func (d desk) Connectors() []console.Connector {
 		if c.Receives() {
 			webhook = receipts.Address(strings.TrimSuffix(publicURL(d.a.cfg.Load()), "/"), d.cfg.Name, s.Name)
 		}
-		out = append(out, console.Connector{
+		one := console.Connector{
 			Channel: s.Channel, Name: s.Name, Plugin: s.Plugin, Version: s.Version, State: string(s.State), Since: s.Since,
 			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Grade: s.Grade, Missing: s.Missing, Description: s.Description, Webhook: webhook,
-		})
+		}
+		if d.rooms != nil {
+			route := d.rooms.Delivery().Route(s.Name)
+			if one.InFlight, one.LeftOut = route.InFlight, route.LeftOut; !route.Paused.IsZero() {
+				one.Paused = &route.Paused
+			}
+		}
+		out = append(out, one)
 	}
 	return out
+}
+
+func (d desk) PauseConnector(name string) error {
+	return d.changeConnector(name, (*delivery.Delivery).Pause)
+}
+
+func (d desk) ResumeConnector(name string) error {
+	return d.changeConnector(name, (*delivery.Delivery).Resume)
+}
+
+func (d desk) changeConnector(name string, do func(*delivery.Delivery, string) error) error {
+	if d.rooms == nil {
+		return errRoomsAway
+	}
+	if d.senders.find("", name) == nil {
+		return fmt.Errorf("connector %q: %w", name, console.ErrNotFound)
+	}
+	return do(d.rooms.Delivery(), name)
 }
 
 func (d desk) CheckConnector(ctx context.Context, channel, name string) error {

@@ -89,6 +89,8 @@ var (
 	metricConfined = metric("connector_sandbox", "How well the connector is confined: 0 = none, 1 = files, 2 = ports, 3 = hosts; the words say what holds it.", "publisher", "channel", "connector", "grade", "held_by")
 	metricReached  = metric("connector_connections_total", "Connections that the running process began, and that it was denied.", "publisher", "channel", "connector", "outcome")
 	metricTold     = metric("receipts_total", "What providers sent of a connector's messages, by what became of it; receipts are those in what was taken, and collected.", "publisher", "channel", "connector", "outcome")
+	metricPaused   = metric("connector_paused", "1 if an operator paused the connector, else 0.", "publisher", "channel", "connector")
+	metricFlying   = metric("connector_messages_in_flight", "Messages that the connector was given and has not answered.", "publisher", "channel", "connector")
 	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")
 )
 
@@ -149,6 +151,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				up = 1
 			}
 			gauge(metricRunning, up, name, s.Channel, s.Name)
+			if p := one.rooms.now.Load(); p != nil {
+				route, paused := p.Delivery().Route(s.Name), 0.0
+				if !route.Paused.IsZero() {
+					paused = 1
+				}
+				gauge(metricPaused, paused, name, s.Channel, s.Name)
+				gauge(metricFlying, float64(route.InFlight), name, s.Channel, s.Name)
+			}
 			if s.Grade != "" {
 				gauge(metricConfined, float64(slices.Index(config.Grades, s.Grade)), name, s.Channel, s.Name, s.Grade, s.Sandbox)
 			}

@@ -12,6 +12,10 @@ import (
 const (
 	tidyEvery   = time.Minute
 	problemHeld = "ingest.held"
+
+	problemPaused = "connector.paused"
+	// longPause is how long a connector may be paused before somebody is reminded.
+	longPause = time.Hour
 )
 
 // tidy lets go in time of what doors keep for a while, also where nothing comes
@@ -52,6 +56,7 @@ func (o *house) tidy() {
 	o.refusals.Expire()
 	o.arrivals.Expire()
 	o.toldOfHeld(o.hold.Expire())
+	o.toldOfPauses()
 }
 
 // toldOfHeld raises a problem where held records cannot be read or removed.
@@ -67,4 +72,25 @@ func (o *house) toldOfHeld(err error) {
 	}
 	o.a.board.Raise(health.Problem{Code: problemHeld, Subject: o.cfg.Name, Severity: health.Warning, Summary: summary,
 		Hint: "Look at the publisher's folder held and its disk. A file that is damaged is lost: remove it and restart."})
+}
+
+// toldOfPauses raises a problem where connectors were paused and left so.
+func (o *house) toldOfPauses() {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return
+	}
+	var names []string
+	for _, s := range o.senders.statuses() {
+		if since := p.Delivery().Route(s.Name).Paused; !since.IsZero() && time.Since(since) >= longPause {
+			names = append(names, fmt.Sprintf("%s since %s", s.Name, since.UTC().Format(time.RFC3339)))
+		}
+	}
+	if len(names) == 0 {
+		o.a.board.Clear(problemPaused, o.cfg.Name)
+		return
+	}
+	o.a.board.Raise(health.Problem{Code: problemPaused, Subject: o.cfg.Name, Severity: health.Warning,
+		Summary: "Connectors are paused: " + strings.Join(names, ", ") + ". Their messages go to others of the channel, or wait until they expire.",
+		Hint:    "cloister connector resume, or the button on the console's page Connectors."})
 }

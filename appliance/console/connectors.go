@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func (c *Console) connectors(r *request) error {
@@ -35,6 +36,70 @@ func (c *Console) checkConnector(r *request) error {
 		return err
 	}
 	return ok(r, out)
+}
+
+func (c *Console) pauseConnector(r *request) error {
+	return c.changeConnector(r, "connector.pause", r.publisher.PauseConnector)
+}
+
+func (c *Console) resumeConnector(r *request) error {
+	return c.changeConnector(r, "connector.resume", r.publisher.ResumeConnector)
+}
+
+func (c *Console) changeConnector(r *request, action string, do func(name string) error) error {
+	name := r.PathValue("name")
+	if err := c.change(r, action, "connector "+clip(name, 64), func() error { return do(name) }); err != nil {
+		return err
+	}
+	one, err := connectorOf(r)
+	if err != nil {
+		return err
+	}
+	return ok(r, one)
+}
+
+// connectorOf is the connector that a request is about.
+func connectorOf(r *request) (Connector, error) {
+	for _, one := range r.publisher.Connectors() {
+		if one.Name == r.PathValue("name") {
+			return one, nil
+		}
+	}
+	return Connector{}, ErrNotFound
+}
+
+const (
+	// drainTime is how long a request waits until a connector is drained.
+	drainTime = 20 * time.Second
+	drainLook = 50 * time.Millisecond
+)
+
+// drainConnector pauses a connector and waits until it answered all that it was
+// given, or for a while: the answer says how much that is.
+func (c *Console) drainConnector(r *request) error {
+	name := r.PathValue("name")
+	if err := c.change(r, "connector.drain", "connector "+clip(name, 64), func() error { return r.publisher.PauseConnector(name) }); err != nil {
+		return err
+	}
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	end := time.After(drainTime)
+	for {
+		one, err := connectorOf(r)
+		if err != nil {
+			return err
+		}
+		if one.InFlight == 0 {
+			return ok(r, one)
+		}
+		select {
+		case <-look.C:
+		case <-end:
+			return ok(r, one)
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
 }
 
 func (c *Console) mailbox(r *request) error {

@@ -248,6 +248,7 @@ type shop struct {
 	exports    []export.Record
 	exportErr  error // ends an export behind its records
 	asked      []string
+	listing    delivery.Listing
 	ask        func(body []byte) (*query.Answer, error)
 	connectors []Connector
 	checked    error
@@ -316,7 +317,49 @@ func (s *shop) Stats() delivery.Stats {
 }
 func (s *shop) Connectors() []Connector                                      { return s.connectors }
 func (s *shop) CheckConnector(_ context.Context, channel, name string) error { return s.checked }
-func (s *shop) Certificate(r string) (json.RawMessage, error)                { return s.certificate(r) }
+func (s *shop) List(_ context.Context, l delivery.Listing) (delivery.Page, error) {
+	if l.After != "" && l.After != "more" {
+		return delivery.Page{}, delivery.ErrList
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listing = l
+	return delivery.Page{Messages: []delivery.Decision{{Message: "m1", State: l.State}}, Next: "more"}, nil
+}
+
+func (s *shop) Replay(messages []string, perhapsTwice bool) (out []delivery.Replayed, err error) {
+	for n, m := range messages {
+		one := delivery.Replayed{Message: m, As: "new"}
+		if !perhapsTwice {
+			one = delivery.Replayed{Message: m, Err: []error{delivery.ErrPerhapsSent, delivery.ErrUnknown, delivery.ErrGone, delivery.ErrNotOver}[n]}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (s *shop) PauseConnector(name string) error {
+	now := time.Unix(1000, 0).UTC()
+	return s.changeConnector(name, func(c *Connector) { c.Paused = &now })
+}
+
+func (s *shop) ResumeConnector(name string) error {
+	return s.changeConnector(name, func(c *Connector) { c.Paused = nil })
+}
+
+func (s *shop) changeConnector(name string, do func(*Connector)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.connectors {
+		if s.connectors[i].Name == name {
+			do(&s.connectors[i])
+			return nil
+		}
+	}
+	return ErrNotFound
+}
+
+func (s *shop) Certificate(r string) (json.RawMessage, error) { return s.certificate(r) }
 func (s *shop) Segments() []Segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -392,7 +392,11 @@ func (c *Console) message(r *request) error {
 	return ok(r, d)
 }
 
+// messages gives somebody's, or those of a state.
 func (c *Console) messages(r *request) error {
+	if r.URL.Query().Has("state") {
+		return c.listMessages(r)
+	}
 	if err := known(r, "person", "limit"); err != nil {
 		return err
 	}
@@ -402,7 +406,7 @@ func (c *Console) messages(r *request) error {
 	}
 	identity := r.URL.Query().Get("person")
 	if identity == "" {
-		return &problem{status: http.StatusBadRequest, Code: "missing", Path: "person", Message: "whose messages? ?person=IDENTITY"}
+		return &problem{status: http.StatusBadRequest, Code: "missing", Path: "person", Message: "which messages? ?person=IDENTITY, or ?state=failed or unknown"}
 	}
 	p, err := c.find(r, identity)
 	if err != nil {

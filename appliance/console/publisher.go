@@ -136,6 +136,10 @@ type Publisher interface {
 	// error is its answer. ErrNotFound if there is none of this channel
 	// ("" = any) and name.
 	CheckConnector(ctx context.Context, channel, name string) error
+	// PauseConnector keeps a connector from messages until it is resumed;
+	// ErrNotFound if there is none.
+	PauseConnector(name string) error
+	ResumeConnector(name string) error
 	// Mailbox gives what mailbox connectors kept, the newest first, or one by
 	// its id. ErrNotFound if the publisher has no mailbox connector.
 	Mailbox(ctx context.Context, limit int) ([]Mail, error)
@@ -159,6 +163,10 @@ type Campaigns interface {
 type Messages interface {
 	Explain(message string) (delivery.Decision, error)
 	Stats() delivery.Stats
+	// List gives what failed or is unknown, delivery.ErrList where the page
+	// before was none; Replay has such messages sent again.
+	List(ctx context.Context, l delivery.Listing) (delivery.Page, error)
+	Replay(messages []string, perhapsTwice bool) ([]delivery.Replayed, error)
 }
 
 // Schema is what a publisher's data is made of.
@@ -231,6 +239,10 @@ type Connector struct {
 	Missing     string    `json:"missing,omitempty"` // what the machine cannot hold; "" = nothing
 	Description string    `json:"description"`
 	Webhook     string    `json:"webhook,omitempty"` // what its provider is to call with receipts; "" = it takes none
+
+	Paused   *time.Time `json:"paused,omitempty"`   // since then; nil = it is not
+	LeftOut  *time.Time `json:"left_out,omitempty"` // until then, since it takes no messages; nil = it is not
+	InFlight int        `json:"in_flight"`          // messages handed over and not answered
 }
 
 // Mail is a message that a mailbox connector kept.

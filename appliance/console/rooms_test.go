@@ -88,6 +88,7 @@ func TestReadsAreWrittenDown(t *testing.T) {
 		{"GET", "/people/ann/timeline", "", "person.timeline", "person 7"},
 		{"GET", "/messages?person=ann", "", "person.messages", "person 7"},
 		{"GET", "/messages/m1", "", "message.explain", "person 7"},
+		{"GET", "/messages?state=failed", "", "messages.list", ""},
 		{"GET", "/recent-people", "", "people.list", ""},
 		{"POST", "/query", `{"kind":"segment","list":{"limit":5}}`, "people.list", ""},
 		{"POST", "/query", `{"kind":"trend","breakdown":{"of":"person"}}`, "people.list", ""},

@@ -20,7 +20,7 @@ const (
 	takeOut               // events, profiles and messages as files
 	explain               // why a message was sent, or not
 	programme             // change campaigns, segments, rfms and lists
-	operate               // erase, import, check, see mail, decide on held records
+	operate               // erase, import, see mail, decide on held records, replay messages, check and pause connectors
 	readAudit             // what was done
 	appliance             // operators: admin of the whole appliance
 )
@@ -82,6 +82,7 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/erasures/{request}", may: readAudit, serve: (*Console).certificate},
 	{pattern: "GET /v1/publishers/{p}/messages", may: readPeople, serve: (*Console).messages},
 	{pattern: "GET /v1/publishers/{p}/messages/{id}", may: explain, serve: (*Console).message},
+	{pattern: "POST /v1/publishers/{p}/messages/replay", may: operate, serve: (*Console).replayMessages, body: 16 << 10},
 
 	{pattern: "GET /v1/publishers/{p}/campaigns", may: view, serve: (*Console).campaigns},
 	{pattern: "POST /v1/publishers/{p}/campaigns", may: programme, serve: (*Console).makeCampaign, body: smallBody},
@@ -109,6 +110,9 @@ var routes = []route{
 
 	{pattern: "GET /v1/publishers/{p}/connectors", may: view, serve: (*Console).connectors},
 	{pattern: "POST /v1/publishers/{p}/connectors/{name}/check", may: operate, serve: (*Console).checkConnector},
+	{pattern: "POST /v1/publishers/{p}/connectors/{name}/pause", may: operate, serve: (*Console).pauseConnector},
+	{pattern: "POST /v1/publishers/{p}/connectors/{name}/resume", may: operate, serve: (*Console).resumeConnector},
+	{pattern: "POST /v1/publishers/{p}/connectors/{name}/drain", may: operate, serve: (*Console).drainConnector},
 	{pattern: "GET /v1/publishers/{p}/mailbox", may: operate, serve: (*Console).mailbox},
 	{pattern: "GET /v1/publishers/{p}/mailbox/{id}/html", may: operate, serve: (*Console).mailPage},
 	{pattern: "POST /v1/publishers/{p}/import/events", may: operate, serve: (*Console).importEvents, body: importBody, time: askTime},

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ import (
 )
 
 func newConnector() *cobra.Command {
-	return group("connector", "What speaks to providers", newConnectorList(), newConnectorInspect(), newConnectorCheck())
+	return group("connector", "What speaks to providers", newConnectorList(), newConnectorInspect(), newConnectorCheck(),
+		newConnectorPause(), newConnectorResume(), newConnectorDrain())
 }
 
 func newConnectorList() *cobra.Command {
@@ -38,6 +40,9 @@ func newConnectorList() *cobra.Command {
 				Grade    string          `json:"grade"`
 				Missing  string          `json:"missing"`
 				Webhook  string          `json:"webhook"`
+				Paused   *time.Time      `json:"paused"`
+				LeftOut  *time.Time      `json:"left_out"`
+				InFlight int             `json:"in_flight"`
 			} `json:"connectors"`
 		}
 		if err := json.Unmarshal(raw, &all); err != nil {
@@ -45,12 +50,30 @@ func newConnectorList() *cobra.Command {
 		}
 		t := newTable(cmd.OutOrStdout(), "channel", "name", "plugin", "version", "state", "restarts", "grade", "sandbox", "error")
 		for _, c := range all.Connectors {
-			t.row(c.Channel, c.Name, c.Plugin, c.Version, c.State, c.Restarts, c.Grade, strings.Trim(string(c.Sandbox), `"`), c.Error)
+			state := c.State
+			if c.Paused != nil {
+				state += ", paused"
+			}
+			t.row(c.Channel, c.Name, c.Plugin, c.Version, state, c.Restarts, c.Grade, strings.Trim(string(c.Sandbox), `"`), c.Error)
 		}
 		if err := t.end(); err != nil {
 			return err
 		}
 		for _, c := range all.Connectors {
+			said := ""
+			switch {
+			case c.Paused != nil && c.InFlight > 0:
+				said = fmt.Sprintf("is paused since %s, and has %d messages to answer", c.Paused.Format(time.RFC3339), c.InFlight)
+			case c.Paused != nil:
+				said = "is paused since " + c.Paused.Format(time.RFC3339)
+			case c.LeftOut != nil:
+				said = "takes no messages, and is left out until " + c.LeftOut.Format(time.RFC3339)
+			}
+			if said != "" {
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), c.Name, said); err != nil {
+					return err
+				}
+			}
 			if c.Missing != "" {
 				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is not fully confined: %s\n", c.Name, c.Missing); err != nil {
 					return err

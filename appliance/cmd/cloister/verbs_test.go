@@ -154,6 +154,53 @@ func TestVerbs(t *testing.T) {
 			code:    exitFound, out: "connection refused\n",
 		},
 		{
+			name: "connector list says what is paused", args: "connector list --publisher acme",
+			answers: map[string]string{"GET /v1/publishers/acme/connectors": `{"connectors":[{"channel":"email","name":"relay","state":"running","paused":"2026-01-02T00:00:00Z","in_flight":3}]}`},
+			out:     "relay is paused since 2026-01-02T00:00:00Z, and has 3 messages to answer\n",
+		},
+		{
+			name: "connector pause", args: "connector pause relay --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/connectors/relay/pause": `{"paused":"2026-01-02T00:00:00Z"}`},
+		},
+		{
+			name: "connector resume", args: "connector resume none --publisher acme", code: exitFailed, errs: "there is nothing here",
+			asked: "POST /v1/publishers/acme/connectors/none/resume",
+		},
+		{
+			name: "connector drain", args: "connector drain relay --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/connectors/relay/drain": `{"in_flight":0}`}, out: "drained\n",
+		},
+		{
+			name: "connector drain that takes too long", args: "connector drain relay --publisher acme --timeout 0s",
+			answers: map[string]string{"POST /v1/publishers/acme/connectors/relay/drain": `{"in_flight":7}`}, code: exitFound, out: "7 messages are not answered yet\n",
+		},
+		{
+			name: "message list", args: "message list --state failed --campaign cart --publisher acme",
+			answers: map[string]string{
+				"GET /v1/publishers/acme/messages?campaign=cart&limit=100&state=failed":          `{"messages":[{"message":"m1","campaign":"cart","channel":"email","reason":"no such mailbox","settled":"2026-01-02T00:00:00Z","attempts":[{"connector":"a"},{"connector":"relay"}]}],"next":"n"}`,
+				"GET /v1/publishers/acme/messages?campaign=cart&cursor=n&limit=100&state=failed": `{"messages":[],"next":""}`,
+			},
+			out: "m1       cart      email    relay      no such mailbox",
+		},
+		{
+			name: "message list counts", args: "message list --state unknown --count --publisher acme",
+			answers: map[string]string{"GET /v1/publishers/acme/messages?limit=100&state=unknown": `{"messages":[{"message":"m1"},{"message":"m2"}],"next":""}`}, out: "2\n",
+		},
+		{
+			name: "message replay", args: "message replay m1 m2 --perhaps-twice --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/messages/replay": `{"messages":[{"message":"m1","as":"n1"},{"message":"m2","error":{"code":"erased","message":"its recipient was erased"}}]}`},
+			code:    exitFound, out: "m1  n1\nm2  no: its recipient was erased\n1 replayed, 1 not\n", asked: `POST /v1/publishers/acme/messages/replay {"messages":["m1","m2"],"perhaps_twice":true}`,
+		},
+		{
+			name: "message replay of a list leaves out what was replayed", args: "message replay --state failed --publisher acme",
+			answers: map[string]string{
+				"GET /v1/publishers/acme/messages?limit=100&state=failed": `{"messages":[{"message":"m1","replayed_as":"n1"},{"message":"m2"}],"next":""}`,
+				"POST /v1/publishers/acme/messages/replay":                `{"messages":[{"message":"m2","as":"n2"}]}`,
+			},
+			out: "m2  n2\n1 replayed, 0 not\n", asked: `POST /v1/publishers/acme/messages/replay {"messages":["m2"],"perhaps_twice":false}`,
+		},
+		{name: "message replay of nothing", args: "message replay --publisher acme", code: exitUsage, errs: "say which"},
+		{
 			name: "connector list", args: "connector list --publisher acme",
 			answers: map[string]string{"GET /v1/publishers/acme/connectors": `{"connectors":[{"channel":"email","name":"relay","plugin":"smtp","version":"1.0.0","state":"running","restarts":2,"sandbox":"landlock 5, static","grade":"files","missing":"signals","webhook":"https://x.example/receipts/acme/relay"}]}`},
 			out:     "CHANNEL  NAME   PLUGIN  VERSION  STATE    RESTARTS  GRADE  SANDBOX             ERROR\nemail    relay  smtp    1.0.0    running  2         files  landlock 5, static  -\nrelay is not fully confined: signals\nthe provider of relay tells what became of messages at https://x.example/receipts/acme/relay\n",
