@@ -244,16 +244,19 @@ func TestRates(t *testing.T) {
 }
 
 // TestTurnsAmidABacklog: a domain whose messages wait for their turns goes on at
-// its rate while the connector is busy with all that came before and after.
+// its rate while the connector is busy with all that comes after. It takes 8
+// seconds; if they waited behind the others and then took turns anew, 15.
 func TestTurnsAmidABacklog(t *testing.T) {
 	h := newHouse(t, nil)
 	h.use(Route{Name: "a", Rate: 20, Domains: []DomainRate{{Domains: []string{"slow.example"}, Rate: 5}}})
-	all := append(h.run(50, "slow.example"), h.run(150, "example.com")...)
+	at := begin.Add(-time.Minute).UnixMicro()
+	inOrder := func(in *Intention) { at++; in.At = at } // else their ids would say which is first
+	all := append(h.run(40, "slow.example", inOrder), h.run(100, "example.com", inOrder)...)
 	h.d.Start()
 	h.rest()
 	began := h.clock()
 	for h.d.Stats().Sent < uint64(len(all)) {
-		if h.advance(100 * time.Millisecond); h.clock().Sub(began) > 11*time.Second {
+		if h.advance(100 * time.Millisecond); h.clock().Sub(began) > 10*time.Second {
 			t.Fatalf("after %v: %+v", h.clock().Sub(began), h.d.Stats())
 		}
 		h.rest()
