@@ -45,12 +45,12 @@ test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
-	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl
+	@packaging/scripts/need.sh npm:nodejs,npm chromium:chromium postfix:postfix opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl
 
 # The same under the race detector, which needs cgo and takes longer.
 race:
@@ -87,7 +87,7 @@ hostile: need-go
 # Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
 BENCH ?=
 bench: need-go
-	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++
+	@packaging/scripts/need.sh gcc:gcc,libc6-dev g++:g++ smtp-source:postfix
 	@mkdir -p bin
 	cd appliance/bench && $(GO) run . -json ../../bin/bench.json $(BENCH)
 

@@ -68,6 +68,7 @@ func (b *bench) parts() []part {
 		{"import", "import", b.imports},
 		{"durable", "durable ingest", b.durable},
 		{"daemon", "the daemon, idle", b.daemon},
+		{"sending", "sending", b.sending},
 		{"live", "questions during ingest", b.live},
 		{"growth", "growth", b.growth},
 		{"soak", "a quarter of the peak for a while", b.soakFor},

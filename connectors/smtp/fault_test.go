@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -99,7 +100,7 @@ func polite(instead map[string]string) func(int, string, net.Conn) bool {
 					return false
 				}
 				if v == "HANG" {
-					time.Sleep(3 * time.Second)
+					_, _ = io.Copy(io.Discard, c) // until the other side gives up
 					return false
 				}
 				fmt.Fprint(c, v)
@@ -150,10 +151,13 @@ func TestFaults(t *testing.T) {
 				greeting = ""
 			}
 			s := play(t, greeting, polite(tc.instead))
-			c := configured(t, settingsFor(s.addr, connector.Settings{"timeout": "500ms", "connections": 1.0}))
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			timeout := "30s"
+			if strings.HasPrefix(tc.name, "tarpit") {
+				timeout = "500ms"
+			}
+			c := configured(t, settingsFor(s.addr, connector.Settings{"timeout": timeout, "connections": 1.0}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			began := time.Now()
 			outs, err := c.Send(ctx, []connector.Message{mailTo("m1", "ana@example.com")})
 			if err != nil {
 				t.Fatal(err)
@@ -162,8 +166,8 @@ func TestFaults(t *testing.T) {
 			if o.Result != tc.want || !strings.Contains(o.Reason, tc.reason) || strings.Contains(o.Reason, "ana@") {
 				t.Errorf("%s, want %s with %q; %+v", o.Result, tc.want, tc.reason, o)
 			}
-			if took := time.Since(began); took > 2500*time.Millisecond {
-				t.Errorf("took %s", took)
+			if ctx.Err() != nil {
+				t.Error("only the batch's own time ended it")
 			}
 			if tc.want == connector.Accepted && o.ProviderID != "4XYZ1" {
 				t.Errorf("provider's id %q", o.ProviderID)
@@ -199,14 +203,13 @@ func TestOnlyOneIsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, o := range outs {
-		want := connector.Accepted
-		if i == 2 {
-			want = connector.Unknown
-		}
-		if o.Result != want {
-			t.Errorf("message %d: %+v", i, o)
-		}
+	// Which one it is, the composers' turns decide.
+	n := map[connector.Result]int{}
+	for _, o := range outs {
+		n[o.Result]++
+	}
+	if n[connector.Unknown] != 1 || n[connector.Accepted] != 5 {
+		t.Errorf("%+v", outs)
 	}
 }
 

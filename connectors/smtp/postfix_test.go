@@ -33,9 +33,10 @@ myhostname = relay.test
 mydestination =
 local_recipient_maps =
 mynetworks = 127.0.0.0/8
-virtual_mailbox_domains = people.example
+virtual_mailbox_domains = people.example, bounce.acme.example
 virtual_mailbox_base = %[1]s/mail
-virtual_mailbox_maps = inline:{ {ana@people.example = all/} {bob@people.example = all/} }
+virtual_mailbox_maps = inline:{ {ana@people.example = all/} {bob@people.example = all/} {@bounce.acme.example = back/} }
+transport_maps = inline:{ {gone.example = virtual:} {blocks.example = smtp:[127.0.0.1]:%[2]d} }
 virtual_uid_maps = static:5001
 virtual_gid_maps = static:5001
 virtual_minimum_uid = 1
@@ -66,13 +67,16 @@ error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
+scache unix - - n - 1 scache
 anvil unix - - n - 1 anvil
 showq unix n - n - - showq
 `
 
 type postfix struct{ dir, addr, ca string }
 
-func startPostfix(t *testing.T) *postfix {
+// startPostfix starts one; mail to blocks.example goes on to the port of next.
+func startPostfix(t *testing.T, next int) *postfix {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("Postfix can only be started by root")
@@ -109,7 +113,7 @@ func startPostfix(t *testing.T) *postfix {
 	conf := filepath.Join(dir, "conf")
 	must(os.WriteFile(filepath.Join(conf, "cert.pem"), []byte(ca), 0o644))
 	must(os.WriteFile(filepath.Join(conf, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key}), 0o600))
-	must(os.WriteFile(filepath.Join(conf, "main.cf"), fmt.Appendf(nil, postfixMain, dir), 0o644))
+	must(os.WriteFile(filepath.Join(conf, "main.cf"), fmt.Appendf(nil, postfixMain, dir, next), 0o644))
 	must(os.WriteFile(filepath.Join(conf, "master.cf"), fmt.Appendf(nil, postfixMaster, port), 0o644))
 	run("/usr/sbin/postfix", "-c", conf, "start")
 	t.Cleanup(func() {
@@ -124,12 +128,12 @@ func startPostfix(t *testing.T) *postfix {
 	return &postfix{dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port), ca: ca}
 }
 
-// letters waits until n messages were delivered and gives them.
-func (p *postfix) letters(t *testing.T, n int) [][]byte {
+// letters waits until n messages were delivered to a mailbox and gives them.
+func (p *postfix) letters(t *testing.T, box string, n int) [][]byte {
 	t.Helper()
 	var files []string
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		files, _ = filepath.Glob(filepath.Join(p.dir, "mail/all/new/*"))
+		files, _ = filepath.Glob(filepath.Join(p.dir, "mail", box, "new/*"))
 		if len(files) >= n {
 			break
 		}
@@ -148,20 +152,28 @@ func (p *postfix) letters(t *testing.T, n int) [][]byte {
 	return out
 }
 
-func TestPostfix(t *testing.T) {
-	p := startPostfix(t)
-	c := configured(t, settingsFor(p.addr, connector.Settings{
-		"tls": connector.Settings{"mode": "starttls", "ca": p.ca}, "connections": 8.0,
-	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for { // until it listens
-		if err := c.Check(ctx); err == nil {
-			break
-		} else if ctx.Err() != nil {
+// listens waits until Postfix answers the connector.
+func (p *postfix) listens(t *testing.T, c *smtp) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := c.Check(t.Context())
+		if err == nil {
+			return
+		}
+		if time.Since(began) > 30*time.Second {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestPostfix(t *testing.T) {
+	p := startPostfix(t, 9)
+	c := configured(t, settingsFor(p.addr, connector.Settings{
+		"tls": connector.Settings{"mode": "starttls", "ca": p.ca}, "connections": 8.0,
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	p.listens(t, c)
 	large := mailTo("large", "bob@people.example")
 	large.Text = strings.Repeat("x ", 200_000)
 	ana := mailTo("to-ana", "ana@people.example")
@@ -180,7 +192,7 @@ func TestPostfix(t *testing.T) {
 	if outs[2].Class != connector.ClassContent {
 		t.Errorf("large: %+v", outs[2])
 	}
-	got := p.letters(t, 1)[0]
+	got := p.letters(t, "all", 1)[0]
 	for _, want := range []string{
 		"using TLSv1.3", "\nMessage-ID: <to-ana@acme.example>\n", "\nList-Unsubscribe: <https://engage.acme.example/u/1>\n",
 		"\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n", "\nFrom: \"Acme Bank\" <hello@acme.example>\n", "\n.\n..\nGr=C3=BC=C3=9Fe\n",

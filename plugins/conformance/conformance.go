@@ -28,6 +28,8 @@ type Target struct {
 	// To is an address that the provider takes, by channel; channels that are
 	// left out get a plausible one.
 	To map[string]string
+	// Platform and Extra are those of the pushes; "fcm" and none if left out.
+	Platform, Extra string
 	// Wrong are settings that the connector must complain of.
 	Wrong []connector.Settings
 }

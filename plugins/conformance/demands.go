@@ -252,7 +252,10 @@ func (s *suite) message(id, channel string) connector.Message {
 	case "email":
 		m.Subject, m.HTML = "Grüße ☂", "<p>Grüße</p>"
 	case "push":
-		m.Subject, m.Platform, m.Link = "Grüße", "fcm", "https://www.example.com/"
+		m.Subject, m.Platform, m.Extra, m.Link = "Grüße", s.t.Platform, s.t.Extra, "https://www.example.com/"
+		if m.Platform == "" {
+			m.Platform = "fcm"
+		}
 	}
 	return m
 }

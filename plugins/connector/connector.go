@@ -189,7 +189,7 @@ type Outcome struct {
 	ID         string // of the message
 	Result     Result
 	ProviderID string        // with Accepted: the provider's id, "" if it gives none
-	Class      Class         // with Refused
+	Class      Class         // with Refused, and with Again where it is known
 	Reason     string        // short, without personal data: it goes into reports
 	RetryAfter time.Duration // with Again; 0 = the appliance decides
 	Gone       Gone          // with ClassAddress, "" = not told

@@ -1561,7 +1561,7 @@ type Outcome struct {
 	// Provider id, with ACCEPTED: the provider's own id of the message, at most
 	// 256 bytes; empty if it gives none.
 	ProviderId string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
-	// Class, with REFUSED: "address" (does not exist: never use it again),
+	// Class, with REFUSED, and with AGAIN where it is known: "address" (does not exist: never use it again),
 	// "full" (exists, cannot take it now), "policy" (the provider does not want
 	// this message or sender), "content" (the message is at fault), "config"
 	// (credentials or settings are), "other".

@@ -173,6 +173,10 @@ func ToOutcome(p *Outcome) connector.Outcome {
 		}
 	case Outcome_AGAIN:
 		o.Result = connector.Again
+		// What may be tried again is no fault of the address.
+		if c := toClass(p.GetClass()); p.GetClass() != "" && c != connector.ClassAddress {
+			o.Class = c
+		}
 		if p.GetRetryAfter().IsValid() {
 			o.RetryAfter = min(max(p.GetRetryAfter().AsDuration(), 0), MaxRetryAfter)
 		}

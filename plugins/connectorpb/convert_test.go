@@ -108,6 +108,8 @@ func TestOutcomesAreBounded(t *testing.T) {
 		{&Outcome{Id: "a", Result: Outcome_REFUSED}, connector.Outcome{ID: "a", Result: connector.Refused, Class: connector.ClassOther}},
 		{&Outcome{Id: "a", Result: 42}, connector.Outcome{ID: "a", Result: connector.Unknown}},
 		{&Outcome{Id: "a", Result: Outcome_AGAIN, RetryAfter: durationpb.New(-5)}, connector.Outcome{ID: "a", Result: connector.Again}},
+		{&Outcome{Id: "a", Result: Outcome_AGAIN, Class: "config"}, connector.Outcome{ID: "a", Result: connector.Again, Class: connector.ClassConfig}},
+		{&Outcome{Id: "a", Result: Outcome_AGAIN, Class: "address"}, connector.Outcome{ID: "a", Result: connector.Again}},
 		{&Outcome{Id: "a", Result: Outcome_AGAIN, RetryAfter: &durationpb.Duration{Seconds: 1 << 60}}, connector.Outcome{ID: "a", Result: connector.Again}},
 		{&Outcome{Id: "a", Result: Outcome_AGAIN, RetryAfter: durationpb.New(1000 * time.Hour)}, connector.Outcome{ID: "a", Result: connector.Again, RetryAfter: MaxRetryAfter}},
 		{&Outcome{}, connector.Outcome{}},

@@ -204,7 +204,7 @@ func (c *child) Kill(context.Context) error {
 }
 
 // Stdout implements runner.Runner.
-func (c *child) Stdout() io.ReadCloser { return c.stdout }
+func (c *child) Stdout() io.ReadCloser { return newSlow(c.stdout) }
 
 // Stderr implements runner.Runner. go-plugin gets nothing of it: it would log
 // all that comes.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,9 +52,41 @@ func actAs(name string) {
 		os.Unsetenv("PLUGIN_CLIENT_CERT")
 	case "receiver":
 		serve.Run(&receiver{faulty{mode: name}})
+	case "stuck":
+		serve.Run(&stuck{receiver{faulty{mode: name}}})
+	case "mute":
+		mute()
 	}
 	serve.Run(&faulty{mode: name})
 }
+
+// mute says where it is reached, and then nothing to who comes.
+func mute() {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "plugin1")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("1|1|unix|%s|grpc|\n", path)
+	for {
+		if _, err := l.Accept(); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// stuck answers none of the calls but those by which it starts, whatever their time.
+type stuck struct{ receiver }
+
+func (*stuck) Check(context.Context) error { select {} }
+func (*stuck) Drain(context.Context) error { select {} }
+func (*stuck) Send(context.Context, []connector.Message) ([]connector.Outcome, error) {
+	select {}
+}
+func (*stuck) Receipts(context.Context, connector.Webhook) (connector.Answer, error) { select {} }
+func (*stuck) Returned(context.Context, connector.Mail) ([]connector.Receipt, error) { select {} }
+func (*stuck) Collect(context.Context, string) ([]connector.Receipt, string, error)  { select {} }
+func (*stuck) Forget(context.Context, []string) error                                { select {} }
 
 // receiver is one that also takes receipts, and keeps something.
 type receiver struct{ faulty }

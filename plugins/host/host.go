@@ -185,7 +185,9 @@ func Open(o Options) (*Host, error) {
 	// What a daemon that was killed left behind.
 	if stale, err := filepath.Glob(filepath.Join(run, "plugin-dir*")); err == nil {
 		for _, dir := range stale {
-			_ = os.RemoveAll(dir)
+			if empty(dir) == nil {
+				_ = os.Remove(dir)
+			}
 		}
 	}
 	o.RunDir = run

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
@@ -131,6 +132,8 @@ func TestHostile(t *testing.T) {
 	defer udp.Close()
 	const escaped = "/tmp/cloister-escaped"
 	defer os.Remove(escaped)
+	everybodys := fmt.Sprintf("/dev/shm/cloister-hostile-%d", os.Getpid())
+	defer os.Remove(everybodys)
 	listed, _ := counted(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(listed)
 	otherHost, otherCame := counted(t, "127.0.0.2:"+port)
@@ -139,7 +142,9 @@ func TestHostile(t *testing.T) {
 	names := &book{names: map[string]string{
 		"localhost": "127.0.0.1", "relay.example": "127.0.0.2", "meta.example": "169.254.169.254", "a.push.example": "10.0.0.1",
 	}}
-	r := newRig(t, Options{Resolver: names}, "good")
+	tm := quick()
+	tm.send = 30 * time.Second
+	r := newRig(t, Options{Resolver: names, timing: tm}, "good")
 	if err := os.Rename(program, filepath.Join(r.dir, "hostile")); err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +220,10 @@ func TestHostile(t *testing.T) {
 			{what: "write its own program", try: "append /proc/self/exe", stopped: "ETXTBSY", by: "the kernel: it runs", alone: "ETXTBSY"},
 			{what: "read the users of the machine", try: "read /etc/passwd", stopped: "EACCES", by: landlock},
 			{what: "write to /tmp", try: "write " + escaped, stopped: "EACCES", by: landlock},
+			{what: "hold up who opens a file of its folder", try: "lease " + box + "/held", stopped: "EPERM", by: filter},
+			{what: "write into the memory that is everybody's", try: "write " + everybodys, stopped: "EACCES", by: landlock},
+			{what: "read the kernel's messages", try: "read /proc/kmsg", stopped: "EACCES", by: landlock, alone: "later"},
+			{what: "become a program that it wrote", try: "become " + box + "/program", stopped: "EACCES", by: landlock},
 			{what: "make a fifo", try: "fifo " + box + "/fifo", stopped: "EACCES", by: landlock},
 		}},
 		{"processes", []attempt{
@@ -233,6 +242,14 @@ func TestHostile(t *testing.T) {
 			{what: ".. by the old call", try: "tsignal " + daemon, stopped: "EPERM", by: landlock},
 			{what: "signal the daemon by a handle", try: "pidfdsignal " + daemon, stopped: "EPERM", by: filter + ", Landlock"},
 			{what: "signal a neighbour", try: "signal " + other, stopped: "EPERM", by: filter + ", Landlock"},
+			{what: "have the kernel signal the daemon when a file is readable", try: "fileowner " + daemon, stopped: "EPERM", by: filter + ", Landlock"},
+			{what: ".. by the newer call", try: "fileownerthread " + daemon, stopped: "EPERM", by: filter + ", Landlock"},
+			{what: ".. by a socket's call", try: "socketowner " + daemon, stopped: "EPERM", by: filter + ", Landlock"},
+			{what: "live on when the daemon dies", try: "outlive", stopped: "EPERM", by: filter},
+			{what: "write into the daemon's memory", try: "memorywrite " + daemon + " " + here, stopped: "EPERM", by: filter + ", Landlock"},
+			{what: "compare itself with the daemon", try: "compare " + daemon, stopped: "EPERM", by: filter},
+			{what: "keep a processor's other half for itself", try: "corescheduling", stopped: "EPERM", by: filter, alone: "refused"},
+			{what: "type on the daemon's terminal", try: "terminal", stopped: "EACCES", by: landlock, alone: "refused"},
 			{what: "signal everybody", try: "signalall", stopped: "EPERM", by: filter},
 			{what: "change the daemon's limits", try: "limit " + daemon, stopped: "EPERM", by: filter},
 			{what: "pin the daemon to a processor", try: "affinity " + daemon, stopped: "EPERM", by: filter},
@@ -242,6 +259,9 @@ func TestHostile(t *testing.T) {
 			{what: "leave its process group", try: "setsid", stopped: "EPERM", by: filter},
 			{what: "become a user", try: "setuid", stopped: "EPERM", by: filter},
 			{what: "share memory with other programs of the user", try: "shm", stopped: "EPERM", by: filter},
+			{what: ".. a semaphore", try: "semaphore", stopped: "EPERM", by: filter},
+			{what: ".. messages", try: "messages", stopped: "EPERM", by: filter},
+			{what: ".. a queue", try: "queue", stopped: "EPERM", by: filter},
 		}},
 		{"network", []attempt{
 			{what: "connect to the daemon's admin socket", try: "unix " + admin, stopped: "EACCES", by: supervisor},
@@ -253,7 +273,10 @@ func TestHostile(t *testing.T) {
 			{what: "connect to another port of a listed host", try: "dial " + otherPort, stopped: "EACCES", by: supervisor},
 			{what: "connect to the metadata address", try: "dial 169.254.169.254:80", stopped: "EACCES", by: supervisor, alone: "unanswered"},
 			{what: ".. as IPv6 writes it", try: "dial [::ffff:169.254.169.254]:80", stopped: "EACCES", by: supervisor, alone: "unanswered"},
-			{what: ".. by a listed name that leads there", try: "dial meta.example:80", stopped: "dial tcp: lookup", by: "the resolver", alone: "unanswered"},
+			{what: ".. as NAT64 writes it", try: "dial [64:ff9b::a9fe:a9fe]:80", stopped: "EACCES", by: supervisor, alone: "unanswered"},
+			{what: "connect to the machine as 0.0.0.0", try: "dial 0.0.0.0:" + portOf(otherPort), stopped: "EACCES", by: supervisor},
+			{what: ".. as ::ffff:127.0.0.1", try: "dial [::ffff:127.0.0.1]:" + portOf(otherPort), stopped: "EACCES", by: supervisor},
+			{what: "connect to the metadata address by a listed name that leads there", try: "dial meta.example:80", stopped: "dial tcp: lookup", by: "the resolver", alone: "unanswered"},
 			{what: "connect to the machine by a listed name that leads there", try: "dial relay.example:" + port, stopped: "dial tcp: lookup", by: "the resolver", alone: "unanswered"},
 			{what: "connect inside by a name below a wildcard", try: "dial a.push.example:" + port, stopped: "dial tcp: lookup", by: "the resolver", alone: "unanswered"},
 			{what: "look up a name that is not listed", try: "lookup secret-data.evil.example", stopped: "lookup", by: "the resolver", alone: "unanswered"},
@@ -263,12 +286,14 @@ func TestHostile(t *testing.T) {
 			{what: "change the address while it is looked at, 3000 times", try: "race " + listed + " " + otherPort, stopped: "", by: supervisor},
 			{what: "open a raw socket", try: "socket 2 3 1", stopped: "EPROTONOSUPPORT", by: filter, root: true},
 			{what: "open a packet socket", try: "socket 17 3 0", stopped: "EPERM", by: filter, root: true},
+			{what: "open a pair of a cluster's sockets (TIPC)", try: "pair 30", stopped: "EPERM", by: filter, alone: "refused"},
 			{what: "open a netlink socket", try: "socket 16 3 0", stopped: "EPERM", by: filter},
 			{what: "open a socket to a hypervisor", try: "socket 40 1 0", stopped: "EPERM", by: filter, alone: "refused"},
 			{what: "open an SCTP socket", try: "socket 2 1 132", stopped: "EPROTONOSUPPORT", by: filter, alone: "refused"},
 			{what: "open an MPTCP socket", try: "socket 2 1 262", stopped: "EPROTONOSUPPORT", by: filter, alone: "refused"},
 			{what: "send before it is connected (fast open)", try: "fastopen " + otherHost, stopped: "EPERM", by: filter},
 			{what: ".. by the other call", try: "fastopenmsg " + otherHost, stopped: "EPERM", by: filter},
+			{what: "have the connection made by what it sends", try: "deferred", stopped: "EPERM", by: filter},
 			{what: "route by way of a third", try: "sourceroute", stopped: "EPERM", by: filter, root: true},
 			{what: "listen", try: "listen", stopped: "EACCES", by: landlock},
 			{what: "listen without an address", try: "listenunbound", stopped: "EACCES", by: supervisor},
@@ -280,16 +305,25 @@ func TestHostile(t *testing.T) {
 			{what: "enter the daemon's namespace", try: "setns " + daemon, stopped: "EPERM", by: filter, root: true},
 			{what: "change the root", try: "chroot", stopped: "EPERM", by: filter, root: true},
 			{what: "use kernel keys", try: "keyctl", stopped: "EPERM", by: filter},
+			{what: "keep a kernel key", try: "addkey", stopped: "EPERM", by: filter},
 			{what: "load a BPF map", try: "bpf", stopped: "EPERM", by: filter, root: true},
 			{what: "use io_uring", try: "iouring", stopped: "EPERM", by: filter},
 			{what: "handle page faults", try: "userfaultfd", stopped: "EPERM", by: filter, root: true},
 			{what: "count events of the processor", try: "perf", stopped: "EPERM", by: filter, root: true},
 			{what: "make a call newer than the filter", try: "newcall", stopped: "ENOSYS", by: filter, alone: "EFAULT"},
+			{what: "call by other numbers (x32)", try: "othernumbers", stopped: "ENOSYS", by: filter, alone: "refused"},
 		}},
 		{"more than its share", []attempt{
 			{what: "write a file of 65 MiB", try: "file " + box, stopped: "EFBIG", by: limits},
 			{what: "map 2 GiB", try: "hog", stopped: "ENOMEM", by: limits},
 			{what: "map 2 GiB of shared memory", try: "hogshared", stopped: "ENOMEM", by: filter},
+			{what: "keep the supervisor busy", try: "calls", stopped: "slowed down", by: supervisor},
+			{what: "flood its standard output", try: "flood", stopped: "slowed down", by: "the host"},
+			{what: "map 2 GiB as a stack", try: "hogstack", stopped: "ENOMEM", by: filter},
+			{what: ".. as a stack of return addresses", try: "shadowstack", stopped: "EPERM", by: filter, alone: "refused"},
+			{what: "be killed later than others when memory is short", try: "oom", stopped: "EACCES", by: landlock},
+			{what: "have everybody's files written to disk", try: "sync", stopped: "EPERM", by: filter},
+			{what: ".. of one file system", try: "syncfs", stopped: "EPERM", by: filter},
 			{what: "have memory as a file", try: "memfd", stopped: "EPERM", by: filter},
 			{what: "open 1100 files", try: "files", stopped: "EMFILE", by: limits},
 		}},
@@ -372,6 +406,11 @@ func TestHostile(t *testing.T) {
 	if err := neighbour.Check(short(t)); err != nil || neighbour.Status().Restarts != 0 {
 		t.Errorf("the neighbour suffered: %v", err)
 	}
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }
 
 // brief is an answer's first word, which is the error's name if it has one.

@@ -61,6 +61,23 @@ func (r *ration) read(from io.Reader) {
 	}
 }
 
+// slow is a process's own standard output, which go-plugin reads as fast as it
+// comes and drops after the first line.
+type slow struct {
+	io.ReadCloser
+	speed *rate.Limiter
+}
+
+func newSlow(from io.ReadCloser) *slow {
+	return &slow{from, rate.NewLimiter(readRate, 1<<20)}
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p[:min(len(p), 64<<10)])
+	_ = s.speed.WaitN(context.Background(), n) // never in error: n is less than the burst
+	return n, err
+}
+
 // stream takes what comes in pieces and makes lines of it. It is one
 // goroutine's.
 type stream struct {

@@ -100,7 +100,7 @@ func install(t testing.TB, dir, name string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)
-	own := name == "network" || name == "receiver" || name == "wide" || name == "noname" || name == "slowdescribe"
+	own := name == "network" || name == "receiver" || name == "stuck" || name == "wide" || name == "noname" || name == "slowdescribe"
 	if !own && os.Link(self, path) == nil {
 		return path
 	}
@@ -159,7 +159,7 @@ func messages(n int) []connector.Message {
 }
 
 func short(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -244,7 +244,12 @@ func (p *process) stop() {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			p.client.Kill()
+			if _, ended := p.run.ended(); ended {
+				if err := empty(p.run.dir); err != nil {
+					p.h.o.Logger.Warn("a connector's folder for its socket is not removed", "connector", p.name, "error", err)
+				}
+			}
+			p.client.Kill() // it removes the folder, too
 		}()
 		select {
 		case <-done:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -65,6 +66,7 @@ func become(out *os.File) (Level, error) {
 	if err := limit(s.Policy.Limits); err != nil {
 		return level, err
 	}
+	firstToGo()
 	if err := dropCapabilities(); err != nil {
 		return level, err
 	}
@@ -192,7 +194,11 @@ func limit(l Limits) error {
 		{"open files", unix.RLIMIT_NOFILE, l.Files},
 		{"memory", unix.RLIMIT_DATA, l.Memory},
 		{"file size", unix.RLIMIT_FSIZE, l.File},
-		{"core files", unix.RLIMIT_CORE, 0},
+		// Not 0: a core that goes to a program is written whatever the limit is, but
+		// for 1 (core(5)), and it would hold messages and their addresses.
+		{"core files", unix.RLIMIT_CORE, 1},
+		// Of the user's, among whom the daemon is: signals that wait.
+		{"signals", unix.RLIMIT_SIGPENDING, 1024},
 	} {
 		var now syscall.Rlimit
 		if err := syscall.Getrlimit(r.resource, &now); err != nil {
@@ -206,6 +212,18 @@ func limit(l Limits) error {
 		}
 	}
 	return nil
+}
+
+// firstToGo makes the program one of the first that the kernel ends when memory
+// is short: it would else inherit what spares the daemon. Where /proc cannot be
+// written nothing was spared either.
+func firstToGo() {
+	const path, first = "/proc/self/oom_score_adj", 500
+	if raw, err := os.ReadFile(path); err == nil {
+		if now, err := strconv.Atoi(strings.TrimSpace(string(raw))); err == nil && now < first {
+			_ = os.WriteFile(path, []byte(strconv.Itoa(first)), 0)
+		}
+	}
 }
 
 // Of linux/securebits.h: user 0 gets no capabilities by executing, and that

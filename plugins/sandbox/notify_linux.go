@@ -1,8 +1,11 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -116,42 +119,54 @@ func notifies() bool {
 	return errno == 0 && int(sizes[0]) <= int(unsafe.Sizeof(notification{})) && int(sizes[1]) <= int(unsafe.Sizeof(response{}))
 }
 
-// handOver sends a file over a unix socket.
+// handOver tells the supervisor the number of a file and waits until it has a
+// duplicate. The file itself is not sent: the kernel counts those that are under
+// way by user, and a connector could keep as many under way as there may be, so
+// that no other one starts.
 func handOver(over, file int) error {
-	if err := unix.Sendmsg(over, []byte{0}, unix.UnixRights(file), nil, 0); err != nil {
+	if _, err := unix.Write(over, binary.NativeEndian.AppendUint32(nil, uint32(file))); err != nil {
 		return fmt.Errorf("handing over the filter: %w", err)
 	}
-	return nil
+	for {
+		n, err := unix.Read(over, make([]byte, 1))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("handing over the filter: %w", err)
+		}
+		return nil
+	}
 }
 
-// takeOver receives what handOver sent; -1 if the other side has closed.
-func takeOver(over int, deadline time.Time) (int, error) {
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return -1, os.ErrDeadlineExceeded
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(over), Events: unix.POLLIN}}, int(left/time.Millisecond)+1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return -1, err
-		}
-		if err == nil && n > 0 {
-			break
-		}
-	}
-	oob := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(over, make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
-	if err != nil || n == 0 {
-		return -1, err
-	}
-	all, err := unix.ParseSocketControlMessage(oob[:n])
+// takeOver takes the file of which handOver tells, out of the process pidfd; -1
+// if the other side has closed.
+func takeOver(over *os.File, pidfd int, deadline time.Time) (int, error) {
+	conn, err := net.FileConn(over)
 	if err != nil {
 		return -1, err
 	}
-	for _, m := range all {
-		if fds, err := unix.ParseUnixRights(&m); err == nil && len(fds) == 1 {
-			return fds[0], nil
-		}
+	defer conn.Close()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return -1, err
 	}
-	return -1, errors.New("no file came")
+	var number [4]byte
+	if _, err := io.ReadFull(conn, number[:]); err == io.EOF {
+		return -1, nil
+	} else if err != nil {
+		return -1, err
+	}
+	fd, err := unix.PidfdGetfd(pidfd, int(binary.NativeEndian.Uint32(number[:])), 0)
+	if err != nil {
+		return -1, fmt.Errorf("taking over its filter: %w", err)
+	}
+	unix.CloseOnExec(fd)
+	if _, err := conn.Write([]byte{0}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }

@@ -229,7 +229,7 @@ func (c *Command) Started(timeout time.Duration) (Level, error) {
 // watch begins to supervise the process, if the helper could have it so. What
 // went wrong in the helper is in its report.
 func (c *Command) watch(deadline time.Time) error {
-	fd, err := takeOver(int(c.notify.Fd()), deadline)
+	fd, err := takeOver(c.notify, c.pidfd, deadline)
 	if err != nil {
 		return fmt.Errorf("sandbox: waiting for the helper: %w", err)
 	}

@@ -47,9 +47,14 @@ func probe() {
 		}
 	}
 	var l syscall.Rlimit
-	for name, r := range map[string]int{"files": unix.RLIMIT_NOFILE, "memory": unix.RLIMIT_DATA, "file": unix.RLIMIT_FSIZE, "core": unix.RLIMIT_CORE} {
+	for name, r := range map[string]int{"files": unix.RLIMIT_NOFILE, "memory": unix.RLIMIT_DATA, "file": unix.RLIMIT_FSIZE, "core": unix.RLIMIT_CORE, "signals": unix.RLIMIT_SIGPENDING} {
 		syscall.Getrlimit(r, &l)
 		out["limit of "+name] = fmt.Sprint(l.Cur, "/", l.Max)
+	}
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	note("score", err)
+	if err == nil {
+		out["score"] = strings.TrimSpace(string(score))
 	}
 	raw("socket inet", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0)
 	// The kernel looks at the lower half only, and so must the filter.
@@ -64,7 +69,7 @@ func probe() {
 	raw("clone3", unix.SYS_CLONE3, 0, 0, 0)
 	raw("setsid", unix.SYS_SETSID, 0, 0, 0)
 	note("run itself again", exec.Command("/proc/self/exe").Run())
-	_, err := os.ReadFile("/etc/passwd")
+	_, err = os.ReadFile("/etc/passwd")
 	note("read /etc/passwd", err)
 	_, err = net.LookupHost("localhost")
 	note("look up localhost", err)
@@ -138,7 +143,7 @@ func TestConfined(t *testing.T) {
 		t.Skip(level.Weak())
 	}
 	for name, want := range map[string]string{
-		"limit of files": "1024/1024", "limit of memory": "1073741824/1073741824", "limit of file": "67108864/67108864", "limit of core": "0/0",
+		"limit of files": "1024/1024", "limit of memory": "1073741824/1073741824", "limit of file": "67108864/67108864", "limit of core": "1/1", "limit of signals": "1024/1024", "score": "500",
 		"socket inet": "operation not permitted", "socket inet with a bit above": "operation not permitted",
 		"socket packet": "operation not permitted", "socket alg": "operation not permitted", "socket unix": "done",
 		"unshare": "operation not permitted", "ptrace": "operation not permitted", "io_uring": "operation not permitted",

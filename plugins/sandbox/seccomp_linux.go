@@ -43,7 +43,9 @@ var denied = []string{
 	"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
 	"mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr",
 	// Memory that the limit of memory does not count.
-	"memfd_create",
+	"memfd_create", "map_shadow_stack",
+	// Everybody's files on their way to the disk, and the daemon's wait behind them.
+	"sync", "syncfs",
 }
 
 // newest is the last call that denied was written with knowledge of (mseal);
@@ -97,7 +99,7 @@ func restrictCalls(p Policy, landlock int) (bool, error) {
 		return false, fmt.Errorf("the filter of system calls: %w", err)
 	}
 	first := only(uint32(info.ID))
-	for _, part := range [][]bpf.Instruction{sockets(p), sending(), others(), memory()} {
+	for _, part := range [][]bpf.Instruction{sockets(p), sending(), others(), owners(), itself(), memory()} {
 		first = append(first, part...)
 	}
 	_, err = load(append(first, program...), unix.SECCOMP_FILTER_FLAG_TSYNC)
@@ -177,8 +179,12 @@ func sockets(p Policy) []bpf.Instruction {
 		ret(noproto),
 	}
 	out := call(unix.SYS_SOCKET, allowed, stream)
-	// A pair of datagram sockets could send to any address.
+	// A pair of datagram sockets could send to any address, and so could one of
+	// a cluster's (TIPC).
 	out = append(out, call(unix.SYS_SOCKETPAIR, one(
+		lower(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 1},
+		ret(eperm),
 		lower(1),
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: kind},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_STREAM, SkipTrue: 1},
@@ -197,9 +203,11 @@ func sending() []bpf.Instruction {
 		one(lower(3)), has(unix.MSG_FASTOPEN, eperm))
 	out = append(out, call(unix.SYS_SENDMSG, one(lower(2)), has(unix.MSG_FASTOPEN, eperm))...)
 	out = append(out, call(unix.SYS_SENDMMSG, one(lower(3)), has(unix.MSG_FASTOPEN, eperm))...)
-	// Source routes: the packets would go to somebody else first.
+	// Source routes: the packets would go to somebody else first. And connections
+	// that are made by what is sent.
 	for _, o := range []struct{ level, option uint32 }{
 		{unix.IPPROTO_IP, unix.IP_OPTIONS}, {unix.IPPROTO_IPV6, unix.IPV6_RTHDR}, {unix.IPPROTO_IPV6, unix.IPV6_2292PKTOPTIONS},
+		{unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT},
 	} {
 		out = append(out, call(unix.SYS_SETSOCKOPT,
 			one(lower(1), bpf.JumpIf{Cond: bpf.JumpEqual, Val: o.level, SkipFalse: 3}, lower(2)), is(o.option, eperm))...)
@@ -224,10 +232,27 @@ func others() []bpf.Instruction {
 	return out
 }
 
-// memory refuses memory that is shared and nobody's file, which the limit of
-// memory does not count.
+// owners keeps files from being somebody else's whom the kernel signals, with a
+// signal of the owner's choice, when there is something to read: it lets every
+// process of the same user be named, and Landlock forbids it from 6 on only.
+// Leases hold up whoever opens a file.
+func owners() []bpf.Instruction {
+	const setOwner, setGroup = 0x8901, 0x8902 // FIOSETOWN, SIOCSPGRP
+	out := call(unix.SYS_FCNTL, one(lower(1)), is(unix.F_SETOWN, eperm), is(unix.F_SETOWN_EX, eperm), is(unix.F_SETSIG, eperm),
+		is(unix.F_SETLEASE, eperm), is(unix.F_NOTIFY, eperm))
+	return append(out, call(unix.SYS_IOCTL, one(lower(1)), is(setOwner, eperm), is(setGroup, eperm), is(unix.TIOCSTI, eperm))...)
+}
+
+// itself keeps a program from taking back what was set for it: that it ends
+// with its parent; and from keeping a core's other thread to itself.
+func itself() []bpf.Instruction {
+	return call(unix.SYS_PRCTL, one(lower(0)), is(unix.PR_SET_PDEATHSIG, eperm), is(unix.PR_SCHED_CORE, eperm))
+}
+
+// memory refuses memory that is shared and nobody's file, and stacks of the
+// program's own, which the limit of memory does not count.
 func memory() []bpf.Instruction {
-	return call(unix.SYS_MMAP, one(lower(3), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.MAP_ANONYMOUS | unix.MAP_TYPE},
+	return call(unix.SYS_MMAP, one(lower(3)), has(unix.MAP_GROWSDOWN, enomem), one(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.MAP_ANONYMOUS | unix.MAP_TYPE},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.MAP_ANONYMOUS | unix.MAP_SHARED, SkipTrue: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.MAP_ANONYMOUS | unix.MAP_SHARED_VALIDATE, SkipFalse: 1},
 		ret(enomem)))

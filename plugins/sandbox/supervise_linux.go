@@ -14,11 +14,19 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // maxConnecting bounds the calls of one process that wait for an answer: for a
 // connection of a socket that blocks, or for a name.
 const maxConnecting = 128
+
+// callsRate and callsBurst bound how often one process has the supervisor work:
+// a process that does nothing but ask would else take a processor of the daemon's.
+const (
+	callsRate  = 2000 // a second
+	callsBurst = 10000
+)
 
 // supervisor makes the connections of one process, which cannot connect itself:
 // its connect(2) and listen(2) end here. What the process says is copied before
@@ -36,6 +44,7 @@ type supervisor struct {
 	threads  uint64 // at most
 	names    *names
 	refused  func(to, why string)
+	pace     *rate.Limiter
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -79,7 +88,7 @@ func supervise(l listener, pidfd int, threads uint64, n *names, refused func(to,
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: supervising: %w", err)
 	}
-	s := &supervisor{listener: l, pidfd: pidfd, wake: wake, threads: threads, names: n, refused: refused, ended: make(chan struct{}), told: make(map[string]bool)}
+	s := &supervisor{listener: l, pidfd: pidfd, wake: wake, threads: threads, names: n, refused: refused, pace: rate.NewLimiter(callsRate, callsBurst), ended: make(chan struct{}), told: make(map[string]bool)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
@@ -138,7 +147,7 @@ func (s *supervisor) run() {
 		}
 		switch {
 		case fds[0].Revents&unix.POLLIN != 0:
-			if n, err := s.listener.receive(); err == nil {
+			if n, err := s.listener.receive(); err == nil && s.pace.Wait(s.ctx) == nil {
 				s.handle(n)
 			}
 		case fds[0].Revents != 0: // nobody is left whom the filter holds

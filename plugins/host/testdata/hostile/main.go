@@ -382,6 +382,150 @@ var attempts = map[string]func(args []string) error{
 	"nothing": func([]string) error { return nil },
 }
 
+func init() {
+	for name, f := range map[string]func(a []string) error{
+		// Processes.
+		"outlive": func([]string) error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) },
+		// Who owns a file is signalled when there is something to read of it.
+		"fileowner": func(a []string) error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err == nil {
+				_, err = unix.FcntlInt(uintptr(pair[0]), unix.F_SETOWN, number(a[0]))
+			}
+			return err
+		},
+		"fileownerthread": func(a []string) error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			who := [2]int32{1, int32(number(a[0]))} // F_OWNER_PID
+			return call(unix.SYS_FCNTL, uintptr(pair[0]), unix.F_SETOWN_EX, uintptr(unsafe.Pointer(&who)))
+		},
+		"socketowner": func(a []string) error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			return unix.IoctlSetPointerInt(pair[0], 0x8901, number(a[0])) // FIOSETOWN
+		},
+		"corescheduling": func([]string) error { return unix.Prctl(unix.PR_SCHED_CORE, unix.PR_SCHED_CORE_CREATE, 0, 0, 0) },
+		"memorywrite": func(a []string) error {
+			n, err := strconv.ParseUint(a[1], 16, 64)
+			if err != nil {
+				return err
+			}
+			_, err = unix.ProcessVMWritev(number(a[0]), nil, []unix.RemoteIovec{{Base: uintptr(n), Len: 0}}, 0)
+			return err
+		},
+		"compare": func(a []string) error {
+			return call(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(number(a[0])), 1, 0, 0)
+		},
+		"semaphore": func([]string) error { return call(unix.SYS_SEMGET, unix.IPC_PRIVATE, 1, 0o600) },
+		"messages":  func([]string) error { return call(unix.SYS_MSGGET, unix.IPC_PRIVATE, 0o600) },
+		"queue": func([]string) error {
+			name, _ := unix.BytePtrFromString("cloister-hostile")
+			defer call(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)))
+			return call(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(name)), unix.O_CREAT|unix.O_RDWR, 0o600, 0)
+		},
+		"addkey": func([]string) error {
+			_, err := unix.AddKey("user", "hostile", []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
+			return err
+		},
+		// A program that it brings along, in its own place.
+		"become": func(a []string) error {
+			raw, err := os.ReadFile("/proc/self/exe")
+			if err == nil {
+				err = os.WriteFile(a[0], raw, 0o700)
+			}
+			if err != nil {
+				return err
+			}
+			return syscall.Exec(a[0], []string{"x", "--try", "nothing"}, nil)
+		},
+		"othernumbers": func([]string) error { return call(0x40000000 | unix.SYS_GETPID) },
+		"terminal":     func([]string) error { return closed(os.OpenFile("/dev/tty", os.O_RDWR, 0)) },
+		"oom":          func([]string) error { return os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0) },
+		"lease": func(a []string) error {
+			f, err := os.OpenFile(a[0], os.O_RDWR|os.O_CREATE, 0o600)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+			return err
+		},
+
+		// The network.
+		"pair": func(a []string) error {
+			pair, err := unix.Socketpair(number(a[0]), unix.SOCK_STREAM, 0)
+			if err == nil {
+				unix.Close(pair[0])
+				unix.Close(pair[1])
+			}
+			return err
+		},
+		"deferred": func([]string) error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT, 1)
+		},
+
+		// More than its share.
+		// How many calls are refused in a second, more than allowed is "done".
+		"calls": func(a []string) error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			n, began := 0, time.Now()
+			for ; time.Since(began) < time.Second; n++ {
+				_ = unix.Listen(fd, -1)
+			}
+			return most(n, began, 10_000, 2_500)
+		},
+		"flood": func([]string) error {
+			fd := 1
+			if len(os.Args) > 1 { // alone: the answer goes there
+				p, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+				if err != nil {
+					return err
+				}
+				defer p.Close()
+				fd = int(p.Fd())
+			}
+			line := []byte(strings.Repeat("flood ", 300) + "\n")
+			n, began := 0, time.Now()
+			for time.Since(began) < time.Second {
+				m, err := syscall.Write(fd, line)
+				if err != nil {
+					return err
+				}
+				n += m
+			}
+			return most(n, began, 4<<20, 5<<20)
+		},
+		"hogstack":    func([]string) error { return mapped(2<<30, unix.MAP_PRIVATE|unix.MAP_GROWSDOWN) },
+		"shadowstack": func([]string) error { return call(453, 0, 1<<20, 0) }, // map_shadow_stack
+		"sync":        func([]string) error { return call(unix.SYS_SYNC) },
+		"syncfs":      func([]string) error { return unix.Syncfs(0) },
+	} {
+		attempts[name] = f
+	}
+}
+
+// most is an error if n since began was not more than a burst and so much a second.
+func most(n int, began time.Time, burst, rate float64) error {
+	if allowed := burst + rate*time.Since(began).Seconds(); float64(n) > allowed {
+		return nil
+	}
+	return fmt.Errorf("slowed down to %d", n)
+}
+
 func call(number uintptr, args ...uintptr) error {
 	a := append(args, make([]uintptr, 6)...)
 	if _, _, errno := syscall.Syscall6(number, a[0], a[1], a[2], a[3], a[4], a[5]); errno != 0 {

@@ -1,0 +1,45 @@
+"""notebook appends messages to a file: the smallest connector in Python."""
+
+import json
+import os
+import threading
+
+from cloister_connector import pb, serve
+
+
+class Notebook:
+    def __init__(self):
+        self.mu = threading.Lock()
+
+    def describe(self):
+        return pb.DescribeReply(
+            description=pb.Description(name="notebook", version="0.1.0", summary="Writes short messages into a file.", channels=["sms"], batch=100),
+            schema=pb.Schema(settings=[pb.Setting(name="folder", type="string", doc="The folder of the file.", required=True, folder=True)]),
+        )
+
+    def configure(self, settings):
+        self.folder = settings.get("folder", "")
+        if not os.path.isabs(self.folder):
+            return [pb.Problem(path=["folder"], summary="not an absolute path", detail="write a path that begins with /")]
+        return []
+
+    def check(self):
+        os.listdir(self.folder)
+
+    def send(self, messages, left):
+        return [self.one(m, left) for m in messages]
+
+    def one(self, m, left):
+        if m.channel != "sms":
+            return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "config"}, reason="only sms")
+        if not m.to.startswith("+") or not m.to[1:].isdecimal():
+            return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "address"}, reason="not a number")
+        if left() <= 0:
+            return pb.Outcome(id=m.id, result=pb.Outcome.AGAIN)
+        line = json.dumps({"id": m.id, "to": m.to, "text": m.text}) + "\n"
+        with self.mu, open(os.path.join(self.folder, "messages.jsonl"), "a") as f:
+            f.write(line)
+        return pb.Outcome(id=m.id, result=pb.Outcome.ACCEPTED)
+
+
+serve(Notebook())
