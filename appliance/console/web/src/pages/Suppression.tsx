@@ -43,7 +43,7 @@ export function Suppression() {
   return (
     <>
       {publishers.length > 1 && (
-        <div class="narrow">
+        <div class="narrow suppression-form">
           <Field label="Publisher">{(a) => <Select {...a} value={name} onValue={setName} options={publishers.map((p) => ({ value: p.name, label: p.title || p.name }))} />}</Field>
         </div>
       )}
@@ -140,14 +140,14 @@ function Change({ base, changed }: { base: string; changed: () => void }) {
   return (
     <Panel title="Look one up, add or remove" note="each is written down in the audit, without the address">
       <Mistakes.Provider value={mistakes}>
-        <div class="narrow">
+        <div class="narrow suppression-form">
           <Field label="Channel" path="channel">{(a) => <Select {...a} value={channel} onValue={setChannel} options={channels} />}</Field>
           <Field label="Addresses" path="addresses" deep hint={channel === "sms" ? "One a line, with their country: +919812345678." : "One a line."}>
             {(a) => <TextArea {...a} value={text} onValue={setText} rows={4} />}
           </Field>
           {error != null && <FieldError>{explain(error)}</FieldError>}
           {found && <p role="status">{found}</p>}
-          <div class="incoming-acts">
+          <div class="actions">
             <Button disabled={addresses.length !== 1} onClick={find}>Look it up</Button>
             <Button kind="primary" disabled={addresses.length === 0} onClick={() => change("add")}>Add</Button>
             <Button disabled={addresses.length === 0} onClick={() => change("remove")}>Remove</Button>
