@@ -26,6 +26,7 @@ type daemon struct {
 	collect string // host:port
 	console string
 	metrics string
+	mail    string
 	cmd     *exec.Cmd
 	ended   chan error
 	log     *safeBuffer
@@ -38,8 +39,10 @@ appliance {
   name     = "badinput"
   data_dir = %q
 
-  log_level = "debug"
+  log_level      = "debug"
+  connector_dirs = [%q]
 }
+listener "mail" { address = %q }
 listener "collect" { address = %q }
 listener "console" { address = %q }
 listener "metrics" { address = %q }
@@ -51,7 +54,7 @@ publisher "acme" {
     allow  = ["read", "erase", "campaigns"]
   }
   purpose "offers" { channels = ["email", "sms", "push"] }
-}
+` + providers + `}
 publisher "flood" {
   key "app" { id = "FLOOD-APP" }
   limits { key_rate = "20/s" }
@@ -89,9 +92,18 @@ func startDaemon(t testing.TB) *daemon {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/cloister").CombinedOutput(); err != nil {
 		t.Fatalf("building the daemon: %v\n%s", err, out)
 	}
-	d := &daemon{t: t, dir: filepath.Join(dir, "data"), collect: freeAddress(t), console: freeAddress(t), metrics: freeAddress(t), log: &safeBuffer{}}
+	connectors := filepath.Join(dir, "connectors")
+	if err := os.Mkdir(connectors, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", connectors+"/", "../../connectors/smshttp", "../../connectors/smtp")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the connectors: %v\n%s", err, out)
+	}
+	d := &daemon{t: t, dir: filepath.Join(dir, "data"), collect: freeAddress(t), console: freeAddress(t), metrics: freeAddress(t), mail: freeAddress(t), log: &safeBuffer{}}
 	file := filepath.Join(dir, "cloister.hcl")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, d.dir, d.collect, d.console, d.metrics), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, d.dir, connectors, d.mail, d.collect, d.console, d.metrics), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.client = &http.Client{Timeout: 40 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

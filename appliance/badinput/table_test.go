@@ -101,12 +101,12 @@ func TestBadInput(t *testing.T) {
 	b := &table{t: t, d: d, memory: d.memory("VmRSS:"), rows: map[string]*row{}}
 	defer b.print()
 	var slow sync.WaitGroup
-	for _, f := range []func(*table){slowHeaders, slowBody, slowReader, idleConnections} {
+	for _, f := range []func(*table){slowHeaders, slowBody, slowReader, idleConnections, slowWebhook} {
 		slow.Go(func() { f(b) })
 	}
 	for _, f := range []func(*table){
 		syntax, sizes, bombs, depth, numbers, characters, shapes, noIDs, times, names, framing,
-		templates, escaping, headers, pages, cells, configurations, strangers, guessing, sites, links, members, absent, floods,
+		templates, escaping, headers, pages, cells, configurations, strangers, guessing, sites, links, members, absent, floods, webhooks, returnedMail,
 	} {
 		f(b)
 	}
