@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/connectorpb"
@@ -26,7 +24,6 @@ type Instance struct {
 	Plugin    string
 	SHA256    string // of the program, hex; "" = whatever lies there, if it is safe
 	Settings  connector.Settings
-	Rate      float64  // messages a second; 0 = no limit
 	Platforms []string // of push, which of its platforms; empty = all
 	// Hosts are what it may connect to beside those that its settings name.
 	Hosts []connector.Host
@@ -100,7 +97,6 @@ type Connector struct {
 	h *Host
 	i Instance
 
-	limit *rate.Limiter // nil = none
 	slots chan struct{}
 	wake  chan struct{} // try again now
 	hung  chan *process // a process that a call found hanging
@@ -123,6 +119,7 @@ type Connector struct {
 	since    time.Time
 	ran      bool // there was a process before
 	restarts int
+	failed   int // times that there was no process, or none any more
 	err      string
 	draining bool
 	closed   bool
@@ -167,9 +164,6 @@ func (h *Host) newConnector(i Instance) *Connector {
 		gone: make(chan struct{}), state: Starting, since: h.o.Now(), raised: make(map[string]bool),
 	}
 	c.ctx, c.quit = context.WithCancel(context.Background())
-	if i.Rate > 0 {
-		c.limit = rate.NewLimiter(rate.Limit(i.Rate), max(1, int(i.Rate)))
-	}
 	return c
 }
 
@@ -295,8 +289,12 @@ func (c *Connector) Status() Status {
 	return s
 }
 
-// Check tries to reach the provider. One in quarantine is started first.
+// Check tries to reach the provider. One that does not run is started first,
+// and the error is its own if it fails again.
 func (c *Connector) Check(ctx context.Context) error {
+	c.mu.Lock()
+	before := c.failed
+	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -310,7 +308,10 @@ func (c *Connector) Check(ctx context.Context) error {
 			}
 			return p.check(ctx)
 		}
-		if errors.Is(err, ErrClosed) {
+		c.mu.Lock()
+		failed := c.failed != before
+		c.mu.Unlock()
+		if failed || errors.Is(err, ErrClosed) {
 			return fmt.Errorf("connector %s: %w", c.i.subject(), err)
 		}
 		select {

@@ -76,6 +76,7 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	weak := errors.Is(why, ErrWeak)
 	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe) || weak
 	c.mu.Lock()
+	c.failed++
 	if refused || len(failures) >= t.strikes {
 		c.set(Quarantined, text)
 		wait = t.parole
@@ -161,7 +162,9 @@ func (c *Connector) watch(p *process) error {
 				continue
 			}
 			// One that has just ended does not answer either, and that it ended says more.
-			p.run.await(100 * time.Millisecond)
+			if status.Code(err) != codes.DeadlineExceeded {
+				p.run.await(t.kill)
+			}
 			if state, ended := p.run.ended(); ended {
 				return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
 			}
