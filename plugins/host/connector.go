@@ -29,6 +29,8 @@ type Instance struct {
 	Hosts []connector.Host
 	// OwnNetwork puts it into a network namespace of its own.
 	OwnNetwork bool
+	// Limits of its process; zero values take the defaults.
+	Limits sandbox.Limits
 	// Require is the grade of confinement below which it does not run.
 	Require sandbox.Grade
 }
@@ -197,7 +199,7 @@ func (c *Connector) begin(ctx context.Context) error {
 	if len(problems) > 0 {
 		return &Rejected{problems}
 	}
-	policy.OwnNetwork = c.i.OwnNetwork
+	policy.OwnNetwork, policy.Limits = c.i.OwnNetwork, c.i.Limits
 	for setting, dir := range a.folders(c.i.Settings) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return &Rejected{[]connector.Problem{{Path: strings.Split(setting, "\x00"), Summary: "the folder cannot be made", Detail: err.Error()}}}
@@ -278,7 +280,7 @@ func (c *Connector) Status() Status {
 	}
 	if c.about != nil {
 		s.Version, s.Description, s.Sandbox = c.about.description.Version, c.about.description.Summary, c.level.String()
-		s.Grade, s.Missing = c.level.Grade().String(), c.level.Weak()
+		s.Grade, s.Missing = c.level.Grade().String(), c.h.missing(c.level)
 	}
 	if c.proc != nil {
 		s.Connections = c.proc.run.connections()
@@ -287,6 +289,18 @@ func (c *Connector) Status() Status {
 		c.proc.run.mu.Unlock()
 	}
 	return s
+}
+
+// missing says what the machine cannot give, "" if nothing.
+func (h *Host) missing(l sandbox.Level) string {
+	var all []string
+	if weak := l.Weak(); weak != "" {
+		all = append(all, weak)
+	}
+	if l.Group == "" && h.o.NoGroups != nil {
+		all = append(all, fmt.Sprintf("%s: memory is bounded process by process, the processor by nothing", h.o.NoGroups))
+	}
+	return strings.Join(all, "; ")
 }
 
 // Check tries to reach the provider. One that does not run is started first,

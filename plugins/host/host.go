@@ -46,6 +46,11 @@ type Options struct {
 	// may neither hold one of them nor lie in one.
 	Protect []string
 
+	// Groups hold a control group for each process; nil = there are none, and
+	// NoGroups says why to operators, nil if they need not know.
+	Groups   *sandbox.Groups
+	NoGroups error
+
 	// Resolver looks up the names of hosts that connectors reach; nil = the machine's.
 	Resolver sandbox.Resolver
 

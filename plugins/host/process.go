@@ -135,7 +135,7 @@ func (p *process) startError(err error) error {
 	}
 	p.run.await(p.h.o.timing.kill) // go-plugin kills what it could not start
 	if state, ended := p.run.ended(); ended && (state.Exited() || !p.run.killed()) {
-		return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, exitText(state))
+		return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, p.run.ending())
 	}
 	return fmt.Errorf("starting connector %q: %w: %s", p.name, ErrBroken, connectorpb.Clean(err.Error(), connectorpb.MaxError))
 }

@@ -140,8 +140,7 @@ func (c *Connector) watch(p *process) error {
 		case <-c.ctx.Done():
 			return nil
 		case <-p.run.exited:
-			state, _ := p.run.ended()
-			return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
+			return fmt.Errorf("%w: it %s", ErrBroken, p.run.ending())
 		case q := <-c.hung:
 			if q != p {
 				continue // of an earlier process
@@ -165,8 +164,8 @@ func (c *Connector) watch(p *process) error {
 			if status.Code(err) != codes.DeadlineExceeded {
 				p.run.await(t.kill)
 			}
-			if state, ended := p.run.ended(); ended {
-				return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
+			if _, ended := p.run.ended(); ended {
+				return fmt.Errorf("%w: it %s", ErrBroken, p.run.ending())
 			}
 			return fmt.Errorf("%w: it does not answer: %w", ErrBroken, err)
 		case err := <-checked:
