@@ -40,7 +40,7 @@ func newTokens(c *config, now func() time.Time) *tokens {
 		Email: c.account.Email, PrivateKey: []byte(c.account.Key), PrivateKeyID: c.account.KeyID,
 		Scopes: []string{scope}, TokenURL: c.tokenURL, Audience: c.account.Audience,
 	}
-	client := &http.Client{Transport: c.plain(), Timeout: c.timeout}
+	client := &http.Client{Transport: c.transport(), Timeout: c.timeout}
 	t := &tokens{now: now, renewing: make(chan struct{}, 1)}
 	t.mint = func(ctx context.Context) (*oauth2.Token, error) {
 		defer client.CloseIdleConnections()
