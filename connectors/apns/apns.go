@@ -80,7 +80,7 @@ func (a *apns) Drain(context.Context) error {
 
 // Send implements connector.Connector.
 func (a *apns) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
-	return a.slots.Each(ctx, messages, a.one), nil
+	return a.slots.Each(ctx, a.c.timeout, messages, a.one), nil
 }
 
 // one sends one message, and again with a new provider token if the first was

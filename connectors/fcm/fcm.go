@@ -86,7 +86,7 @@ func (f *fcm) Drain(context.Context) error {
 
 // Send implements connector.Connector.
 func (f *fcm) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
-	return f.slots.Each(ctx, messages, f.one), nil
+	return f.slots.Each(ctx, f.c.timeout, messages, f.one), nil
 }
 
 // one sends one message. With all, the outcome is that of every message.

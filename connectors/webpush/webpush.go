@@ -86,7 +86,7 @@ func (w *webpush) Check(ctx context.Context) error {
 
 // Send implements connector.Connector.
 func (w *webpush) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
-	return w.slots.Each(ctx, messages, w.one), nil
+	return w.slots.Each(ctx, w.c.timeout, messages, w.one), nil
 }
 
 // one sends one message.

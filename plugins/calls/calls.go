@@ -22,18 +22,18 @@ type Slots chan struct{}
 // NewSlots makes n of them, at least one.
 func NewSlots(n int) Slots { return make(Slots, max(n, 1)) }
 
-const (
-	leastTime = 500 * time.Millisecond // must be left for a message to be begun
-	notBegun  = 5 * time.Second        // until what was not begun comes again
-)
+// notBegun is when what was not begun comes again.
+const notBegun = 5 * time.Second
 
 // Each works a batch off: one is called for each message, in any order, for as
 // many at once as there are slots, and gives its outcome; the message's ID is
-// added to it. With all, the outcome is that of every message which was not
-// begun (nobody is let in, nothing connects), and none is begun any more. What
-// is not begun when the time of ctx is almost over comes again. It returns when
-// no call of one runs any more. It may be called concurrently.
-func (s Slots) Each(ctx context.Context, messages []connector.Message, one func(context.Context, *connector.Message) (out connector.Outcome, all bool)) []connector.Outcome {
+// added to it. takes is how long one may take at the most: with less than that
+// left of ctx, or less than half of what there was, no message is begun, so that
+// the batch's end leaves none unknown; what is not begun comes again. With all,
+// the outcome is that of every message which was not begun (nobody is let in,
+// nothing connects), and none is begun any more. It returns when no call of one
+// runs any more. It may be called concurrently.
+func (s Slots) Each(ctx context.Context, takes time.Duration, messages []connector.Message, one func(context.Context, *connector.Message) (out connector.Outcome, all bool)) []connector.Outcome {
 	outs := make([]connector.Outcome, len(messages))
 	for i := range outs {
 		outs[i] = connector.Outcome{Result: connector.Again, Reason: "out of time", RetryAfter: notBegun}
@@ -43,6 +43,8 @@ func (s Slots) Each(ctx context.Context, messages []connector.Message, one func(
 		why  atomic.Pointer[connector.Outcome]
 		wg   sync.WaitGroup
 	)
+	end, bounded := ctx.Deadline()
+	least := min(takes, time.Until(end)/2)
 	take := func() (more bool) {
 		select {
 		case s <- struct{}{}:
@@ -58,7 +60,7 @@ func (s Slots) Each(ctx context.Context, messages []connector.Message, one func(
 			outs[i] = *o
 			return true
 		}
-		if end, bounded := ctx.Deadline(); ctx.Err() == nil && (!bounded || time.Until(end) > leastTime) {
+		if ctx.Err() == nil && (!bounded || time.Until(end) > least) {
 			o, all := one(ctx, &messages[i])
 			if outs[i] = o; all {
 				why.Store(&o)

@@ -48,7 +48,7 @@ func TestEach(t *testing.T) {
 	var wg sync.WaitGroup
 	for range batches {
 		wg.Go(func() {
-			for i, o := range s.Each(t.Context(), messages(size), one) {
+			for i, o := range s.Each(t.Context(), time.Minute, messages(size), one) {
 				if id := fmt.Sprint("m", i); o.ID != id || o.ProviderID != "p"+id || o.Result != connector.Accepted {
 					t.Errorf("%d: %+v", i, o)
 				}
@@ -59,7 +59,7 @@ func TestEach(t *testing.T) {
 	if most.Load() > slots || len(s) != 0 {
 		t.Errorf("%d at once, %d slots are held at the end", most.Load(), len(s))
 	}
-	if got := s.Each(t.Context(), nil, one); len(got) != 0 {
+	if got := s.Each(t.Context(), time.Minute, nil, one); len(got) != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
 }
@@ -68,7 +68,7 @@ func TestEach(t *testing.T) {
 func TestEachStops(t *testing.T) {
 	s := NewSlots(1)
 	var begun []string
-	outs := s.Each(t.Context(), messages(5), func(_ context.Context, m *connector.Message) (connector.Outcome, bool) {
+	outs := s.Each(t.Context(), time.Minute, messages(5), func(_ context.Context, m *connector.Message) (connector.Outcome, bool) {
 		begun = append(begun, m.ID)
 		if len(begun) == 2 {
 			return connector.Outcome{Result: connector.Again, Class: connector.ClassConfig, Reason: "nobody is let in"}, true
@@ -89,29 +89,43 @@ func TestEachStops(t *testing.T) {
 	}
 }
 
-// What there is no time for comes again, and is not begun: neither at the end of
-// the time, nor while others hold the slots.
+// What there is no time for comes again, and is not begun: once the time is over,
+// with less of it left than a message takes, and while others hold the slots.
 func TestEachOutOfTime(t *testing.T) {
-	none := func(_ context.Context, m *connector.Message) (connector.Outcome, bool) {
-		t.Errorf("%s is begun", m.ID)
-		return connector.Outcome{}, false
+	begun := 0
+	half := func(ctx context.Context, m *connector.Message) (connector.Outcome, bool) {
+		begun++
+		end, _ := ctx.Deadline()
+		<-time.After(time.Until(end) * 3 / 5)
+		return connector.Outcome{Result: connector.Accepted}, false
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	soon, cancel := context.WithTimeout(t.Context(), leastTime/2)
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	taken := NewSlots(1)
 	taken <- struct{}{}
-	for name, got := range map[string][]connector.Outcome{
-		"ended": NewSlots(2).Each(ended, messages(2), none),
-		"soon":  NewSlots(2).Each(soon, messages(2), none),
-		"taken": taken.Each(soon, messages(2), none),
+	for _, c := range []struct {
+		name     string
+		got      []connector.Outcome
+		accepted int
+	}{
+		{"a short batch, with time for one", NewSlots(1).Each(short, time.Minute, messages(2), half), 1},
+		{"taken", taken.Each(short, time.Minute, messages(2), half), 0},
+		{"ended", NewSlots(2).Each(ended, time.Minute, messages(2), half), 0},
 	} {
-		for i, o := range got {
-			if o.ID != fmt.Sprint("m", i) || o.Result != connector.Again || o.RetryAfter == 0 {
-				t.Errorf("%s: %+v", name, o)
+		for i, o := range c.got {
+			want := connector.Outcome{ID: fmt.Sprint("m", i), Result: connector.Again, Reason: "out of time", RetryAfter: notBegun}
+			if i < c.accepted {
+				want = connector.Outcome{ID: want.ID, Result: connector.Accepted}
+			}
+			if o != want {
+				t.Errorf("%s: %+v", c.name, o)
 			}
 		}
+	}
+	if begun != 1 {
+		t.Errorf("%d begun", begun)
 	}
 }
 
