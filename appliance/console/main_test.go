@@ -236,6 +236,7 @@ type shop struct {
 	segments   []Segment
 	rfms       []RFM
 	lists      []people.ListInfo
+	suppressed map[event.Address]string // -> reason
 	refused    []Refusal
 	waiting    []HeldRecord
 	decided    []string
@@ -266,6 +267,7 @@ func newShop(t *testing.T, name string) *shop {
 	})
 	check(t, err)
 	t.Cleanup(func() { check(t, s.campaigns.Close()); check(t, s.db.Close()) })
+	s.suppressed = map[event.Address]string{{Channel: "email", Value: name + "-canary@example.com"}: people.SuppressedBounce}
 	s.persons["ann"] = &people.Person{
 		Number: 7, Identities: []people.Identity{{Value: "ann", Since: 1}}, Devices: []people.Device{{ID: "d1", Since: 1, Seen: 2}},
 		Profile:   []event.Prop{{Key: "Name", Value: event.OfText(name + "-canary"), Personal: true}, {Key: "plan", Value: event.OfText("gold")}},
@@ -634,4 +636,51 @@ func (s *shelf) Each(_ context.Context, fn func(*export.Record) error, mark func
 		}
 	}
 	return s.err
+}
+
+func (s *shop) SuppressionCounts(context.Context) (map[string]int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int64{}
+	for _, reason := range s.suppressed {
+		out[reason]++
+	}
+	return out, nil
+}
+
+func (s *shop) Suppression(channel, address string) (people.Suppression, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reason, on := s.suppressed[event.Address{Channel: channel, Value: address}]
+	return people.Suppression{Reason: reason, Since: 5}, on, nil
+}
+
+func (s *shop) Suppressions(_ context.Context, reason, after string, limit int) (page []people.Suppression, next string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if after != "" {
+		return nil, "", people.ErrPage
+	}
+	for a, why := range s.suppressed {
+		if reason == "" || reason == why {
+			page = append(page, people.Suppression{Reason: why, Since: 5, Person: 7, Identity: "ann", Address: a})
+		}
+	}
+	return page, "", nil
+}
+
+func (s *shop) Suppress(_ context.Context, remove bool, addresses []event.Address) (kept int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range addresses {
+		switch {
+		case remove:
+			delete(s.suppressed, a)
+		case s.suppressed[a] != "":
+			kept++
+		default:
+			s.suppressed[a] = people.SuppressedOperator
+		}
+	}
+	return kept, nil
 }

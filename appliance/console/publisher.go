@@ -108,6 +108,7 @@ type Publisher interface {
 	Arrivals(f ArrivalFilter) (all []Arrival, last uint64)
 	Refusals(f RefusalFilter) Refusals
 	Held
+	Suppression
 	Apps() Apps
 
 	Campaigns() Campaigns

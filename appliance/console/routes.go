@@ -20,7 +20,7 @@ const (
 	takeOut               // events, profiles and messages as files
 	explain               // why a message was sent, or not
 	programme             // change campaigns, segments, rfms and lists
-	operate               // erase, import, see mail, decide on held records, replay messages, check and pause connectors
+	operate               // erase, import, see mail, decide on held records, suppress addresses, replay messages, check and pause connectors
 	readAudit             // what was done
 	appliance             // operators: admin of the whole appliance
 )
@@ -107,6 +107,12 @@ var routes = []route{
 	{pattern: "GET /v1/publishers/{p}/lists/{name}", may: view, serve: (*Console).list},
 	{pattern: "POST /v1/publishers/{p}/lists/{name}", may: programme, serve: (*Console).uploadList, body: importBody, time: askTime},
 	{pattern: "DELETE /v1/publishers/{p}/lists/{name}", may: programme, serve: (*Console).deleteList},
+
+	{pattern: "GET /v1/publishers/{p}/suppression", may: view, serve: (*Console).suppression},
+	{pattern: "GET /v1/publishers/{p}/suppression/addresses", may: operate, serve: (*Console).suppressed},
+	{pattern: "POST /v1/publishers/{p}/suppression/find", may: operate, serve: (*Console).findSuppressed, body: 16 << 10},
+	{pattern: "POST /v1/publishers/{p}/suppression/add", may: operate, serve: (*Console).addSuppressed, body: smallBody},
+	{pattern: "POST /v1/publishers/{p}/suppression/remove", may: operate, serve: (*Console).removeSuppressed, body: smallBody},
 
 	{pattern: "GET /v1/publishers/{p}/connectors", may: view, serve: (*Console).connectors},
 	{pattern: "POST /v1/publishers/{p}/connectors/{name}/check", may: operate, serve: (*Console).checkConnector},

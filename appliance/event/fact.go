@@ -44,6 +44,10 @@ const (
 	TypeSegment  = "segment"
 	TypeRFM      = "rfm"
 	TypeList     = "list" // uploaded people, part by part: people.ListPart
+
+	// TypeSuppression puts addresses on the suppression list, or takes them off:
+	// people.SuppressionBody.
+	TypeSuppression = "suppression"
 )
 
 // Op is how a Change alters an attribute of a profile.

@@ -114,7 +114,7 @@ func (r *run) fact(f *event.Fact) error {
 			return nil
 		}
 	}
-	if f.Kind == event.Programme && f.Name != event.TypeCampaign && f.Name != event.TypeList {
+	if f.Kind == event.Programme && f.Name != event.TypeCampaign && f.Name != event.TypeList && f.Name != event.TypeSuppression {
 		return s.Programme.Apply(r.t, f)
 	}
 	who, err := s.People.Apply(r.t, f)

@@ -19,6 +19,7 @@ const (
 	suppressedComplaint suppression = 2 // its owner called a message spam
 	suppressedErased    suppression = 3 // its owner was erased, and has not agreed anew
 	suppressedSoft      suppression = 4 // too many messages in a row came back
+	suppressedOperator  suppression = 5 // an operator put it there
 )
 
 // setSuppressed puts an address on the list, or with sendable takes it off,

@@ -45,8 +45,11 @@ func (a *applying) apply() error {
 			}
 		}
 	case event.Programme:
-		if a.f.Name == event.TypeList {
+		switch a.f.Name {
+		case event.TypeList:
 			return a.applyList()
+		case event.TypeSuppression:
+			return a.applySuppression()
 		}
 		return nil
 	default:

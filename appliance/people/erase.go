@@ -68,7 +68,8 @@ func (p *People) eraseNumber(t *kv.Txn, n uint32, shown bool) error {
 }
 
 // keepFromReturning puts an erased person's address on the suppression list,
-// unless somebody else lives there: they agreed for themselves.
+// unless somebody else lives there: they agreed for themselves. It goes before
+// the reason that an operator could take off.
 func (p *People) keepFromReturning(t *kv.Txn, h hash) error {
 	holders, err := p.holders(t, h)
 	if err != nil {
@@ -82,7 +83,7 @@ func (p *People) keepFromReturning(t *kv.Txn, h hash) error {
 	if err := p.setSoft(t, h, soft{}); err != nil {
 		return err
 	}
-	if p.suppress.find(h) != sendable {
+	if why := p.suppress.find(h); why != sendable && why != suppressedOperator {
 		return nil
 	}
 	return p.setSuppressed(t, h, suppressedErased, 0)

@@ -121,11 +121,12 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 // kill ends it at once, and begins to start it; wait waits for that, since the
-// lock is let go when the start is over.
+// lock is let go when the start is over. Nothing may be on its way to it: what
+// it took and did not count yet would be counted by no life.
 func (d *daemon) kill(ctx context.Context) {
 	d.mu.Lock()
 	d.count()
-	d.failure = d.cmd.Process.Kill()
+	d.failure = errors.Join(d.failure, d.cmd.Process.Kill())
 	<-d.ended
 	go func() {
 		defer d.mu.Unlock()
@@ -156,19 +157,51 @@ func (d *daemon) stop() error {
 	return err
 }
 
-// count adds what this life counted, which its end would forget.
+// count adds what this life counted, which its end would forget, once all that
+// it took went through the stages.
 func (d *daemon) count() {
+	for range 500 {
+		text := d.scrape()
+		if text == "" {
+			return // it does not answer: then it has counted nothing
+		}
+		if sum(text, "cloister_facts_applied_total") >= sum(text, "cloister_facts_appended_total") {
+			d.repeats += sum(text, "cloister_facts_repeated_total")
+			d.refused += sum(text, "cloister_records_refused_total") + sum(text, "cloister_facts_refused_total")
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	d.failure = errors.Join(d.failure, errors.New("the daemon took facts, and ten seconds later they had not gone through the stages"))
+}
+
+// repeated waits until a repeat was recognised, or patience ends.
+func (d *daemon) repeated(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		d.mu.Lock()
+		n := d.repeats + sum(d.scrape(), "cloister_facts_repeated_total")
+		d.mu.Unlock()
+		if n > 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// scrape gives the metrics, nothing if the daemon does not answer.
+func (d *daemon) scrape() string {
 	resp, err := d.http.Get(d.metrics)
 	if err != nil {
-		return // it does not answer: then it has counted nothing
+		return ""
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return
+		return ""
 	}
-	d.repeats += sum(string(text), "cloister_facts_repeated_total")
-	d.refused += sum(string(text), "cloister_records_refused_total") + sum(string(text), "cloister_facts_refused_total")
+	return string(text)
 }
 
 // sum adds the values of a metric over its labels.

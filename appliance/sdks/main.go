@@ -131,10 +131,14 @@ func (l lab) try(ctx context.Context, s sdk) (r result, err error) {
 		a, err = d.settle(ctx, s.want, patience)
 	}
 	r.recorded(rec)
+	if err == nil && r.lost > 0 && !s.once {
+		d.repeated(ctx, patience)
+	}
 	r.said, r.wrong = a.said, append(a.wrong, t.errors...)
 	d.mu.Lock()
 	d.count()
 	r.repeats, r.refused = d.repeats, d.refused
+	err = errors.Join(err, d.failure)
 	d.mu.Unlock()
 	r.judge(s)
 	if l.verbose {

@@ -33,6 +33,7 @@ type recorder struct {
 	restart func()        // kills the daemon, and begins to start it
 	front   bool          // 502 for a daemon that is not there, as a proxy in front answers; else it hangs up
 
+	gate     sync.RWMutex // held while a request that carries calls is passed on, so that none is while the daemon is killed
 	mu       sync.Mutex
 	requests int            // that carried calls
 	others   map[string]int // "METHOD path" of the rest
@@ -94,17 +95,26 @@ func (r *recorder) pass(w http.ResponseWriter, req *http.Request, proxy http.Han
 	f := r.count(req)
 	switch f {
 	case died:
+		r.gate.Lock()
 		r.restart()
+		r.gate.Unlock()
 		r.nobody(w, req)
 		return
 	case lost:
 		req = req.WithContext(context.WithValue(req.Context(), faultKey{}, f))
 	}
 	seen := &status{ResponseWriter: w}
-	proxy.ServeHTTP(seen, req)
+	carrying := r.carrying(req)
+	func() {
+		if carrying {
+			r.gate.RLock()
+			defer r.gate.RUnlock() // the proxy panics to hang up
+		}
+		proxy.ServeHTTP(seen, req)
+	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.carrying(req) {
+	if carrying {
 		r.answers[seen.code]++
 	}
 	r.log = append(r.log, fmt.Sprintf("%s %.120s: %d", req.Method, req.URL.RequestURI(), seen.code))

@@ -40,13 +40,26 @@ func newTokens(c *config, now func() time.Time) *tokens {
 		Email: c.account.Email, PrivateKey: []byte(c.account.Key), PrivateKeyID: c.account.KeyID,
 		Scopes: []string{scope}, TokenURL: c.tokenURL, Audience: c.account.Audience,
 	}
-	client := &http.Client{Transport: c.plain(), Timeout: c.timeout}
+	plain := c.plain()
 	t := &tokens{now: now, renewing: make(chan struct{}, 1)}
 	t.mint = func(ctx context.Context) (*oauth2.Token, error) {
-		defer client.CloseIdleConnections()
+		defer plain.CloseIdleConnections()
+		client := &http.Client{Transport: bounded{plain, ctx}, Timeout: c.timeout}
 		return j.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
 	}
 	return t
+}
+
+// bounded ends its requests with ctx: jwt makes them without one.
+type bounded struct {
+	http.RoundTripper
+	ctx context.Context
+}
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context()) // of the client's timeout
+	context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })
+	return b.RoundTripper.RoundTrip(r.WithContext(ctx))
 }
 
 // get gives a token that is valid for a while.

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,15 +25,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-type author struct{ mistake string }
+type author struct {
+	mistake  string
+	provider string
+}
 
 func (a *author) Describe() connector.Description {
-	d := connector.Description{Name: a.mistake, Version: "1.0.0", Summary: "For tests.", Channels: []string{"email"}}
+	d := connector.Description{Name: a.mistake, Version: "1.0.0", Summary: "For tests.", Channels: []string{"email"}, Network: true}
 	switch a.mistake {
 	case "misnamed":
 		d.Name = "other"
 	case "unversioned":
 		d.Version = "new"
+	case "pushaddress", "secondchannel":
+		d.Channels = []string{"email", "push"}
 	case "offchannel":
 		d.Channels = []string{"fax"}
 	}
@@ -41,6 +47,9 @@ func (a *author) Describe() connector.Description {
 
 func (a *author) Schema() connector.Schema {
 	s := connector.Schema{Settings: []connector.Setting{{Name: "host", Type: connector.TypeString, Doc: "Host.", Required: true}}}
+	if slices.Contains([]string{"none", "patient", "presumptuous"}, a.mistake) {
+		s.Settings = append(s.Settings, connector.Setting{Name: "provider", Type: connector.TypeString, Doc: "The provider, as HOST:PORT.", Reach: true, Default: "provider.example:7070"})
+	}
 	switch a.mistake {
 	case "twice":
 		s.Settings = append(s.Settings, s.Settings[0])
@@ -53,9 +62,12 @@ func (a *author) Schema() connector.Schema {
 }
 
 func (a *author) Configure(_ context.Context, s connector.Settings) ([]connector.Problem, error) {
+	a.provider = s.Text("provider")
 	switch host := s.Text("host"); {
 	case a.mistake == "crashonempty" && host == "":
 		os.Exit(1)
+	case host == "relay" && a.mistake == "picky":
+		return []connector.Problem{{Path: []string{"host"}, Summary: "not my host"}}, nil
 	case host == "wrong" && a.mistake == "uncomplaining":
 	case host == "wrong" && a.mistake == "wrongpath":
 		return []connector.Problem{{Path: []string{"hots"}, Summary: "no"}}, nil
@@ -76,6 +88,18 @@ func (a *author) Send(ctx context.Context, batch []connector.Message) ([]connect
 	var outs []connector.Outcome
 	for _, m := range batch {
 		o := connector.Outcome{ID: m.ID, Result: connector.Accepted}
+		if !a.said(ctx) {
+			o = connector.Outcome{ID: m.ID, Result: connector.Unknown}
+		}
+		if m.Channel == "push" && (a.mistake == "pushaddress" || a.mistake == "secondchannel") {
+			if a.mistake == "secondchannel" && strings.ContainsAny(m.To, "\r\n") {
+				o = connector.Outcome{ID: m.ID, Result: connector.Unknown}
+			} else if a.mistake != "pushaddress" && strings.ContainsAny(m.To, "\r\n") {
+				o = connector.Outcome{ID: m.ID, Result: connector.Refused, Class: connector.ClassContent, Reason: "a line break"}
+			}
+			outs = append(outs, o)
+			continue
+		}
 		broken := strings.ContainsAny(m.To+m.ToName+m.Subject, "\r\n") || slices.ContainsFunc(m.Headers, func(h connector.Header) bool { return strings.ContainsAny(h.Name+h.Value, "\r\n") })
 		switch {
 		case a.mistake == "fussy" && m.Channel != "email":
@@ -96,10 +120,28 @@ func (a *author) Send(ctx context.Context, batch []connector.Message) ([]connect
 		slices.Reverse(outs)
 	case "slow":
 		if len(batch) == 100 {
-			time.Sleep(4 * time.Second)
+			time.Sleep(silence + time.Second)
 		}
 	}
 	return outs, nil
+}
+
+// said asks the provider, if it is elsewhere than in the defaults, and waits for
+// its answer as long as there is time.
+func (a *author) said(ctx context.Context) bool {
+	if a.provider == "" || a.provider == "provider.example:7070" || a.mistake == "presumptuous" {
+		return true
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", a.provider)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	if deadline, ok := ctx.Deadline(); ok && a.mistake != "patient" {
+		_ = c.SetReadDeadline(deadline) // a connection has one
+	}
+	n, _ := c.Read(make([]byte, 1))
+	return n > 0
 }
 
 func (a *author) Receipts(context.Context, connector.Webhook) (connector.Answer, error) {
@@ -137,17 +179,23 @@ func TestFindsMistakes(t *testing.T) {
 		"crashonempty":  "it survives empty settings",
 		"uncomplaining": "it complains of wrong settings",
 		"wrongpath":     "it complains of wrong settings",
+		"picky":         "it takes good settings",
 		"unreachable":   "it answers a check",
 		"forgetful":     "it answers a batch in order",
 		"shuffled":      "it answers a batch in order",
 		"fussy":         "it refuses another channel's message",
 		"credulous":     "it refuses line breaks in headers and addresses",
 		"crashontext":   "it takes any text",
+		"pushaddress":   "it refuses line breaks in headers and addresses",
+		"secondchannel": "it refuses line breaks in headers and addresses",
 		"slow":          "it answers before its deadline",
+		"patient":       "it answers while its provider is silent",
+		"presumptuous":  "it answers while its provider is silent",
 		"undrainable":   "it drains",
 		"trusting":      "it does not trust an unsigned webhook",
 	} {
 		t.Run(mistake, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			path := filepath.Join(t.TempDir(), mistake)
 			if err := os.WriteFile(path, append(raw, mistake...), 0o755); err != nil {
 				t.Fatal(err)
@@ -158,6 +206,11 @@ func TestFindsMistakes(t *testing.T) {
 			})
 			if err != nil {
 				t.Fatal(err)
+			}
+			for _, r := range results {
+				if r.Why == "" || r.Where == "" {
+					t.Errorf("%s: no reason, or no place that demands it", r.Name)
+				}
 			}
 			found := want == ""
 			for _, r := range results {

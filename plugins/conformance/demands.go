@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,6 +168,9 @@ func (s *suite) empty(ctx context.Context) error {
 }
 
 func (s *suite) wrong(ctx context.Context) error {
+	if len(s.t.Wrong) == 0 {
+		return unmade("no wrong settings were given")
+	}
 	for i, wrong := range s.t.Wrong {
 		err := s.with(ctx, nil, func(b *host.Bare) error {
 			problems, err := b.Configure(ctx, wrong)
@@ -331,26 +338,44 @@ func (s *suite) otherChannel(ctx context.Context) error {
 
 func (s *suite) injection(ctx context.Context) error {
 	const evil = "x\r\nBcc: eve@example.com\r\n\r\n"
+	type change struct {
+		of string
+		do func(*connector.Message)
+	}
+	header := func(name, value string) func(*connector.Message) {
+		return func(m *connector.Message) { m.Headers = []connector.Header{{Name: name, Value: value}} }
+	}
+	address := change{"the address", func(m *connector.Message) { m.To += evil }}
+	headers := []change{
+		address,
+		{"a header's value", header("X-Campaign", evil)},
+		{"a header's value, a line feed alone", header("X-Campaign", "x\nBcc: eve@example.com")},
+		{"a header's name", header(evil, "x")},
+	}
+	changes := map[string][]change{
+		"email": append(slices.Clone(headers),
+			change{"the subject", func(m *connector.Message) { m.Subject = evil }},
+			change{"the name", func(m *connector.Message) { m.ToName = evil }}),
+		"webhook": headers,
+		// What else is written there is text, or nothing.
+		"sms":  {address},
+		"push": {address},
+	}
 	return s.ready(ctx, func(b *host.Bare) error {
-		var batch []connector.Message
-		for i, change := range []func(*connector.Message){
-			func(m *connector.Message) { m.To += evil },
-			func(m *connector.Message) { m.Subject = evil },
-			func(m *connector.Message) { m.ToName = evil },
-			func(m *connector.Message) { m.Headers = []connector.Header{{Name: "X-Campaign", Value: evil}} },
-			func(m *connector.Message) { m.Headers = []connector.Header{{Name: evil, Value: "x"}} },
-		} {
-			m := s.message(fmt.Sprintf("conformance-evil-%d-%d", time.Now().UnixNano(), i), first(s.d.Channels))
-			change(&m)
-			batch = append(batch, m)
-		}
-		outs, err := s.send(ctx, b, batch)
-		if err != nil {
-			return err
-		}
-		for i, o := range outs {
-			if o.Result == connector.Accepted && first(s.d.Channels) == "email" || o.Result == connector.Accepted && i == 0 {
-				return fmt.Errorf("message %d, with a line break where none may be, was accepted", i)
+		for _, channel := range s.d.Channels {
+			// One by one: Description.batch may be less.
+			for i, c := range changes[channel] {
+				m := s.message(fmt.Sprintf("conformance-evil-%s-%d-%d", channel, time.Now().UnixNano(), i), channel)
+				c.do(&m)
+				outs, err := s.send(ctx, b, []connector.Message{m})
+				if err != nil {
+					return fmt.Errorf("channel %s, a line break in %s: %w", channel, c.of, err)
+				}
+				// Again would come again for ever, and Unknown would say that it may
+				// have been sent.
+				if outs[0].Result != connector.Refused && (s.t.Reachable || outs[0].Result != connector.Again) {
+					return fmt.Errorf("channel %s, a line break in %s: it is %s", channel, c.of, outs[0].Result)
+				}
 			}
 		}
 		return nil
@@ -388,23 +413,122 @@ func (s *suite) concurrent(ctx context.Context) error {
 
 func (s *suite) deadline(ctx context.Context) error {
 	return s.ready(ctx, func(b *host.Bare) error {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, silence)
 		defer cancel()
 		_, err := s.send(ctx, b, s.batch(min(100, s.d.Batch)))
 		return err
 	})
 }
 
-func (s *suite) drains(ctx context.Context) error {
-	return s.with(ctx, s.t.Settings, func(b *host.Bare) error {
-		if _, err := b.Configure(ctx, s.t.Settings); err != nil {
+// silence is how long a provider says nothing. A connector has a fifth less to
+// answer, so much that a busy machine does not count.
+const silence = 10 * time.Second
+
+// silent puts a server that takes connections and says nothing in the place of
+// all that the settings reach.
+func (s *suite) silent(ctx context.Context) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go func() {
+		var held []net.Conn
+		defer func() {
+			for _, c := range held {
+				c.Close()
+			}
+		}()
+		for len(held) < 1000 {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, c)
+		}
+	}()
+	settings, ok := s.redirected(l.Addr().String())
+	if !ok {
+		return unmade("no setting marked reach says where the provider is")
+	}
+	return s.with(ctx, settings, func(b *host.Bare) error {
+		problems, err := b.Configure(ctx, settings)
+		if err != nil {
+			return fmt.Errorf("configuring: %w", err)
+		}
+		for _, p := range problems {
+			if p.Severity == connector.SeverityError {
+				return unmade("it does not take another host in its settings: " + p.Error())
+			}
+		}
+		ctx, cancel := context.WithTimeout(ctx, silence)
+		defer cancel()
+		outs, err := s.send(ctx, b, s.batch(min(20, s.d.Batch)))
+		if err != nil {
 			return err
 		}
+		for i, o := range outs {
+			if o.Result == connector.Accepted {
+				return fmt.Errorf("message %d was accepted by a provider that said nothing", i)
+			}
+		}
+		return nil
+	})
+}
+
+// redirected are the good settings with all that they reach at another
+// address; false if they reach nothing that could be elsewhere.
+func (s *suite) redirected(addr string) (connector.Settings, bool) {
+	host, port, _ := net.SplitHostPort(addr)
+	number, _ := strconv.ParseFloat(port, 64)
+	found := false
+	var change func([]connector.Setting, connector.Settings) connector.Settings
+	change = func(known []connector.Setting, in connector.Settings) connector.Settings {
+		out := maps.Clone(in)
+		for _, k := range known {
+			v, written := in[k.Name].(string)
+			if !written {
+				v, _ = k.Default.(string)
+			}
+			if !k.Reach || v == "" {
+				continue
+			}
+			if u, err := url.Parse(v); err == nil && u.Host != "" {
+				u.Host = addr
+				v = u.String()
+			} else if _, _, err := net.SplitHostPort(v); err == nil {
+				v = addr
+			} else {
+				beside := slices.ContainsFunc(known, func(k connector.Setting) bool {
+					return k.Name == "port" && k.Type == connector.TypeNumber
+				})
+				if !beside {
+					continue
+				}
+				v, out["port"] = host, number
+			}
+			out[k.Name], found = v, true
+		}
+		return out
+	}
+	out := change(s.schema.Settings, s.t.Settings)
+	for _, b := range s.schema.Blocks {
+		if inner := s.t.Settings.Block(b.Name); inner != nil {
+			out[b.Name] = change(b.Settings, inner)
+		}
+	}
+	return out, found
+}
+
+func (s *suite) drains(ctx context.Context) error {
+	return s.ready(ctx, func(b *host.Bare) error {
 		if err := b.Drain(ctx); err != nil {
 			return err
 		}
 		if _, err := b.Send(ctx, s.batch(1)); err == nil {
 			return errors.New("it sends afterwards")
+		} else if !host.WasPrecondition(err) {
+			return fmt.Errorf("sending afterwards: the error must be FAILED_PRECONDITION, it is: %w", err)
 		}
 		return nil
 	})
@@ -413,7 +537,7 @@ func (s *suite) drains(ctx context.Context) error {
 func (s *suite) forgets(ctx context.Context) error {
 	return s.ready(ctx, func(b *host.Bare) error {
 		if !b.Forgets() {
-			return nil
+			return unmade("it says that it keeps nothing")
 		}
 		return b.Forget(ctx, []string{"nobody@example.com", "+10000000000"})
 	})
@@ -422,7 +546,7 @@ func (s *suite) forgets(ctx context.Context) error {
 func (s *suite) webhook(ctx context.Context) error {
 	return s.ready(ctx, func(b *host.Bare) error {
 		if !b.Receives() {
-			return nil
+			return unmade("it takes none")
 		}
 		if err := b.Receipts(ctx, connector.Webhook{Method: "POST", URL: "https://engage.example.com/r", Body: []byte("{}")}); err == nil {
 			return errors.New("it took one")

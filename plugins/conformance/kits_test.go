@@ -143,7 +143,7 @@ func TestKitsWhole(t *testing.T) {
 		}
 		for _, text := range []string{"fail", "late"} {
 			m.Text = text
-			short, cancel := context.WithTimeout(ctx, 5*time.Second) // for the connector to run into
+			short, cancel := context.WithTimeout(ctx, 10*time.Second) // for the connector to run into, and answer 2 s before
 			defer cancel()
 			if _, err := c.Send(short, []connector.Message{m}); err == nil || strings.Contains(err.Error(), "ana@") || !strings.Contains(err.Error(), "failed: ") {
 				t.Errorf("send %s: %v", text, err)

@@ -30,7 +30,7 @@ reachable, 5 sealed or not ready, 78 bad configuration at start.`,
 	root.SetVersionTemplate("cloister {{.Version}}\n")
 	root.AddCommand(
 		newServer(), newValidate(), newFmt(), newReload(), newStatus(), newVersion(),
-		newImport(), newExport(), newQuery(), newLists(), newCampaign(), newExplain(), newMessage(), newPerson(),
+		newImport(), newExport(), newQuery(), newLists(), newCampaign(), newExplain(), newMessage(), newPerson(), newSuppression(),
 		newOperator(), newToken(), newConnector(), newAudit(), newMan(),
 	)
 	return root

@@ -175,6 +175,47 @@ func TestVerbs(t *testing.T) {
 			answers: map[string]string{"POST /v1/publishers/acme/connectors/relay/drain": `{"in_flight":7}`}, code: exitFound, out: "7 messages are not answered yet\n",
 		},
 		{
+			name: "suppression show", args: "suppression show --publisher acme",
+			answers: map[string]string{"GET /v1/publishers/acme/suppression": `{"counts":{"bounce":2,"operator":1}}`}, out: "REASON     ADDRESSES\nbounce     2\ncomplaint  0\nsoft       0\noperator   1\nerased     0\n",
+		},
+		{
+			name: "suppression list", args: "suppression list --reason bounce --limit 1 --publisher acme",
+			answers: map[string]string{
+				"GET /v1/publishers/acme/suppression/addresses?limit=1&reason=bounce":          `{"addresses":[{"reason":"bounce","since":"2026-01-02T00:00:00Z","channel":"email","address":"ann@x","identity":"ann"}],"next":"n"}`,
+				"GET /v1/publishers/acme/suppression/addresses?cursor=n&limit=1&reason=bounce": `{"addresses":[{"reason":"bounce"}],"next":""}`,
+			},
+			out: "bounce  email    ann@x    ann", errs: "and more than 1",
+		},
+		{
+			name: "suppression find", args: "suppression find email ann@x --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/suppression/find": `{"suppressed":true,"reason":"bounce","since":"2026-01-02T00:00:00Z"}`},
+			out:     "bounce since 2026-01-02T00:00:00Z\n", asked: `POST /v1/publishers/acme/suppression/find {"address":"ann@x","channel":"email"}`,
+		},
+		{
+			name: "suppression add", args: "suppression add email ann@x bob@x --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/suppression/add": `{"addresses":2,"kept":1}`},
+			out:     "2 addresses are on the list, 1 of them were for another reason.\n", asked: `POST /v1/publishers/acme/suppression/add {"addresses":["ann@x","bob@x"],"channel":"email"}`,
+		},
+		{
+			name: "suppression remove", args: "suppression remove sms +911234567 --publisher acme",
+			answers: map[string]string{"POST /v1/publishers/acme/suppression/remove": `{"addresses":1,"kept":1}`},
+			out:     "0 addresses are off the list, 1 are kept on it: nobody has them, or who had them was erased.\n",
+		},
+		{
+			name: "suppression import", args: "suppression import --channel email - --publisher acme", in: "\ufeffann@x\r\n\n bob@x \n",
+			answers: map[string]string{"POST /v1/publishers/acme/suppression/add": `{"addresses":2,"kept":0}`},
+			out:     "2 addresses are on the list.\n", asked: `POST /v1/publishers/acme/suppression/add {"addresses":["ann@x","bob@x"],"channel":"email"}`,
+		},
+		{
+			name: "suppression import of a column", args: "suppression import --channel email --column mail - --publisher acme", in: "who,mail\nAnn,ann@x\n\"B, C\",\"bob@x\"\nD,\n",
+			answers: map[string]string{"POST /v1/publishers/acme/suppression/add": `{"addresses":2,"kept":0}`},
+			asked:   `POST /v1/publishers/acme/suppression/add {"addresses":["ann@x","bob@x"],"channel":"email"}`,
+		},
+		{
+			name: "suppression import without the column", args: "suppression import --channel email --column mail - --publisher acme", in: "who\nAnn\n",
+			code: exitFailed, errs: `there is no column "mail"; there are who`,
+		},
+		{
 			name: "message list", args: "message list --state failed --campaign cart --publisher acme",
 			answers: map[string]string{
 				"GET /v1/publishers/acme/messages?campaign=cart&limit=100&state=failed":          `{"messages":[{"message":"m1","campaign":"cart","channel":"email","reason":"no such mailbox","settled":"2026-01-02T00:00:00Z","attempts":[{"connector":"a"},{"connector":"relay"}]}],"next":"n"}`,

@@ -117,7 +117,7 @@ func roles(b *browser) {
 				b.t.Errorf("%s at %s: %s", role, path, c)
 			}
 		}
-		for _, path := range []string{"/health", "/settings", "/settings/publisher", "/settings/export", "/settings/operators", "/settings/tokens", "/settings/audit"} {
+		for _, path := range []string{"/health", "/settings", "/settings/publisher", "/settings/export", "/settings/suppression", "/settings/operators", "/settings/tokens", "/settings/audit"} {
 			b.visit(path)
 			for _, c := range b.complaints() {
 				b.t.Errorf("%s at %s: %s", role, path, c)

@@ -72,6 +72,7 @@ def _clean(text, most):
 
 def _cut(said):
     """Outcomes or receipts, cut to what the appliance keeps."""
+    said = list(said)
     for o in said:
         o.reason = _clean(o.reason, _MAX_REASON)
         o.provider_id = _clean(o.provider_id, _MAX_PROVIDER_ID)

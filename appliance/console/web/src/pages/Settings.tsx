@@ -16,6 +16,7 @@ import { can, me, start } from "../state/session";
 import { toast } from "../state/toast";
 import { Export, exporters } from "./Export";
 import { Operators } from "./Operators";
+import { Suppression, suppressors } from "./Suppression";
 import { Tokens } from "./Tokens";
 
 interface Tab {
@@ -29,6 +30,7 @@ const tabs: Tab[] = [
   { name: "account", label: "Your account", show: () => true, draw: () => <Account /> },
   { name: "publisher", label: "Publishers", show: () => true, draw: () => <Publishers /> },
   { name: "export", label: "Export", show: () => exporters().length > 0, draw: () => <Export /> },
+  { name: "suppression", label: "Suppression", show: () => suppressors().length > 0, draw: () => <Suppression /> },
   { name: "operators", label: "Operators", show: () => can("operators"), draw: () => <Operators /> },
   { name: "tokens", label: "Tokens", show: () => can("tokens"), draw: () => <Tokens /> },
   { name: "audit", label: "Audit", show: () => can("audit"), draw: () => <Audit /> },
