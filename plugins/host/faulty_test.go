@@ -180,8 +180,6 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 		return nil, errors.New("cannot be configured")
 	case "slowconfigure":
 		time.Sleep(time.Hour)
-	case "dieslater":
-		time.AfterFunc(20*time.Millisecond, func() { os.Exit(1) })
 	case "flood":
 		go func() {
 			line := []byte(strings.Repeat("flood ", 300) + "\n")
@@ -223,7 +221,10 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 }
 
 func (f *faulty) Check(context.Context) error {
-	if f.mode == "unreachable" {
+	switch f.mode {
+	case "dieslater": // the host checks what it has started
+		os.Exit(1)
+	case "unreachable":
 		return errors.New("connection refused")
 	}
 	return nil
@@ -237,6 +238,9 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 	case "panic":
 		panic("on purpose")
 	case "hang":
+		if f.dir != "" {
+			_ = os.WriteFile(filepath.Join(f.dir, "sending"), nil, 0o600)
+		}
 		<-f.stop
 	case "slow":
 		<-ctx.Done() // and then answers what it knows

@@ -114,7 +114,7 @@ func TestTable(t *testing.T) {
 		if f.n > 0 {
 			sent = said(c.Send(t.Context(), messages(f.n)))
 		}
-		eventually(t, f.fault+": another process", 30*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
+		inTime(t, f.fault+": another process", 30*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
 		add(row{f.fault, sent, "replaced", time.Since(began).Round(100 * time.Millisecond).String()})
 		c.Close()
 	}
@@ -125,7 +125,7 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "quarantine", 2*time.Minute, func() bool { return c.Status().State == Quarantined })
+	inTime(t, "quarantine", 2*time.Minute, func() bool { return c.Status().State == Quarantined })
 	add(row{"exits after every start", said(c.Send(t.Context(), messages(3))), fmt.Sprintf("quarantined after %d restarts, problem %q", c.Status().Restarts, "connector.quarantined"), time.Since(began).Round(100 * time.Millisecond).String()})
 	c.Close()
 
@@ -150,7 +150,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	began, pid := time.Now(), c.Status().PID
-	eventually(t, "its end", 30*time.Second, func() bool { return c.Status().PID != pid })
+	inTime(t, "its end", 30*time.Second, func() bool { return c.Status().PID != pid })
 	add(row{"takes memory without end", "-", "the kernel refused it more than 1 GiB; restarted", time.Since(began).Round(100 * time.Millisecond).String()})
 	c.Close()
 

@@ -483,8 +483,9 @@ func init() {
 			}
 			defer unix.Close(fd)
 			n, began := 0, time.Now()
-			for ; time.Since(began) < time.Second; n++ {
+			for more(began, n, 10_000, 2_500) {
 				_ = unix.Listen(fd, -1)
+				n++
 			}
 			return most(n, began, 10_000, 2_500)
 		},
@@ -500,7 +501,7 @@ func init() {
 			}
 			line := []byte(strings.Repeat("flood ", 300) + "\n")
 			n, began := 0, time.Now()
-			for time.Since(began) < time.Second {
+			for more(began, n, 4<<20, 5<<20) {
 				m, err := syscall.Write(fd, line)
 				if err != nil {
 					return err
@@ -516,6 +517,15 @@ func init() {
 	} {
 		attempts[name] = f
 	}
+}
+
+// more says whether to go on: for a second, and alone, where it is to succeed,
+// until it has, since the machine may be busy.
+func more(began time.Time, n int, burst, rate float64) bool {
+	if len(os.Args) > 1 {
+		return time.Since(began) < 20*time.Second && most(n, began, burst, rate) != nil
+	}
+	return time.Since(began) < time.Second
 }
 
 // most is an error if n since began was not more than a burst and so much a second.
