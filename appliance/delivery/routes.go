@@ -59,7 +59,7 @@ func (s *connectorState) left(now time.Time, patience time.Duration) (bool, time
 	case now.Before(s.until):
 		return true, s.until
 	case s.probing >= probe && now.Before(s.probed.Add(patience)):
-		return true, s.probed.Add(patience)
+		return true, now.Add(firstLeave) // an answer may come any moment
 	}
 	return false, now
 }
