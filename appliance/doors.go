@@ -92,6 +92,13 @@ func (a *appliance) openListeners(cfg *config.Config) error {
 		}
 		a.servers = append(a.servers, s)
 	}
+	if l := cfg.Listener(config.Mail); l.Name != "" {
+		s, err := a.listenMail(l)
+		if err != nil {
+			return err
+		}
+		a.servers = append(a.servers, s)
+	}
 	return a.openAdmin(cfg.Appliance.DataDir)
 }
 

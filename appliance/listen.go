@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cloisterhq/cloister/appliance/receipts"
 	"github.com/cloisterhq/cloister/config"
 )
 
@@ -41,7 +42,8 @@ type server struct {
 	name string
 	ln   net.Listener
 	http *http.Server
-	conn *connections // nil = nothing counts them
+	mail *receipts.MailServer // instead of http
+	conn *connections         // nil = nothing counts them
 
 	ended chan struct{} // closed once it serves no more, for err
 	err   error
@@ -68,6 +70,37 @@ func listen(l config.Listener, dir string, h http.Handler, log *slog.Logger) (*s
 		}
 	})
 	return s, nil
+}
+
+// listenMail binds the address for mail that came back, and begins to take it.
+func (a *appliance) listenMail(l config.Listener) (*server, error) {
+	o := receipts.MailOptions{Domain: mailName(l.Address), Connections: l.Limits.Connections, AddressConnections: l.Limits.AddressConnections}
+	ln, err := net.Listen("tcp", l.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listener %q: %w", l.Name, err)
+	}
+	if l.TLS != nil {
+		certs, err := newCertificates(l, a.cfg.Load().Appliance.DataDir, a.log)
+		if err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
+	}
+	s := &server{name: l.Name, ln: ln, mail: a.providers.NewMailServer(o), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		s.err = s.mail.Serve(ln)
+	}()
+	return s, nil
+}
+
+// mailName is what the listener for mail calls itself.
+func mailName(address string) string {
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	host, _, _ := net.SplitHostPort(address) // the configuration was checked
+	return "[" + host + "]"
 }
 
 // bounded wraps a handler so that a client cannot keep its connection busy by
@@ -110,6 +143,9 @@ func (s *server) url(l config.Listener) string {
 	if l.TLS != nil {
 		scheme = "https"
 	}
+	if s.mail != nil {
+		scheme = "smtp"
+	}
 	addr := s.ln.Addr().String()
 	if host, port, err := net.SplitHostPort(addr); err == nil {
 		if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
@@ -123,6 +159,11 @@ func (s *server) url(l config.Listener) string {
 func (s *server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	if s.mail != nil {
+		err := s.mail.Close(ctx)
+		<-s.ended
+		return errors.Join(err, s.err)
+	}
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close() // a stream that somebody watches

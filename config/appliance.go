@@ -25,6 +25,7 @@ var defaultAddress = map[string]string{
 	Collect: "127.0.0.1:8480",
 	Console: "127.0.0.1:8481",
 	Metrics: "127.0.0.1:8482",
+	Mail:    "127.0.0.1:2525",
 }
 
 func dirOf(r hcl.Range) string { return filepath.Dir(r.Filename) }
@@ -124,9 +125,10 @@ func (l *loader) keyring(r *reader, dataDir string) Keyring {
 	return k
 }
 
-// listeners gives all three, in order.
+// listeners gives all three that there always are, in order, and that for mail
+// if it is written.
 func (l *loader) listeners(rs []*reader) []Listener {
-	names := []string{Collect, Console, Metrics}
+	names := []string{Collect, Console, Metrics, Mail}
 	written := map[string]*reader{}
 	for _, r := range rs {
 		if name, ok := r.name(0, textRule{choice: names}); ok {
@@ -136,6 +138,9 @@ func (l *loader) listeners(rs []*reader) []Listener {
 	var out []Listener
 	for _, name := range names {
 		r := written[name]
+		if r == nil && name == Mail {
+			continue
+		}
 		if r == nil {
 			out = append(out, Listener{Name: name, Address: defaultAddress[name], Limits: defaultLimits})
 			continue
@@ -192,23 +197,28 @@ func collide(a, b string) bool {
 func (l *loader) listener(r *reader, name string) Listener {
 	out := Listener{Name: name, Range: r.n.at()}
 	out.Address = address(r, defaultAddress[name])
-	out.Insecure = r.flag("insecure", false)
+	if name != Mail { // whose senders decide
+		out.Insecure = r.flag("insecure", false)
+	}
 	if t := r.one("tls"); t != nil {
 		out.TLS = l.tls(t)
 	}
-	if name != Metrics {
+	if name != Metrics && name != Mail {
 		out.TrustedProxies = proxies(r)
 	}
 	out.Limits = defaultLimits
+	if name == Mail {
+		out.Limits = mailLimits
+	}
 	if b := r.one("limits"); b != nil {
-		out.Limits = listenerLimits(b, name)
+		out.Limits = listenerLimits(b, out.Limits, name)
 	}
 	r.end()
 	host, _, _ := net.SplitHostPort(out.Address)
 	switch {
 	case out.TLS != nil && out.Insecure:
 		r.bad(codeTogether, "insecure", "insecure and tls do not go together", "Remove one of the two.")
-	case out.TLS == nil && !out.Insecure && !loopback(host):
+	case name != Mail && out.TLS == nil && !out.Insecure && !loopback(host):
 		r.bad(codePlain, "address", r.shown("address", out.Address)+" can be reached from other machines, without encryption",
 			"Add a block tls with cert_file and key_file, or tls { self_signed = true }; or take an address on 127.0.0.1; or say insecure = true if something in front of it encrypts.")
 	}
@@ -241,8 +251,10 @@ func proxies(r *reader) []netip.Prefix {
 // from one address.
 var defaultLimits = ListenerLimits{Connections: 16384, AddressConnections: 4096, AddressRequests: 1024, AddressRate: 10_000}
 
-func listenerLimits(r *reader, name string) ListenerLimits {
-	out := defaultLimits
+// mailLimits are enough for what comes back of large campaigns, by a few relays.
+var mailLimits = ListenerLimits{Connections: 512, AddressConnections: 64}
+
+func listenerLimits(r *reader, out ListenerLimits, name string) ListenerLimits {
 	out.Range = r.n.at()
 	out.Connections = r.whole("connections", false, out.Connections, 16, 1_000_000)
 	out.AddressConnections = r.whole("address_connections", false, out.AddressConnections, 1, 1_000_000)

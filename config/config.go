@@ -36,7 +36,7 @@ type Config struct {
 	Appliance  Appliance
 	Keyring    Keyring
 	Sandbox    Sandbox
-	Listeners  []Listener  // collect, console, metrics; always all three, in this order
+	Listeners  []Listener  // collect, console, metrics; always all three, in this order; then mail, if it is written
 	Publishers []Publisher // as written; at least one
 	Files      []string    // what was read, in that order
 }
@@ -85,13 +85,14 @@ const (
 	Collect = "collect" // apps, and recipients' links
 	Console = "console" // operators: web console and API
 	Metrics = "metrics" // /metrics /healthz /readyz
+	Mail    = "mail"    // mail that came back, by SMTP
 )
 
 // Listener is an address and how it is protected.
 type Listener struct {
 	Name     string
 	Address  string // host:port
-	TLS      *TLS   // nil = plain HTTP
+	TLS      *TLS   // nil = plain HTTP; of mail, no STARTTLS
 	Insecure bool   // plain HTTP beyond loopback was asked for
 	// TrustedProxies are whom the listener believes X-Forwarded-For.
 	TrustedProxies []netip.Prefix

@@ -68,6 +68,9 @@ func TestWholeFile(t *testing.T) {
 	if collect.Address != "0.0.0.0:8443" || collect.TLS.CertFile != "/etc/cloister/tls.crt" || collect.TLS.KeyFile != "/etc/cloister/tls.key" {
 		t.Errorf("collect: %+v", collect)
 	}
+	if l := c.Listener(Mail); l.Name != "" || len(c.Listeners) != 3 {
+		t.Errorf("nobody asked for mail: %+v", l)
+	}
 	if l := c.Listener(Metrics); l.Address != "127.0.0.1:8482" || l.TLS != nil {
 		t.Errorf("metrics: %+v", l)
 	}
@@ -539,5 +542,22 @@ publisher "acme" {
 	_, ds = load([]string{dir}, LoadOptions{Connectors: &fakeConnectors{weak: true}})
 	if len(ds) != 1 || ds[0].Code != codeRefused || ds[0].Place.Range.Start.Line != 6 || !strings.Contains(ds[0].Summary, "too weak") {
 		t.Errorf("complaints:\n%s", text(t, ds))
+	}
+}
+
+// The listener for mail is there if it is written, with or without a certificate:
+// who sends to it decides.
+func TestMailListener(t *testing.T) {
+	c := mustLoad(t, `
+listener "mail" {
+  address = "0.0.0.0:2525"
+  limits { connections = 20 }
+}
+publisher "acme" {
+  key "app" { id = "A" }
+}`)
+	l := c.Listener(Mail)
+	if len(c.Listeners) != 4 || l.Address != "0.0.0.0:2525" || l.TLS != nil || l.Limits.Connections != 20 || l.Limits.AddressConnections != 64 {
+		t.Errorf("%+v", l)
 	}
 }

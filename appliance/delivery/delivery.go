@@ -69,6 +69,7 @@ type Recipient struct {
 	Person    uint32          // as merged now
 	Profile   []event.Prop    // personal attributes included
 	Addresses []event.Address // the newest first
+	Since     []int64         // when each of them was last registered, microseconds since 1970
 }
 
 // Consent is the record that allowed or forbade a message.

@@ -276,7 +276,7 @@ func (h *house) Recipient(person uint32) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	return Recipient{Person: p.Number, Profile: p.Profile, Addresses: p.Addresses}, nil
+	return Recipient{Person: p.Number, Profile: p.Profile, Addresses: p.Addresses, Since: p.Since}, nil
 }
 
 // Allowed is People's.

@@ -106,6 +106,32 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// A connector is told when the token was last registered, since a provider says
+// of one that was gone when that was.
+func TestAddressSince(t *testing.T) {
+	h := newHouse(t, nil)
+	h.set("news", func(c *Content) { c.Title, c.Text = "Hi", "there" })
+	h.identify("ann", event.Fact{Addresses: []event.Address{{Channel: "push", Platform: "fcm", Value: "old"}}})
+	h.advance(time.Hour)
+	first := h.clock()
+	one := h.onPush("ann", "T")
+	h.d.Start()
+	h.settles(one.Message)
+	h.advance(time.Hour)
+	h.identify("ann", event.Fact{Addresses: []event.Address{{Channel: "push", Platform: "fcm", Value: "T", Removed: true}}})
+	again := h.clock()
+	h.identify("ann", event.Fact{Addresses: []event.Address{{Channel: "push", Platform: "fcm", Value: "T"}}})
+	person, _ := h.people.Find("ann")
+	two := h.want(person, "again", func(in *Intention) { in.Channel = "push" })
+	h.enqueue(two)
+	h.settles(two.Message)
+	for i, want := range []time.Time{first, again} {
+		if m := h.got()[i]; m.To != "T" || !m.AddressSince.Equal(want.Truncate(time.Microsecond)) {
+			t.Errorf("%d: to %s since %s, want T since %s", i, m.To, m.AddressSince, want)
+		}
+	}
+}
+
 // An app is only where push goes: a connector of another channel cannot say that
 // it is gone.
 func TestNoAppByMail(t *testing.T) {

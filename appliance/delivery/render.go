@@ -43,8 +43,8 @@ func (d *Delivery) render(e *entry) verdict {
 	fill := filler{vars: vars, now: d.o.Now, loc: d.o.Location}
 	m := connector.Message{
 		ID: r.Message, Channel: r.Channel, Expires: r.Expires, Marketing: r.Class == Marketing,
-		To: e.address.Value, Platform: e.address.Platform, Extra: e.address.Extra,
 	}
+	e.addressTo(&m)
 	if m.Marketing {
 		m.Unsubscribe = unsubscribe
 	}

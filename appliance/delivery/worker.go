@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,9 +119,18 @@ func (d *Delivery) meet(e *entry) {
 	}
 	e.to = to
 	e.address = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
-	e.msg.To, e.msg.Platform, e.msg.Extra = e.address.Value, e.address.Platform, e.address.Extra
+	e.addressTo(&e.msg)
 	if e.msg.ID != "" && e.mayTrack != d.mayTrack(e) {
 		e.msg.ID = "" // rendered for another consent than there is now: next time
+	}
+}
+
+// addressTo addresses m.
+func (e *entry) addressTo(m *connector.Message) {
+	m.To, m.Platform, m.Extra = e.address.Value, e.address.Platform, e.address.Extra
+	m.AddressSince = time.Time{}
+	if i := slices.Index(e.to.Addresses, e.address); i >= 0 && i < len(e.to.Since) {
+		m.AddressSince = time.UnixMicro(e.to.Since[i]).UTC()
 	}
 }
 

@@ -68,7 +68,8 @@ showq unix n - n - - showq
 
 const mailUID = 5000
 
-func startPostfix(t *testing.T) *postfix {
+// startPostfix starts one; more are lines of its configuration.
+func startPostfix(t *testing.T, more ...string) *postfix {
 	t.Helper()
 	// Not t.TempDir: its parents are closed to Postfix's own user.
 	dir, err := os.MkdirTemp("/tmp", "cloister-postfix-")
@@ -81,7 +82,7 @@ func startPostfix(t *testing.T) *postfix {
 	}
 	run(t, "chown", "postfix", filepath.Join(dir, "data"))
 	must(t, os.Chown(filepath.Join(dir, "mail"), mailUID, mailUID))
-	must(t, os.WriteFile(filepath.Join(dir, "conf/main.cf"), fmt.Appendf(nil, postfixMain, dir, mailUID), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "conf/main.cf"), append(fmt.Appendf(nil, postfixMain, dir, mailUID), strings.Join(more, "")...), 0o644))
 	must(t, os.WriteFile(filepath.Join(dir, "conf/master.cf"), fmt.Appendf(nil, postfixMaster, p.port), 0o644))
 	conf := filepath.Join(dir, "conf")
 	run(t, "/usr/sbin/postfix", "-c", conf, "start")

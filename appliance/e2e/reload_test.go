@@ -80,7 +80,7 @@ publisher "shop" {
 
 	t.Log("a publisher more, and a connector otherwise")
 	before := d.connectors("shop")
-	d.write(shop("50/s", "") + `
+	d.write(strings.Replace(shop("50/s", ""), filepath.Join(box, "email"), filepath.Join(box, "letters"), 1) + `
 publisher "bank" {
   key "app" { id = "BANK-APP" }
 }
@@ -95,6 +95,20 @@ publisher "bank" {
 		now := d.connectors("shop")
 		return len(now) == 1 && now[0].State == "running" && now[0].Since.After(before[0].Since)
 	})
+
+	t.Log("a rate is delivery's: the connector goes on")
+	before = d.connectors("shop")
+	d.write(strings.Replace(shop("20/s", ""), filepath.Join(box, "email"), filepath.Join(box, "letters"), 1) + `
+publisher "bank" {
+  key "app" { id = "BANK-APP" }
+}
+`)
+	if code := reload(); code != 200 || !slices.Equal(r.Applied, []string{`publisher "shop"`}) {
+		t.Errorf("%d, %+v", code, r)
+	}
+	if now := d.connectors("shop"); len(now) != 1 || now[0].State != "running" || !now[0].Since.Equal(before[0].Since) {
+		t.Errorf("%+v, was %+v", now, before)
+	}
 
 	t.Log("mistakes change nothing")
 	for name, wrong := range map[string]string{

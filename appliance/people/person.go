@@ -18,6 +18,7 @@ type Person struct {
 	Profile    []event.Prop    // by key; personal ones are marked
 	Consents   []ConsentState  // by purpose, then channel
 	Addresses  []event.Address // the newest first; suppressed ones too
+	Since      []int64         // when each of them was last registered, microseconds since 1970
 	Joined     []Joined        // what was merged into them, in the order of the merges
 	Created    int64           // time of the first fact
 	Seen       int64           // time of the latest fact that told something of them, to the day; what they did last, history knows
@@ -185,7 +186,7 @@ func (p *People) Person(person uint32) (*Person, error) {
 		return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Channel, b.Channel))
 	})
 	for i := len(r.addresses) - 1; i >= 0; i-- {
-		out.Addresses = append(out.Addresses, r.addresses[i].Address)
+		out.Addresses, out.Since = append(out.Addresses, r.addresses[i].Address), append(out.Since, r.addresses[i].since)
 	}
 	if out.Joined, err = p.joined(n); err != nil {
 		return nil, err

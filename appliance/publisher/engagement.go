@@ -123,7 +123,7 @@ func (r recipients) Recipient(person uint32) (delivery.Recipient, error) {
 	if err != nil {
 		return delivery.Recipient{}, err
 	}
-	return delivery.Recipient{Person: who.Number, Profile: who.Profile, Addresses: who.Addresses}, nil
+	return delivery.Recipient{Person: who.Number, Profile: who.Profile, Addresses: who.Addresses, Since: who.Since}, nil
 }
 
 func (r recipients) Allowed(person uint32, purpose, channel string) (bool, delivery.Consent) {

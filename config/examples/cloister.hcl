@@ -78,6 +78,14 @@ listener "metrics" { # /metrics /healthz /readyz
   address = "127.0.0.1:8482"
 }
 
+# Mail that comes back (bounces, complaints), for the domains that connectors name
+# by bounces {}. It relays nothing. Have the mail server send these domains here,
+# or their MX records point here.
+# listener "mail" {
+#   address = "0.0.0.0:2525"
+#   tls { self_signed = true } # offered by STARTTLS
+# }
+
 # A publisher is an owner of apps. Its data is sealed under keys of its own and
 # cannot meet another publisher's. Its name is in the data: it cannot change.
 publisher "main" {

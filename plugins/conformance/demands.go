@@ -14,11 +14,9 @@ import (
 )
 
 func (s *suite) describes(ctx context.Context) (err error) {
-	began := time.Now()
+	// The host ends what takes too long. To measure it here as well would measure
+	// the machine: starting the process is in it.
 	s.d, s.schema, err = s.h.Describe(ctx, s.plugin)
-	if took := time.Since(began); err == nil && took > 5*time.Second {
-		return fmt.Errorf("it took %s", took)
-	}
 	return err
 }
 
