@@ -129,7 +129,8 @@ connectors/%/testdata/npm/node_modules/.package-lock.json: connectors/%/testdata
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')
 package: build
-	@rm -rf dist && mkdir -p dist/man dist/completion
+	@rm -rf dist && mkdir -p dist/man dist/completion dist/connectors
+	@for c in $(CONNECTORS); do cp connectors/$$c/example.hcl dist/connectors/$$c.hcl || exit 1; done
 	bin/cloister man dist/man && gzip -9nf dist/man/*.1
 	bin/cloister completion bash > dist/completion/cloister.bash
 	gzip -9nc CHANGELOG.md > dist/changelog.gz

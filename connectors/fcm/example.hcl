@@ -10,7 +10,7 @@ publisher "acme" {
       service_account = file("/etc/cloister/firebase.json")
       payload         = "clevertap"
       channel         = "offers"
-      proxy           = "http://proxy.acme.example:3128"
+      proxy           = file("/etc/cloister/proxy") # http://NAME:PASSWORD@proxy.acme.example:3128
     }
   }
 }
