@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -296,9 +295,6 @@ func (c *campaigned) untilOver(ctx context.Context) error {
 	}
 }
 
-// told is what the daemon says of a message.
-type told struct{ Message, State, Reason, User string }
-
 func (c *campaigned) messages(ctx context.Context) (all []told, err error) {
 	return all, c.export(ctx, "messages?format=ndjson", func(line []byte) error {
 		var m told
@@ -370,9 +366,10 @@ func (c *campaigned) listed(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// sunk is how often the sink got each message, and each address.
-func (c *campaigned) sunk() (messages, addresses map[string]int, err error) {
-	f, err := os.Open(filepath.Join(c.dir, "got"))
+// sunk is how often the sink, which wrote the file, got each message, and each
+// address.
+func sunk(file string) (messages, addresses map[string]int, err error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -392,78 +389,29 @@ func (c *campaigned) sunk() (messages, addresses map[string]int, err error) {
 
 // compare holds what the sink got beside what the daemon says.
 func (c *campaigned) compare(ctx context.Context) (r result, err error) {
-	all, err := c.messages(ctx)
-	if err != nil {
+	var v verdict
+	if v.messages, err = c.messages(ctx); err != nil {
 		return r, err
 	}
-	sent, err := c.facts(ctx, event.NotificationSent)
-	if err != nil {
+	if v.sent, err = c.facts(ctx, event.NotificationSent); err != nil {
 		return r, err
 	}
-	failed, err := c.facts(ctx, event.NotificationFailed)
-	if err != nil {
+	if v.failed, err = c.facts(ctx, event.NotificationFailed); err != nil {
 		return r, err
 	}
-	listed, err := c.listed(ctx)
-	if err != nil {
+	if v.listed, err = c.listed(ctx); err != nil {
 		return r, err
 	}
-	got, addresses, err := c.sunk()
-	if err != nil {
+	if v.got, v.addresses, err = sunk(filepath.Join(c.dir, "got")); err != nil {
 		return r, err
 	}
+	r = v.judge(c.people)
 	total := 0
-	for _, n := range got {
+	for _, n := range v.got {
 		total += n
 	}
 	daemons, connectors := c.landed(total)
-	r.rounds, r.missed, r.acked = daemons+connectors, len(c.kills)-daemons-connectors, len(all)
-	var once, delivered, undelivered int
-	decided := make(map[string]bool)
-	odd := make(map[string]int) // what must not be, by what it is
-	for _, m := range all {
-		decided[m.User] = true
-		switch {
-		case m.State == "sent" && got[m.Message] == 1:
-			once++
-		case m.State == "sent" && got[m.Message] == 0:
-			odd["sent, and the sink did not get them"]++
-		case m.State == "unknown" && got[m.Message] == 0:
-			undelivered++
-		case m.State == "unknown" && got[m.Message] == 1:
-			delivered++
-		case m.State != "sent" && m.State != "unknown":
-			odd["neither sent nor unknown but "+m.State+" "+m.Reason]++
-		}
-		if listed[m.Message] != (m.State == "unknown") {
-			odd["listed as unknown and not so, or the other way round"]++
-		}
-		// One fact says what became of it: an unknown one failed.
-		wantSent, wantFailed := 1, 0
-		if m.State == "unknown" {
-			wantSent, wantFailed = 0, 1
-		}
-		if sent[m.Message] != wantSent || failed[m.Message] != wantFailed {
-			odd["whose facts are not those of what became of them"]++
-		}
-	}
-	for i := range c.people {
-		if !decided[fmt.Sprint("u", i)] {
-			odd["of people for whom there is no message"]++
-		}
-	}
-	if len(all) > c.people {
-		odd["too many"] = len(all) - c.people
-	}
-	for _, n := range addresses {
-		r.duplicated += n - 1
-	}
-	for what, n := range odd {
-		r.lost += n
-		r.notes = append(r.notes, fmt.Sprintf("%d messages %s", n, what))
-	}
-	slices.Sort(r.notes)
-	r.notes = append(r.notes, fmt.Sprintf("%d messages, killed %d times in the middle (%d daemon, %d connector): %d sent and delivered once, %d twice, %d skipped; %d unknown and listed, of them %d delivered and %d not",
-		len(all), r.rounds, daemons, connectors, once, r.duplicated, r.lost, delivered+undelivered, delivered, undelivered))
+	r.rounds, r.missed = daemons+connectors, len(c.kills)-daemons-connectors
+	r.notes = append(r.notes, fmt.Sprintf("%d kills in the middle: %d of the daemon, %d of the connector", r.rounds, daemons, connectors))
 	return r, nil
 }

@@ -35,7 +35,7 @@ func (s *sink) Describe() connector.Description {
 func (s *sink) Schema() connector.Schema {
 	return connector.Schema{Settings: []connector.Setting{
 		{Name: "dir", Type: connector.TypeString, Required: true, Folder: true, Doc: "Folder of the file got, to which a line a message is appended: id and address."},
-		{Name: "each", Type: connector.TypeNumber, Default: 200.0, Doc: "Microseconds of work for a message."},
+		{Name: "each", Type: connector.TypeNumber, Default: 1000.0, Doc: "Microseconds of work for a message."},
 	}}
 }
 
