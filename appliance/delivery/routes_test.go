@@ -131,6 +131,9 @@ func TestLeftOut(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		h.until(fmt.Sprint(n, " batches"), func() bool { return tried() == n })
 		h.until("it is left out", func() bool { return h.d.Route("a").LeftOut != nil && h.d.Route("a").LeftOut.After(h.clock()) })
+		if r := h.d.Route("a"); r.Failing.After(begin.Add(longestLeave)) || r.Why != "not handed over: down" {
+			t.Errorf("failing since %v: %q", r.Failing, r.Why)
+		}
 		h.advance(longestLeave)
 	}
 	h.mu.Lock()
@@ -140,8 +143,8 @@ func TestLeftOut(t *testing.T) {
 	h.mu.Unlock()
 	h.answers("a", nil)
 	h.until("all are sent", func() bool { h.advance(time.Minute); return h.d.Stats().Sent == uint64(len(ins)) })
-	if h.d.Route("a").LeftOut != nil {
-		t.Error("it is left out still")
+	if r := h.d.Route("a"); r.LeftOut != nil || !r.Failing.IsZero() || r.Why != "" {
+		t.Errorf("it is left out still: %+v", r)
 	}
 }
 

@@ -163,7 +163,7 @@ func (c *campaigned) run(ctx context.Context, kills int) error {
 		} else {
 			var left int
 			if left, err = c.left(ctx, got); err == nil {
-				err = c.untilGot(ctx, got+rand.IntN(max(1, 2*left/(kills-k))))
+				err = c.untilGot(ctx, got+rand.IntN(max(1, min(2*left/(kills-k), left/2))))
 			}
 		}
 		if err != nil {
