@@ -73,7 +73,7 @@ func newConnectorList() *cobra.Command {
 			case c.Paused != nil:
 				said = "is paused since " + c.Paused.Format(time.RFC3339)
 			case c.LeftOut != nil:
-				said = fmt.Sprintf("takes no messages, and is left out until ten try it at %s: %s", c.LeftOut.Format(time.RFC3339), plain(c.Why))
+				said = fmt.Sprintf("takes no messages, and is left out until ten messages try it at %s: %s", c.LeftOut.Format(time.RFC3339), plain(c.Why))
 			}
 			if said != "" {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), c.Name, said); err != nil {
