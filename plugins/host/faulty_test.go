@@ -9,10 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding/gzip"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/serve"
@@ -197,6 +201,33 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 	case "jsonlog":
 		fmt.Fprintln(os.Stderr, `{"level":"WARN","msg":"a line\nof mine","k":"v"}`)
 		syscall.Write(2, []byte(`{"@level":"error","@message":"another","@timestamp":"x"}`+"\n"))
+	case "threads":
+		for range 600 {
+			go func() { runtime.LockOSThread(); select {} }()
+		}
+	case "tempfull":
+		go func() {
+			for n := range 5 {
+				f, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprint(n)))
+				if err == nil { // without blocks: it is not the disk that is tried
+					_ = f.Truncate(60 << 20)
+					f.Close()
+				}
+			}
+		}()
+	case "tempmany":
+		go func() {
+			for n := range 20_000 {
+				if f, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprint(n))); err == nil {
+					f.Close()
+				}
+			}
+		}()
+	case "burn":
+		go func() {
+			for {
+			}
+		}()
 	case "memory":
 		go func() {
 			var all [][]byte
@@ -254,6 +285,15 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 		if n == 2 {
 			return nil, errors.New("the second always fails")
 		}
+	case "gzipbomb": // 70 MB that are 200 kB under way
+		if err := grpc.SetSendCompressor(ctx, gzip.Name); err != nil {
+			return nil, err
+		}
+		out := make([]connector.Outcome, 400_000)
+		for i := range out {
+			out[i] = connector.Outcome{ID: batch[0].ID, Result: connector.Accepted, Reason: strings.Repeat("x", 150)}
+		}
+		return out, nil
 	case "bigreply":
 		out := make([]connector.Outcome, 40_000)
 		for i := range out {
