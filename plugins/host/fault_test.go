@@ -455,7 +455,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // A connector's temporary folder is bounded, and removed with it (newRig looks).
 func TestTemporaryFolder(t *testing.T) {
-	for plugin, says := range map[string]string{"tempfull": "more than 256 MiB", "tempmany": "more than 10000 files"} {
+	for plugin, says := range map[string]string{"tempfull": "more than 256 MiB", "tempopen": "more than 256 MiB", "tempmany": "more than 10000 files"} {
 		t.Run(plugin, func(t *testing.T) {
 			r := newRig(t, Options{}, plugin)
 			r.start(t, plugin)
@@ -471,10 +471,10 @@ func TestTemporaryFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := overfull(dir); got != "folders without end" {
+	if got := overfull(dir, 0); got != "folders without end" {
 		t.Errorf("got %q", got)
 	}
-	if got := overfull(filepath.Join(dir, "none")); got != "" {
+	if got := overfull(filepath.Join(dir, "none"), 0); got != "" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -138,6 +138,7 @@ type faulty struct {
 	dir   string
 	sends atomic.Int64
 	stop  chan struct{}
+	held  []*os.File
 }
 
 func (f *faulty) Describe() connector.Description {
@@ -205,14 +206,21 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 		for range 600 {
 			go func() { runtime.LockOSThread(); select {} }()
 		}
-	case "tempfull":
+	case "tempfull", "tempopen":
 		go func() {
 			for n := range 5 {
-				f, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprint(n)))
-				if err == nil { // without blocks: it is not the disk that is tried
-					_ = f.Truncate(60 << 20)
-					f.Close()
+				path := filepath.Join(os.TempDir(), fmt.Sprint(n))
+				file, err := os.Create(path)
+				if err != nil {
+					return
 				}
+				_ = file.Truncate(60 << 20) // without blocks: it is not the disk that is tried
+				if f.mode == "tempfull" {
+					file.Close()
+					continue
+				}
+				os.Remove(path)
+				f.held = append(f.held, file)
 			}
 		}()
 	case "tempmany":

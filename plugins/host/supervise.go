@@ -153,7 +153,7 @@ func (c *Connector) watch(p *process) error {
 				ping()
 			}
 		case <-look.C:
-			if what := overfull(p.run.dir); what != "" {
+			if what := p.run.overfull(); what != "" {
 				return fmt.Errorf("%w: its temporary folder holds %s", ErrBroken, what)
 			}
 		case err := <-pinged:

@@ -3,7 +3,10 @@ package host
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -17,30 +20,75 @@ const (
 // temporaryEvery is how often it is looked at: each look costs what is there.
 const temporaryEvery = 2 * time.Second
 
-// overfull says what is too much in a process's own folder, "" if nothing. The
-// process works in it meanwhile, so that what cannot be looked at does not count,
-// but for a path too long for anybody.
-func overfull(dir string) string {
+// overfull is that of a process that runs.
+func (c *child) overfull() string {
+	c.mu.Lock()
+	pid := c.pid
+	c.mu.Unlock()
+	return overfull(c.dir, pid)
+}
+
+// overfull says what is too much in a process's own folder, or in files that it
+// removed and holds open, "" if nothing. The process works meanwhile, so that
+// what cannot be looked at does not count, but for a path too long for anybody.
+func overfull(dir string, pid int) string {
 	var bytes int64
-	entries := 0
-	why := ""
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if entries++; entries > maxTemporaryEntries {
-			why = fmt.Sprintf("more than %d files", maxTemporaryEntries)
-		} else if len(path) > 3<<10 {
-			why = "folders without end"
-		} else if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
+	left := maxTemporaryEntries
+	for folders := []string{dir}; len(folders) > 0; {
+		at := folders[len(folders)-1]
+		folders = folders[:len(folders)-1]
+		if len(at) > 3<<10 {
+			return "folders without end"
+		}
+		left = each(at, left, func(e fs.DirEntry) {
+			info, err := e.Info()
+			switch {
+			case err != nil:
+			case e.IsDir():
+				folders = append(folders, filepath.Join(at, e.Name()))
+			case info.Mode().IsRegular():
 				bytes += info.Size()
 			}
+		})
+		if left < 0 {
+			return fmt.Sprintf("more than %d files", maxTemporaryEntries)
 		}
-		if bytes > maxTemporary {
-			why = fmt.Sprintf("more than %d MiB", maxTemporary>>20)
+	}
+	open := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	each(open, maxTemporaryEntries, func(e fs.DirEntry) {
+		info, err := os.Stat(filepath.Join(open, e.Name()))
+		if err != nil || !info.Mode().IsRegular() {
+			return
 		}
-		if why != "" {
-			return fs.SkipAll
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
+			bytes += st.Size
 		}
-		return nil
 	})
-	return why
+	if bytes > maxTemporary {
+		return fmt.Sprintf("more than %d MiB", maxTemporary>>20)
+	}
+	return ""
+}
+
+// each calls f for the entries of a folder, left at most and some at a time, so
+// that a folder of millions is not held. It gives what is left, negative when
+// there were more.
+func each(dir string, left int, f func(fs.DirEntry)) int {
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return left
+	}
+	defer d.Close()
+	for {
+		some, _ := d.ReadDir(256)
+		if len(some) == 0 {
+			return left
+		}
+		for _, e := range some {
+			if left--; left < 0 {
+				return left
+			}
+			f(e)
+		}
+	}
 }
