@@ -41,6 +41,7 @@ var also = map[string][]string{
 	"appliance/cmd/cloister": {"config", "plugins/host", "plugins/sandbox"},
 	"config":                 {"plugins/connector"},
 	"plugins/connectorpb":    {"plugins/connector"},
+	"plugins/calls":          {"plugins/connector"},
 	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
 	"plugins/host":           {"plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
 	"plugins/sandbox":        {"plugins/connector"}, // what a host is
@@ -50,7 +51,7 @@ var also = map[string][]string{
 
 // connectorMay is all of the house that a connector sees, so that a third
 // party's is exactly like ours.
-var connectorMay = []string{"plugins/connector", "plugins/serve"}
+var connectorMay = []string{"plugins/connector", "plugins/calls", "plugins/serve"}
 
 // engines are the libraries that only one room may know.
 var engines = map[string]string{
