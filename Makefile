@@ -9,7 +9,7 @@ CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 SDK := appliance/ingest/web
 
-.PHONY: hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: groups hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -78,6 +78,11 @@ FAULTS ?=
 faults: need-test build
 	$(GO) run ./appliance/faults $(FAULTS)
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
+
+# What a control group holds of a connector, by the kernel's own. As root, where
+# control groups are of version 2; it leaves the controllers switched on.
+groups: need-go
+	$(GO) test -tags groups -count=1 -run TestGroups -v ./plugins/host
 
 # The report of a connector that tries all that it must not be able to do.
 hostile: need-go
