@@ -43,6 +43,11 @@ appliance {
 #   require = "hosts"
 # }
 
+# Whose connectors "cloister connector install" takes; the author tells the key.
+# author "beepers" {
+#   key = "ed25519:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+# }
+
 # Three listeners. One without tls must be on this machine, or say
 # insecure = true because something in front of it encrypts.
 

@@ -38,7 +38,10 @@ func (h *Host) describe(ctx context.Context, bin *binary) (*about, error) {
 		return a, nil
 	}
 	plugin := filepath.Base(bin.path)
-	reply := h.cached(bin.sum)
+	reply := h.onCard(bin)
+	if reply == nil {
+		reply = h.cached(bin.sum)
+	}
 	if reply == nil {
 		var err error
 		if reply, err = h.ask(ctx, bin, plugin); err != nil {

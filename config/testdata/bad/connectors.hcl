@@ -131,4 +131,6 @@ publisher "acme" {
     }
   }
 }
+author "short" { key = "ed25519:AAAA" } # E1025: key cannot be "ed25519:AAAA"
+author "none" {} # E1013: "key" is missing
 sandbox { require = "full" } # E1023: Allowed: "none", "files", "ports" or "hosts".
