@@ -50,7 +50,7 @@ test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
-	@packaging/scripts/need.sh /usr/bin/node:nodejs npm:nodejs,npm chromium:chromium postfix:postfix dovecot:dovecot-core opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl /usr/sbin/bearerbox:kannel /usr/lib/kannel/test/fakesmsc:kannel-extras
+	@packaging/scripts/need.sh /usr/bin/node:nodejs npm:nodejs,npm openssl:openssl chromium:chromium postfix:postfix dovecot:dovecot-core opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl /usr/sbin/bearerbox:kannel /usr/lib/kannel/test/fakesmsc:kannel-extras
 
 # The same under the race detector, which needs cgo and takes longer.
 race:

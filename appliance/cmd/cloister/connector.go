@@ -19,7 +19,8 @@ import (
 
 func newConnector() *cobra.Command {
 	return group("connector", "What speaks to providers", newConnectorList(), newConnectorInspect(), newConnectorCheck(),
-		newConnectorPause(), newConnectorResume(), newConnectorDrain())
+		newConnectorPause(), newConnectorResume(), newConnectorDrain(),
+		newConnectorTest(), newConnectorKey(), newConnectorPackage(), newConnectorInstall())
 }
 
 func newConnectorList() *cobra.Command {
