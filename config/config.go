@@ -36,6 +36,7 @@ type Config struct {
 	Appliance  Appliance
 	Keyring    Keyring
 	Sandbox    Sandbox
+	Authors    []Author    // whose connectors may be installed
 	Listeners  []Listener  // collect, console, metrics; always all three, in this order; then mail, if it is written
 	Publishers []Publisher // as written; at least one
 	Files      []string    // what was read, in that order
@@ -73,6 +74,13 @@ type Keyring struct {
 // particular; the files of others closed and no processes started; only the
 // ports of listed hosts reached as well; only the listed hosts.
 var Grades = []string{"none", "files", "ports", "hosts"}
+
+// Author is somebody whose connectors may be installed.
+type Author struct {
+	Name  string
+	Key   string // public, for Ed25519: "ed25519:" and base64
+	Range Range
+}
 
 // Sandbox says how connectors are confined.
 type Sandbox struct {

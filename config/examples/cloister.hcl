@@ -48,6 +48,11 @@ appliance {
 #   processor = "150%" # one and a half; without it as much as there is
 # }
 
+# Whose connectors "cloister connector install" takes; the author tells the key.
+# author "beepers" {
+#   key = "ed25519:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+# }
+
 # Three listeners. One without tls must be on this machine, or say
 # insecure = true because something in front of it encrypts.
 

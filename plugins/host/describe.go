@@ -65,7 +65,10 @@ func (h *Host) describe(ctx context.Context, bin *binary) (*about, error) {
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()
 	plugin := filepath.Base(bin.path)
-	reply := h.cached(bin.sum)
+	reply := h.onCard(bin)
+	if reply == nil {
+		reply = h.cached(bin.sum)
+	}
 	if reply == nil {
 		var err error
 		if reply, err = h.ask(ctx, bin, plugin); err != nil {

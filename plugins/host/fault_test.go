@@ -349,7 +349,7 @@ func TestUnreachableProvider(t *testing.T) {
 
 // What a connector answers beyond its own messages does not count.
 func TestAnswers(t *testing.T) {
-	r := newRig(t, Options{}, "liar", "bigreply", "fail", "failsecond")
+	r := newRig(t, Options{}, "liar", "bigreply", "gzipbomb", "fail", "failsecond")
 	outs, err := r.start(t, "liar").Send(short(t), messages(4))
 	if err != nil {
 		t.Fatal(err)
@@ -370,6 +370,9 @@ func TestAnswers(t *testing.T) {
 	}
 	if _, err := r.start(t, "bigreply").Send(short(t), messages(1)); status.Code(errors.Unwrap(err)) != codes.ResourceExhausted && status.Code(errors.Unwrap(err)) != codes.Unknown {
 		t.Errorf("a reply of 7 MB: %v", err)
+	}
+	if _, err := r.start(t, "gzipbomb").Send(short(t), messages(1)); status.Code(errors.Unwrap(err)) != codes.ResourceExhausted {
+		t.Errorf("a reply that is 70 MB once it is unpacked: %v", err)
 	}
 	if _, err := r.start(t, "fail").Send(short(t), messages(1)); err == nil || !strings.Contains(err.Error(), "broken inside by a line") {
 		t.Errorf("got %v", err)
@@ -447,6 +450,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	eventually(t, "its end", func() bool { return c.Status().PID != pid })
 	if s := c.Status(); !strings.Contains(s.Error+r.log.String(), "ended") {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// A connector's temporary folder is bounded, and removed with it (newRig looks).
+func TestTemporaryFolder(t *testing.T) {
+	for plugin, says := range map[string]string{"tempfull": "more than 256 MiB", "tempopen": "more than 256 MiB", "tempmany": "more than 10000 files"} {
+		t.Run(plugin, func(t *testing.T) {
+			r := newRig(t, Options{}, plugin)
+			r.start(t, plugin)
+			eventually(t, "its end", func() bool { return strings.Contains(r.log.String(), "its temporary folder holds "+says) })
+		})
+	}
+	// However deep, it is looked at within bounds.
+	dir := t.TempDir()
+	at := dir
+	for range 20 {
+		at = filepath.Join(at, strings.Repeat("d", 180))
+		if err := os.Mkdir(at, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := overfull(dir, 0); got != "folders without end" {
+		t.Errorf("got %q", got)
+	}
+	if got := overfull(filepath.Join(dir, "none"), 0); got != "" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -214,9 +214,15 @@ func Open(o Options) (*Host, error) {
 }
 
 // Describe says what a plugin is and which settings it takes. The answer is
-// kept by the program's checksum; the first time it takes a process.
+// kept by the program's checksum; the first time it takes a process, unless the
+// program came by a parcel. Of a program that is not here it is what a card says.
 func (h *Host) Describe(ctx context.Context, plugin string) (connector.Description, connector.Schema, error) {
 	bin, err := h.open(plugin, "")
+	if errors.Is(err, ErrNotFound) {
+		if a := h.absent(plugin); a != nil {
+			return a.description, a.schema, nil
+		}
+	}
 	if err != nil {
 		return connector.Description{}, connector.Schema{}, err
 	}
@@ -234,6 +240,15 @@ func (h *Host) Describe(ctx context.Context, plugin string) (connector.Descripti
 // says, a grade's name or "".
 func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	bin, err := h.open(plugin, "")
+	if errors.Is(err, ErrNotFound) {
+		if a := h.absent(plugin); a != nil {
+			_, problems := a.policy(s, nil)
+			return append(problems, connector.Problem{
+				Severity: connector.SeverityWarning, Summary: "only its card is on this machine, and not its program",
+				Detail: "What its schema says was checked; what the program itself thinks of the settings is seen where it is installed.",
+			}), nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

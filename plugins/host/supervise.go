@@ -131,6 +131,8 @@ func (c *Connector) watch(p *process) error {
 	tick := time.NewTicker(t.pingEvery)
 	defer tick.Stop()
 	pinging, missed := false, 0
+	look := time.NewTicker(temporaryEvery)
+	defer look.Stop()
 	ping := func() {
 		pinging = true
 		busy.Go(func() { pinged <- p.ping(ctx) })
@@ -149,6 +151,10 @@ func (c *Connector) watch(p *process) error {
 		case <-tick.C:
 			if !pinging {
 				ping()
+			}
+		case <-look.C:
+			if what := p.run.overfull(); what != "" {
+				return fmt.Errorf("%w: its temporary folder holds %s", ErrBroken, what)
 			}
 		case err := <-pinged:
 			pinging = false

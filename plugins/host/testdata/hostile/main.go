@@ -379,6 +379,17 @@ var attempts = map[string]func(args []string) error{
 		}
 		return errors.New((time.Since(began) / times).String())
 	},
+	// It does not come back.
+	"hold": func([]string) error {
+		var all [][]byte
+		for {
+			b := make([]byte, 16<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+	},
 	"nothing": func([]string) error { return nil },
 }
 
