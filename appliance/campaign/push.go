@@ -40,6 +40,12 @@ type Push struct {
 	Silent   bool              `json:"silent,omitempty"`   // shows nothing; the app gets Data
 }
 
+// Empty says whether p says nothing.
+func (p *Push) Empty() bool {
+	return p.Subtitle+p.Image+p.Badge+p.Sound+p.Channel+p.Category+p.Thread+p.Collapse == "" &&
+		len(p.Links)+len(p.Buttons)+len(p.Data) == 0 && !p.Urgent && !p.Silent
+}
+
 // Button is an action offered with a push: title and link are Liquid.
 type Button struct {
 	ID    string `json:"id"` // what the app gets
@@ -82,8 +88,8 @@ func ReservedData(key string) bool { return reservedKey.MatchString(key) }
 
 // checkButtonFields says which fields of buttons there are not: those of lists
 // are out of reach of the table of fields.
-func checkButtonFields(content []event.Prop, m *Mistakes) {
-	for i, b := range event.Lookup(content, "push.buttons").List() {
+func checkButtonFields(push []event.Prop, m *Mistakes) {
+	for i, b := range event.Lookup(push, "buttons").List() {
 		for _, p := range b.Object() {
 			if !slices.Contains(buttonFields, p.Key) {
 				m.add(fmt.Sprintf("content.push.buttons[%d].%s", i, p.Key), "there is no such field; there are %s", strings.Join(buttonFields, ", "))

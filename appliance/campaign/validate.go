@@ -80,7 +80,10 @@ func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campai
 	for path, known := range fields {
 		at, dot := v.Object(), ""
 		if path != "" {
-			at, dot = event.Lookup(at, path).Object(), path+"."
+			dot = path + "."
+			for step := range strings.SplitSeq(path, ".") {
+				at = event.Lookup(at, step).Object()
+			}
 		}
 		for _, p := range at {
 			if !slices.Contains(known, p.Key) {
@@ -88,7 +91,7 @@ func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campai
 			}
 		}
 	}
-	checkButtonFields(event.Lookup(v.Object(), "content").Object(), &m)
+	checkButtonFields(event.Lookup(event.Lookup(v.Object(), "content").Object(), "push").Object(), &m)
 	var o Campaign
 	if err := json.Unmarshal(body, &o); err != nil {
 		path := ""
