@@ -390,6 +390,8 @@ func (d *Delivery) send(c *channel, to hop, going []*entry) []result {
 		}
 		results[i] = result{rec: e.rec, out: out, connector: to.connector, platform: to.platform, took: took, unsent: unsent != nil}
 	}
-	d.routes.landed(to.connector, len(going), results, err)
+	if d.routes.landed(c.name, to.connector, len(going), results, err) {
+		d.keepDoubt(to.connector)
+	}
 	return results
 }
