@@ -38,11 +38,14 @@ var also = map[string][]string{
 	"appliance/csv":          {"appliance/event"},                  // cells become its values
 	"appliance/export":       {"appliance/event", "appliance/csv"}, // records hold its values
 	"appliance":              {"config", "plugins/host", "plugins/sandbox", "appliance/demo"},
-	"appliance/cmd/cloister": {"config", "plugins/host", "plugins/sandbox"},
+	"appliance/cmd/cloister": {"config", "plugins/host", "plugins/sandbox", "plugins/author", "plugins/conformance", "plugins/parcel"},
+	"plugins/author":         {"config", "plugins/conformance", "plugins/connector", "plugins/host", "plugins/parcel"},
 	"config":                 {"plugins/connector"},
 	"plugins/connectorpb":    {"plugins/connector"},
+	"plugins/calls":          {"plugins/connector"},
 	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
-	"plugins/host":           {"plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
+	"plugins/parcel":         {"plugins/connectorpb"},
+	"plugins/host":           {"plugins/parcel", "plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
 	"plugins/sandbox":        {"plugins/connector"}, // what a host is
 	"plugins/conformance":    {"plugins/connector", "plugins/host"},
 	"appliance/demo":         {},
@@ -50,7 +53,7 @@ var also = map[string][]string{
 
 // connectorMay is all of the house that a connector sees, so that a third
 // party's is exactly like ours.
-var connectorMay = []string{"plugins/connector", "plugins/serve"}
+var connectorMay = []string{"plugins/connector", "plugins/calls", "plugins/serve"}
 
 // engines are the libraries that only one room may know.
 var engines = map[string]string{

@@ -18,8 +18,13 @@ import (
 // installedConnectors is where packages put connectors.
 const installedConnectors = "/usr/lib/cloister/connectors"
 
+// LocalConnectors is where connectors of others are installed, which no package
+// of ours may touch.
+const LocalConnectors = "/opt/cloister/connectors"
+
 // Connectors are the directories that are searched for connectors' programs:
-// the configured ones, those beside the running program, the installed ones.
+// the configured ones, those beside the running program, those of the package,
+// those of others.
 func Connectors(configured []string) []string {
 	dirs := append([]string(nil), configured...)
 	if self, err := os.Executable(); err == nil {
@@ -29,6 +34,9 @@ func Connectors(configured []string) []string {
 	}
 	if exists(installedConnectors) || len(dirs) == 0 {
 		dirs = append(dirs, installedConnectors)
+	}
+	if exists(LocalConnectors) {
+		dirs = append(dirs, LocalConnectors)
 	}
 	return dirs
 }
@@ -97,6 +105,7 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 			filepath.Join(dir, "keyring"), filepath.Join(dir, "appliance"), filepath.Join(dir, "audit"),
 			filepath.Join(dir, "journal"), filepath.Join(dir, "publishers"), cfg.Keyring.File,
 		},
+		Groups: a.o.Groups, NoGroups: a.o.NoGroups,
 		Logger: a.log, Board: a.board, Audit: a.refusedProgram,
 	})
 	if err != nil {

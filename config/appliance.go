@@ -38,11 +38,14 @@ func (l *loader) config(root *node) *Config {
 	c := &Config{Files: l.files}
 	c.Appliance = l.appliance(r.one("appliance"))
 	c.Keyring = l.keyring(r.one("keyring"), c.Appliance.DataDir)
+	c.Sandbox.Bounds = Bounds{Memory: 1 << 30, Threads: 512}
 	if b := r.one("sandbox"); b != nil {
-		c.Sandbox = Sandbox{Range: b.n.at(), Require: b.text("require", textRule{need: true, choice: Grades})}
+		c.Sandbox.Range, c.Sandbox.Require = b.n.at(), b.text("require", textRule{choice: Grades})
+		c.Sandbox.Bounds = bounds(b, c.Sandbox.Bounds)
 		b.end()
-		l.require = c.Sandbox.Require
 	}
+	l.sandbox = c.Sandbox
+	c.Authors = l.authors(r.many("author", "name"))
 	c.Listeners = l.listeners(r.many("listener", "name"))
 	c.Publishers = l.publishers(r.many("publisher", "name"))
 	r.end()
@@ -52,6 +55,21 @@ func (l *loader) config(root *node) *Config {
 	}
 	l.links(c)
 	return c
+}
+
+var authorPattern = regexp.MustCompile(`^ed25519:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$`)
+
+func (l *loader) authors(rs []*reader) []Author {
+	var out []Author
+	for _, r := range rs {
+		a := Author{Range: r.n.at()}
+		a.Name, _ = r.name(0, textRule{pattern: namePattern, form: nameForm})
+		a.Key = r.text("key", textRule{need: true, max: 64, pattern: authorPattern, example: `"ed25519:BASE64"`,
+			form: `It is "ed25519:" and 44 characters of base64, as "cloister connector key" prints it for the author.`})
+		r.end()
+		out = append(out, a)
+	}
+	return out
 }
 
 func (l *loader) appliance(r *reader) Appliance {

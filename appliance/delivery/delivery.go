@@ -98,6 +98,7 @@ type People interface {
 type Content struct {
 	Subject, HTML, Text, Title, Link string        // Liquid
 	Sender, Template                 string        // of an SMS
+	Push                             *Push         // what only a push has, nil = nothing
 	Direct                           bool          // these stand in each intention's Props, by their names in lower case
 	Paused                           bool          // the campaign does not run now: its messages wait
 	People                           []byte        // further condition: a people expression, nil = none
@@ -193,7 +194,7 @@ type Options struct {
 	// Batch is how many messages are handed over at once at most; default and
 	// greatest 500. A crash during a hand-off leaves a batch a worker whose
 	// answer is unknown, so batches are no larger than a connector answers in a
-	// quarter of a second.
+	// tenth of a second.
 	Batch   int
 	Timeout time.Duration // of one hand-off; default 30 s
 	Backoff time.Duration // the first wait for disk and journal, doubled up to 1 h; default 30 s

@@ -1,9 +1,12 @@
 package delivery
 
 import (
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,9 +46,12 @@ type connectorState struct {
 	bucket  bucket
 	domains domains
 	paused  time.Time // since then; the zero time = it is not
+	doubt   doubt     // of push; it is paused while there is one
 	flying  int       // messages handed over and not answered
 
 	failures int       // in a row
+	since    time.Time // the first time that it was left out since it last worked
+	why      string    // how it failed last, then
 	until    time.Time // left out until then
 	probing  int       // messages that try it, once until is over
 	probed   time.Time // when they began
@@ -59,7 +65,7 @@ func (s *connectorState) left(now time.Time, patience time.Duration) (bool, time
 	case now.Before(s.until):
 		return true, s.until
 	case s.probing >= probe && now.Before(s.probed.Add(patience)):
-		return true, s.probed.Add(patience)
+		return true, now.Add(firstLeave) // an answer may come any moment
 	}
 	return false, now
 }
@@ -271,12 +277,20 @@ func (r *routes) undo(e *entry, name string) {
 	}
 }
 
-// landed notes how a hand-off of n messages ended.
-func (r *routes) landed(name string, n int, outs []result, err error) {
+// landed notes how a hand-off of n messages ended. doubted says that the
+// connector was paused for what it said, which outs do not hold any more.
+func (r *routes) landed(channel, name string, n int, outs []result, err error) (doubted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.of(name)
+	s, now := r.of(name), r.d.o.Now()
 	s.flying -= n
+	if channel == "push" && !s.doubt.judge(outs, now) {
+		keep(outs)
+		if s.paused.IsZero() {
+			s.paused = now.UTC()
+		}
+		return true
+	}
 	bad := err != nil
 	if !bad {
 		back := 0
@@ -286,17 +300,36 @@ func (r *routes) landed(name string, n int, outs []result, err error) {
 			}
 		}
 		if back < len(outs) {
-			s.failures, s.until, s.probing = 0, time.Time{}, 0
-			return
+			s.failures, s.since, s.until, s.why, s.probing = 0, time.Time{}, time.Time{}, "", 0
+			return false
 		}
 		bad = s.failures+1 >= strikes
 	}
 	s.failures++
 	if s.probing = 0; bad {
 		leave := min(firstLeave<<min(s.failures-1, 10), longestLeave)
-		s.until = r.d.o.Now().Add(time.Duration((0.5 + r.d.o.Rand()/2) * float64(leave)))
-		r.d.o.Logger.Warn("a connector takes no messages and is left out", "connector", name, "failures", s.failures, "until", s.until)
+		if s.since.IsZero() {
+			s.since = now
+		}
+		s.until, s.why = now.Add(time.Duration((0.5+r.d.o.Rand()/2)*float64(leave))), whyNot(outs, err)
+		r.d.o.Logger.Warn("a connector takes no messages and is left out", "connector", name, "failures", s.failures, "until", s.until, "why", s.why)
 	}
+	return false
+}
+
+// whyNot says in a few words why a batch came back whole, naming nobody.
+func whyNot(outs []result, err error) string {
+	var unsent *Unsent
+	switch {
+	case errors.As(err, &unsent):
+		return nobody(unsent.Error())
+	case err != nil:
+		return nobody("not answered: " + err.Error())
+	case len(outs) == 0:
+		return ""
+	}
+	last := outs[len(outs)-1].out
+	return nobody(strings.TrimSpace(fmt.Sprintf("%d batches came back: %s %s", strikes, last.Class, last.Reason)))
 }
 
 // other says whether a message that came back can go to another connector now.
@@ -320,7 +353,10 @@ func (r *routes) other(rec *record, platform string) bool {
 type RouteState struct {
 	Paused   time.Time  // since then it gets no messages; the zero time = it does
 	InFlight int        // messages handed over and not answered
-	LeftOut  *time.Time // until then, since it fails; nil = it is not
+	LeftOut  *time.Time // until then, or until ten messages tried it, since it fails; nil = it is not
+	Failing  time.Time  // the first time that it was left out since it last worked
+	Why      string     // it is left out, in a few words that name nobody
+	Doubt    string     // why it was paused by itself, what is to be looked at; "" = it was not
 }
 
 // Route says how a connector is used.
@@ -331,10 +367,10 @@ func (d *Delivery) Route(name string) RouteState {
 	if s == nil {
 		return RouteState{}
 	}
-	out := RouteState{Paused: s.paused, InFlight: s.flying}
+	out := RouteState{Paused: s.paused, InFlight: s.flying, Doubt: s.doubt.why}
 	if !s.until.IsZero() {
 		until := s.until
-		out.LeftOut = &until
+		out.LeftOut, out.Failing, out.Why = &until, s.since, s.why
 	}
 	return out
 }

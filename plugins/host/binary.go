@@ -70,29 +70,38 @@ func find(dirs []string, plugin string) (*binary, error) {
 	return nil, fmt.Errorf("%w in %s", ErrNotFound, strings.Join(dirs, ", "))
 }
 
-// openIn opens dir's program of that name, if nobody but root and this user
-// could have put it there.
-func openIn(dir, plugin string) (*binary, error) {
+// safeFolder is a folder's real path, if nobody but root and this user can
+// exchange what is in it.
+func safeFolder(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	// The folder itself may be reached by a link, since the operator wrote its
 	// path; what counts is who can write where it leads.
 	if abs, err = filepath.EvalSymlinks(abs); err != nil {
-		return nil, err
+		return "", err
 	}
 	for at := abs; ; at = filepath.Dir(at) {
 		var st unix.Stat_t
 		if err := unix.Stat(at, &st); err != nil {
-			return nil, &fs.PathError{Op: "stat", Path: at, Err: err}
+			return "", &fs.PathError{Op: "stat", Path: at, Err: err}
 		}
 		if why := unsafe(st, true); why != "" {
-			return nil, fmt.Errorf("%w: folder %s %s", ErrUnsafe, at, why)
+			return "", fmt.Errorf("%w: folder %s %s", ErrUnsafe, at, why)
 		}
 		if at == "/" {
-			break
+			return abs, nil
 		}
+	}
+}
+
+// openIn opens dir's file of that name, if nobody but root and this user could
+// have put it there.
+func openIn(dir, plugin string) (*binary, error) {
+	abs, err := safeFolder(dir)
+	if err != nil {
+		return nil, err
 	}
 	folder, err := unix.Open(abs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {

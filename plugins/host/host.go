@@ -46,6 +46,11 @@ type Options struct {
 	// may neither hold one of them nor lie in one.
 	Protect []string
 
+	// Groups hold a control group for each process; nil = there are none, and
+	// NoGroups says why to operators, nil if they need not know.
+	Groups   *sandbox.Groups
+	NoGroups error
+
 	// Resolver looks up the names of hosts that connectors reach; nil = the machine's.
 	Resolver sandbox.Resolver
 
@@ -143,9 +148,14 @@ type Host struct {
 	o     Options
 	spawn *spawner
 
-	describing sync.Mutex // one process at a time is asked what it is
+	// The life of the host: ended by Close.
+	ctx  context.Context
+	quit context.CancelFunc
+
 	mu         sync.Mutex
-	abouts     map[string]*about // by checksum
+	abouts     map[string]*about        // by checksum
+	describing map[string]chan struct{} // programs that are being asked what they are; closed afterwards
+	asking     sync.WaitGroup           // those who ask; added to under mu, before closed is set
 	running    map[*Connector]bool
 	closed     bool
 }
@@ -196,15 +206,23 @@ func Open(o Options) (*Host, error) {
 			return nil, fmt.Errorf("connectors: the folder for schemas: %w", err)
 		}
 	}
-	return &Host{
-		o: o, spawn: newSpawner(), abouts: make(map[string]*about), running: make(map[*Connector]bool),
-	}, nil
+	h := &Host{
+		o: o, spawn: newSpawner(), abouts: make(map[string]*about), describing: make(map[string]chan struct{}), running: make(map[*Connector]bool),
+	}
+	h.ctx, h.quit = context.WithCancel(context.Background())
+	return h, nil
 }
 
 // Describe says what a plugin is and which settings it takes. The answer is
-// kept by the program's checksum; the first time it takes a process.
+// kept by the program's checksum; the first time it takes a process, unless the
+// program came by a parcel. Of a program that is not here it is what a card says.
 func (h *Host) Describe(ctx context.Context, plugin string) (connector.Description, connector.Schema, error) {
 	bin, err := h.open(plugin, "")
+	if errors.Is(err, ErrNotFound) {
+		if a := h.absent(plugin); a != nil {
+			return a.description, a.schema, nil
+		}
+	}
 	if err != nil {
 		return connector.Description{}, connector.Schema{}, err
 	}
@@ -222,6 +240,15 @@ func (h *Host) Describe(ctx context.Context, plugin string) (connector.Descripti
 // says, a grade's name or "".
 func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	bin, err := h.open(plugin, "")
+	if errors.Is(err, ErrNotFound) {
+		if a := h.absent(plugin); a != nil {
+			_, problems := a.policy(s, nil)
+			return append(problems, connector.Problem{
+				Severity: connector.SeverityWarning, Summary: "only its card is on this machine, and not its program",
+				Detail: "What its schema says was checked; what the program itself thinks of the settings is seen where it is installed.",
+			}), nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -264,15 +291,14 @@ func (h *Host) Close() error {
 		all = append(all, c)
 	}
 	h.mu.Unlock()
+	h.quit()
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, c := range all {
 		wg.Go(func() { errs[i] = c.Close() })
 	}
 	wg.Wait()
-	// A process that is being described holds the spawner.
-	h.describing.Lock()
-	defer h.describing.Unlock()
+	h.asking.Wait()
 	h.spawn.close()
 	return errors.Join(errs...)
 }

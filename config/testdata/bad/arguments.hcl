@@ -16,5 +16,5 @@ publisher "acme" {
   quiet_hours "x" {} # E1014: quiet_hours takes no label, not 1
 }
 
-plugin "x" {} # E1011: there is no block "plugin" here Allowed here are the blocks appliance, keyring, listener, publisher, sandbox.
+plugin "x" {} # E1011: there is no block "plugin" here Allowed here are the blocks appliance, author, keyring, listener, publisher, sandbox.
 campaign "x" {} # E1015: made in the console

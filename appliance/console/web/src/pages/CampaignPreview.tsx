@@ -32,7 +32,7 @@ export function ContentPreview({ c }: { c: Campaign }) {
       {c.channel === "push" && <Push c={c} sample={sample} />}
       {c.channel === "webhook" && <pre class="webhook">{fillText(text, sample) || "The body shows here."}</pre>}
       <p class="field-hint">
-        {Object.values(c.content).some((t) => t && hasConditions(t)) ? "Conditions and loops are shown with all their branches. " : ""}
+        {Object.values(c.content).some((t) => typeof t === "string" && hasConditions(t)) ? "Conditions and loops are shown with all their branches. " : ""}
         {c.trigger.type !== "once" && "Event fields are made up. "}
         The appliance renders the real message when it is sent.
       </p>
@@ -69,12 +69,23 @@ function Sms({ text }: { text: string }) {
 }
 
 function Push({ c, sample }: { c: Campaign; sample: Sample }) {
+  const p = c.content.push ?? {};
+  if (p.silent) return <p class="field-hint">The push is silent: nothing shows.</p>;
   return (
     <div class="phone">
       <div class="push">
         <p class="push-app">{publisher.value?.title || publisher.value?.name}</p>
         <b>{fillText(c.content.title ?? "", sample) || "No title yet"}</b>
+        {p.subtitle && <p>{fillText(p.subtitle, sample)}</p>}
         <p>{fillText(c.content.text ?? "", sample)}</p>
+        {p.image && <p class="push-image">{fillText(p.image, sample)}</p>}
+        {(p.buttons?.length ?? 0) > 0 && (
+          <p class="push-buttons">
+            {p.buttons?.map((b) => (
+              <span key={b.id}>{fillText(b.title, sample) || "…"}</span>
+            ))}
+          </p>
+        )}
       </div>
     </div>
   );
