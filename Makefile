@@ -40,17 +40,17 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json
+test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json connectors/smshttp/testdata/npm/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/webpush
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
-	@packaging/scripts/need.sh npm:nodejs,npm openssl:openssl chromium:chromium postfix:postfix opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl
+	@packaging/scripts/need.sh npm:nodejs,npm openssl:openssl chromium:chromium postfix:postfix opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl /usr/sbin/bearerbox:kannel /usr/lib/kannel/test/fakesmsc:kannel-extras
 
 # The same under the race detector, which needs cgo and takes longer.
 race:

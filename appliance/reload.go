@@ -82,6 +82,11 @@ func needRestart(old, next *config.Config) (out []string) {
 			out = append(out, fmt.Sprintf("listener %q", l.Name))
 		}
 	}
+	for _, was := range old.Listeners { // that for mail is not there where nobody writes it
+		if !slices.ContainsFunc(next.Listeners, func(l config.Listener) bool { return l.Name == was.Name }) {
+			out = append(out, fmt.Sprintf("listener %q", was.Name))
+		}
+	}
 	return out
 }
 

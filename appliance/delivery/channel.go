@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type lane struct {
 	prefix []byte
 	class  string
 	turn   bool
-	ready  []id      // read and not taken yet
+	ready  [][]byte  // keys that were read and not taken yet, in order
 	from   []byte    // where to read on; nil = at the beginning
 	next   time.Time // when the next is due, if all before it was read
 }
@@ -47,13 +48,13 @@ type channel struct {
 
 	mu      sync.Mutex
 	size    int             // of a batch, now
-	taken   map[id]bool     // by a worker, not given back yet
-	skipped bool            // some of these were met while reading
+	taken   map[id][]byte   // by a worker, not given back yet, with their keys
+	skipped [][]byte        // keys of these that were met while reading
 	lanes   [2 * lanes]lane // in the order in which they are taken
 }
 
 func newChannel(d *Delivery, n int, name string) *channel {
-	c := &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), express: make(chan struct{}, 1), size: min(firstBatch, d.o.Batch), taken: map[id]bool{}}
+	c := &channel{d: d, n: n, name: name, wake: make(chan struct{}, 1), express: make(chan struct{}, 1), size: min(firstBatch, d.o.Batch), taken: map[id][]byte{}}
 	for l, class := range []string{laneTransactional: Transactional, laneMarketing: Marketing} {
 		c.lanes[2*l] = lane{prefix: queuePrefix(n, l, true), class: class, turn: true}
 		c.lanes[2*l+1] = lane{prefix: queuePrefix(n, l, false), class: class}
@@ -63,17 +64,28 @@ func newChannel(d *Delivery, n int, name string) *channel {
 
 // wakeUp is called when something was put into the queue, or may go now.
 func (c *channel) wakeUp() {
-	c.mu.Lock()
-	c.rewind()
-	c.mu.Unlock()
 	token(c.wake)
 	token(c.express)
 }
 
-// rewind has the queue read from its beginning. The caller holds mu.
-func (c *channel) rewind() {
+// joined is called when a key of the queue is on disk: it may lie behind what
+// was read.
+func (c *channel) joined(key []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.back(key)
+}
+
+// back has the queue read again from key. Not from its beginning, where all that
+// has gone lies for the engine to step over. The caller holds mu.
+func (c *channel) back(key []byte) {
 	for l := range c.lanes {
-		c.lanes[l].ready, c.lanes[l].from = nil, nil
+		q := &c.lanes[l]
+		if !bytes.HasPrefix(key, q.prefix) || bytes.Compare(key, q.from) >= 0 {
+			continue
+		}
+		n, _ := slices.BinarySearchFunc(q.ready, key, bytes.Compare)
+		q.ready, q.from = q.ready[:n], bytes.Clone(key)
 	}
 }
 
@@ -103,14 +115,15 @@ func (c *channel) take(now time.Time, classes int) (batch []id, next time.Time, 
 				return nil, next, fmt.Errorf("looking into the outbox for %s: %w", c.name, err)
 			}
 		}
-		batch = q.ready[:min(room, len(q.ready))]
-		q.ready = q.ready[len(batch):]
+		keys := q.ready[:min(room, len(q.ready))]
+		q.ready = q.ready[len(keys):]
+		for _, key := range keys {
+			i := idOf(key)
+			batch, c.taken[i] = append(batch, i), key
+		}
 		if len(batch) == 0 {
 			next = earlier(next, q.next)
 			continue
-		}
-		for _, i := range batch {
-			c.taken[i] = true
 		}
 		if len(q.ready) > 0 || len(batch) == room {
 			token(c.wake) // for another worker
@@ -124,7 +137,7 @@ func (c *channel) take(now time.Time, classes int) (batch []id, next time.Time, 
 // the engine to step over until it is compacted, so that it is not read at its
 // beginning for each batch. The caller holds mu.
 func (c *channel) read(q *lane, now time.Time) error {
-	q.next = now.Add(longestWait)
+	q.next, q.ready = now.Add(longestWait), nil
 	return c.d.db.View(func(t *kv.Txn) error {
 		return t.Scan(kv.Delivery, q.prefix, bytes.Clone(q.from), func(key, _ []byte) error {
 			if at := micros(int64(binary.BigEndian.Uint64(key[len(q.prefix):]))); at.After(now) {
@@ -132,10 +145,10 @@ func (c *channel) read(q *lane, now time.Time) error {
 				return kv.ErrStop
 			}
 			q.from = append(append(q.from[:0], key...), 0)
-			if i := id(key[len(q.prefix)+8:]); c.taken[i] {
-				c.skipped = true
+			if _, ok := c.taken[idOf(key)]; ok {
+				c.skipped = append(c.skipped, bytes.Clone(key))
 			} else {
-				q.ready = append(q.ready, i)
+				q.ready = append(q.ready, bytes.Clone(key))
 			}
 			if len(q.ready) == 2*c.d.o.Batch {
 				return kv.ErrStop
@@ -151,12 +164,15 @@ func (c *channel) giveBack(batch []id, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, i := range batch {
+		if !whole {
+			c.back(c.taken[i])
+		}
 		delete(c.taken, i)
 	}
-	if !whole || c.skipped {
-		c.skipped = false
-		c.rewind()
+	for _, key := range c.skipped {
+		c.back(key)
 	}
+	c.skipped = nil
 }
 
 // answered adapts the size of batches to how long a hand-off of n messages took.

@@ -55,8 +55,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				if c.step == "rendered" {
 					return
 				}
-				h.d.meet(entries[0])
-				going, _, _, err := h.d.record(entries)
+				going, _, _, err := h.d.record(entries, nil)
 				check(err)
 				if c.step == "attempt on disk" {
 					return

@@ -70,6 +70,8 @@ type Recipient struct {
 	Profile   []event.Prop    // personal attributes included
 	Addresses []event.Address // the newest first
 	Since     []int64         // when each of them was last registered, microseconds since 1970
+	// Allowed is People's, of the person as they were read with the rest.
+	Allowed func(purpose, channel string) (bool, Consent)
 }
 
 // Consent is the record that allowed or forbade a message.

@@ -78,7 +78,7 @@ func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
 	}
 	r.Basis, r.Consent = "contract", nil
 	if !purpose.Contract {
-		granted, c := d.o.People.Allowed(r.Asked, r.Purpose, r.Channel)
+		granted, c := e.to.Allowed(r.Purpose, r.Channel)
 		r.Basis, r.Consent = "consent", &c
 		if !granted {
 			return hold(ReasonConsent), nil
@@ -87,7 +87,7 @@ func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
 	if e.address.Value == "" {
 		return hold(ReasonUnreachable), nil
 	}
-	if r.Suppressed = d.o.People.Suppressed(r.Channel, e.address.Value); r.Suppressed {
+	if r.Suppressed = e.suppressed; r.Suppressed {
 		return hold(ReasonSuppressed), nil
 	}
 	if e.unqualified {
@@ -178,15 +178,15 @@ func (d *Delivery) uniqueKey(r *record) []byte {
 // addressFor is the address that a message goes to: of several, the one that
 // became known last and is not suppressed, as people expects of a bounce that
 // names none. If all are suppressed it is one of these.
-func (d *Delivery) addressFor(addresses []event.Address, channel string, platforms []string) (to event.Address) {
+func (d *Delivery) addressFor(addresses []event.Address, channel string, platforms []string) (to event.Address, suppressed bool) {
 	for _, a := range addresses {
 		switch {
 		case a.Channel != channel || len(platforms) > 0 && !slices.Contains(platforms, a.Platform) || a.Removed || a.Value == "" || hasControl(a.Value) || hasControl(a.Extra):
 		case !d.o.People.Suppressed(channel, a.Value):
-			return a
+			return a, false
 		case to.Value == "":
-			to = a
+			to, suppressed = a, true
 		}
 	}
-	return to
+	return to, suppressed
 }

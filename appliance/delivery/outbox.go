@@ -109,6 +109,9 @@ func (r *record) queue() []byte {
 	return append(k, i[:]...)
 }
 
+// idOf is the message whose place in the queue a key is.
+func idOf(key []byte) id { return id(key[len(key)-idBytes:]) }
+
 func (r *record) parked() []byte {
 	k := append([]byte{parkedKey}, r.Campaign...)
 	i := r.id()
@@ -288,7 +291,9 @@ func (d *Delivery) Forget(t *kv.Txn, person uint32) error {
 // join puts a message into the queue of its channel.
 func (d *Delivery) join(t *kv.Txn, r *record) error {
 	d.counts.wait(r.Channel, 1)
-	return t.Set(kv.Delivery, r.queue(), nil)
+	key := r.queue()
+	t.OnCommit(func() { d.channels[key[1]].joined(key) })
+	return t.Set(kv.Delivery, key, nil)
 }
 
 // leaveQueue takes a waiting message out of the queue, or from among those of

@@ -27,38 +27,35 @@ func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []conn
 	caughtUp := false
 	for _, rc := range rs {
 		r, err := d.receiptOf(channel, from, rc)
-		if errors.Is(err, ErrUnknown) && rc.Address != "" {
-			// Whoever said before this that the address is theirs is to be known.
-			if !caughtUp {
-				if err := d.o.Barrier.CaughtUp(ctx); err != nil {
-					return fmt.Errorf("waiting until all addresses are known: %w", err)
-				}
-				caughtUp = true
-			}
-			more, err := d.addressFacts(channel, from, rc)
-			if err != nil {
-				return err
-			}
-			if len(more) == 0 {
-				d.counts.strays.Add(1)
-				continue
-			}
-			facts = append(facts, more...)
+		if err != nil && !errors.Is(err, ErrUnknown) {
+			return err
+		}
+		wish := rc.Kind == connector.Unsubscribed || rc.Kind == connector.Subscribed
+		switch {
+		case r != nil && d.o.Keys.Destroyed(r.Person), r == nil && (rc.Address == "" || !wish && rc.Kind != connector.Replied):
+			d.counts.strays.Add(1)
+			continue
+		case r != nil && !wish:
+			facts = append(facts, d.receiptFacts(r, rc)...)
 			d.counts.receipts.Add(1)
 			continue
 		}
-		if errors.Is(err, ErrUnknown) {
-			d.counts.strays.Add(1)
-			continue
+		// Whoever said before this that the address is theirs is to be known.
+		if !caughtUp {
+			if err := d.o.Barrier.CaughtUp(ctx); err != nil {
+				return fmt.Errorf("waiting until all addresses are known: %w", err)
+			}
+			caughtUp = true
 		}
+		more, known, err := d.addressFacts(r, channel, from, rc)
 		if err != nil {
 			return err
 		}
-		if d.o.Keys.Destroyed(r.Person) {
+		if !known {
 			d.counts.strays.Add(1)
 			continue
 		}
-		facts = append(facts, d.receiptFacts(r, from, rc)...)
+		facts = append(facts, more...)
 		d.counts.receipts.Add(1)
 	}
 	if len(facts) == 0 {
@@ -120,9 +117,8 @@ func (d *Delivery) when(rc connector.Receipt) time.Time {
 
 // receiptFacts are what a receipt about a message makes known. Delivered and
 // bounced happen once; opens and clicks are as many as their times. A complaint
-// also withdraws the consent that the message stood on, and so does the wish to
-// be left alone.
-func (d *Delivery) receiptFacts(r *record, from string, rc connector.Receipt) []event.Fact {
+// also withdraws the consent that the message stood on.
+func (d *Delivery) receiptFacts(r *record, rc connector.Receipt) []event.Fact {
 	at := d.when(rc)
 	stamp := at.UTC().Format(time.RFC3339Nano)
 	switch rc.Kind {
@@ -146,10 +142,6 @@ func (d *Delivery) receiptFacts(r *record, from string, rc connector.Receipt) []
 			return nil // there is no app there
 		}
 		return d.uninstalled(r, at, rc.Gone)
-	case connector.Unsubscribed, connector.Subscribed:
-		if cs := d.wish(r.Person, r.Channel, from, []string{r.Purpose}, rc.Kind); len(cs) > 0 {
-			return []event.Fact{d.consents(r.Person, r.Message, at, string(rc.Kind)+stamp, cs)}
-		}
 	}
 	return nil
 }
@@ -239,16 +231,31 @@ func (d *Delivery) wish(person uint32, channel, from string, purposes []string, 
 	return cs
 }
 
-// addressFacts are what a receipt makes known that names an address and no
-// message: of everybody who has it, since nobody knows who of them wrote. Who
-// unsubscribes so withdraws every purpose that rests on consent, on this channel.
-func (d *Delivery) addressFacts(channel, from string, rc connector.Receipt) (facts []event.Fact, err error) {
-	if rc.Kind != connector.Replied && rc.Kind != connector.Unsubscribed && rc.Kind != connector.Subscribed {
-		return nil, nil
+// addressFacts are what a receipt makes known that is about an address: the one
+// that it names, or that its message went to. It is of everybody who has the
+// address, since nobody knows who of them wrote, and of the message's recipient
+// (r, nil = none). Who unsubscribes withdraws every purpose that rests on consent,
+// on this channel. known says whether there is anybody.
+func (d *Delivery) addressFacts(r *record, channel, from string, rc connector.Receipt) (facts []event.Fact, known bool, err error) {
+	address := rc.Address
+	var persons []uint32
+	if r != nil {
+		persons = append(persons, r.Person)
+		address = "" // a message is named: it knows where it went
+		if to := d.handedTo(r); len(to) > 0 {
+			address = to[0].Value
+		}
 	}
-	persons, err := d.o.People.With(channel, rc.Address)
-	if err != nil {
-		return nil, fmt.Errorf("looking whose address a receipt names: %w", err)
+	if address != "" {
+		others, err := d.o.People.With(channel, address)
+		if err != nil {
+			return nil, false, fmt.Errorf("looking whose address a receipt is about: %w", err)
+		}
+		for _, p := range others {
+			if !slices.Contains(persons, p) {
+				persons = append(persons, p)
+			}
+		}
 	}
 	var purposes []string
 	for name, p := range d.o.Purposes {
@@ -258,11 +265,12 @@ func (d *Delivery) addressFacts(channel, from string, rc connector.Receipt) (fac
 	}
 	slices.Sort(purposes)
 	at := d.when(rc)
-	h := d.o.Keys.Hash("delivery receipt", []byte(channel), []byte(from), []byte(rc.Address), []byte(rc.Kind), []byte(at.UTC().Format(time.RFC3339Nano)))
+	h := d.o.Keys.Hash("delivery receipt", []byte(channel), []byte(from), []byte(address), []byte(rc.Kind), []byte(at.UTC().Format(time.RFC3339Nano)))
 	for _, person := range persons {
 		if d.o.Keys.Destroyed(person) {
 			continue
 		}
+		known = true
 		own := hex.EncodeToString(h[:16]) + " " + strconv.FormatUint(uint64(person), 10)
 		if rc.Kind == connector.Replied {
 			facts = append(facts, event.Fact{
@@ -271,10 +279,13 @@ func (d *Delivery) addressFacts(channel, from string, rc connector.Receipt) (fac
 			})
 			continue
 		}
-		f := d.consents(person, "", at, own, d.wish(person, channel, from, purposes, rc.Kind))
-		if len(f.Consents) > 0 {
-			facts = append(facts, f)
+		about := ""
+		if r != nil && person == r.Person {
+			about = r.Message
+		}
+		if cs := d.wish(person, channel, from, purposes, rc.Kind); len(cs) > 0 {
+			facts = append(facts, d.consents(person, about, at, own, cs))
 		}
 	}
-	return facts, nil
+	return facts, known, nil
 }

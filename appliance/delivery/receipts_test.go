@@ -146,39 +146,57 @@ func TestNoAppByMail(t *testing.T) {
 	}
 }
 
-// Who unsubscribes by a message withdraws what that stood on; START gives back
-// what STOP took, and nothing that was never granted.
+// Who unsubscribes by a message wants no more of its channel, as who names an
+// address: what rests on consent is withdrawn, of everybody who has the address it
+// went to. START gives back what STOP took, and nothing that was never granted.
 func TestUnsubscribeByMessage(t *testing.T) {
 	h := newHouse(t, nil)
 	ann := h.person("ann")
+	h.identify("ann", event.Fact{Consents: []event.Consent{{Purpose: "offers", Channel: "sms", Granted: true, Source: "form"}}})
+	h.identify("bob", event.Fact{
+		Addresses: []event.Address{{Channel: "email", Value: "Ann@example.com"}},
+		Consents:  []event.Consent{{Purpose: "offers", Channel: "email", Granted: true, Source: "form"}},
+	})
+	bob, _ := h.people.Find("bob")
 	in := h.want(ann, "run:1")
 	h.enqueue(in)
 	h.d.Start()
 	h.settles(in.Message)
-	allowed := func(offers, capped bool) {
+	allowed := func(want string) {
 		t.Helper()
-		o, _ := h.Allowed(ann, "offers", "email")
-		c, _ := h.Allowed(ann, "capped", "email")
-		if o != offers || c != capped {
-			t.Errorf("offers %v, capped %v", o, c)
+		got := ""
+		for _, c := range []struct {
+			name             string
+			person           uint32
+			purpose, channel string
+		}{{"offers", ann, "offers", "email"}, {"capped", ann, "capped", "email"}, {"sms", ann, "offers", "sms"}, {"bob", bob, "offers", "email"}, {"bob's capped", bob, "capped", "email"}} {
+			if ok, _ := h.Allowed(c.person, c.purpose, c.channel); ok {
+				got += c.name + " "
+			}
+		}
+		if got != want {
+			t.Errorf("allowed %q, want %q", got, want)
 		}
 	}
 	h.receive("email", connector.Receipt{MessageID: in.Message, Kind: connector.Subscribed})
-	allowed(true, true)
+	allowed("offers capped sms bob ")
 	stop := connector.Receipt{MessageID: in.Message, Kind: connector.Unsubscribed, At: h.clock()}
 	h.receive("email", stop, stop)
-	allowed(false, true)
+	allowed("sms ")
 	if _, c := h.Allowed(ann, "offers", "email"); c.Source != "unsubscribe receipt of relay" {
 		t.Errorf("source %q", c.Source)
 	}
+	if _, c := h.Allowed(ann, "service", "email"); c.Source != "" {
+		t.Errorf("what rests on a contract: %+v", c)
+	}
 	h.advance(time.Minute)
 	h.receive("email", connector.Receipt{MessageID: in.Message, Kind: connector.Subscribed})
-	allowed(true, true)
+	allowed("offers capped sms bob ")
 	// Withdrawn elsewhere, it is not the provider's to give back.
 	h.identify("ann", event.Fact{Consents: []event.Consent{{Purpose: "offers", Channel: "email", Source: "form"}}})
 	h.advance(time.Minute)
 	h.receive("email", connector.Receipt{MessageID: in.Message, Kind: connector.Subscribed})
-	allowed(false, true)
+	allowed("capped sms bob ")
 }
 
 // STOP names a number: everybody who has it gets no more on this channel, and

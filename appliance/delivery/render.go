@@ -110,7 +110,7 @@ func (d *Delivery) mayTrack(e *entry) bool {
 	if purpose == "" {
 		purpose = e.rec.Purpose
 	}
-	ok, _ := d.o.People.Allowed(e.rec.Asked, purpose, e.rec.Channel)
+	ok, _ := e.to.Allowed(purpose, e.rec.Channel)
 	return ok
 }
 

@@ -20,6 +20,7 @@ type entry struct {
 	rec         *record
 	to          Recipient
 	address     event.Address
+	suppressed  bool // the address
 	content     Content
 	unqualified bool
 	mayTrack    bool // when it was rendered
@@ -49,14 +50,11 @@ func (d *Delivery) handle(c *channel, batch []id) (whole bool, err error) {
 	if err := d.o.Barrier.CaughtUp(barrier); err != nil {
 		return false, fmt.Errorf("waiting for the applier: %w", err)
 	}
-	for _, e := range entries {
-		d.meet(e)
-	}
-	d.qualify(barrier, entries)
+	meant := d.audiences(barrier, entries)
 	if d.ctx.Err() != nil {
 		return false, d.ctx.Err() // what failed now may only have been cut short
 	}
-	going, held, whole, err := d.record(entries)
+	going, held, whole, err := d.record(entries, meant)
 	if err != nil {
 		return false, err
 	}
@@ -105,11 +103,11 @@ func (d *Delivery) gather(batch []id) ([]*entry, error) {
 	return entries, err
 }
 
-// meet looks up who the recipient is now, and their address.
+// meet looks up who the recipient is now, their consents, and their address.
 func (d *Delivery) meet(e *entry) {
 	to, err := d.o.People.Recipient(e.rec.Asked)
 	if errors.Is(err, ErrGone) {
-		e.to, e.address = Recipient{}, event.Address{}
+		e.to, e.address, e.suppressed = Recipient{}, event.Address{}, false
 		e.failed = hold(ReasonErased)
 		return
 	}
@@ -118,7 +116,7 @@ func (d *Delivery) meet(e *entry) {
 		return
 	}
 	e.to = to
-	e.address = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
+	e.address, e.suppressed = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
 	e.addressTo(&e.msg)
 	if e.msg.ID != "" && e.mayTrack != d.mayTrack(e) {
 		e.msg.ID = "" // rendered for another consent than there is now: next time
@@ -148,29 +146,38 @@ func (d *Delivery) prepare(e *entry) {
 	}
 }
 
-// qualify asks each campaign's further condition once for the batch.
-func (d *Delivery) qualify(ctx context.Context, entries []*entry) {
-	type answer struct {
-		who *roaring.Bitmap
-		err error
-	}
-	answers := map[string]answer{}
+// audience is the answer to a campaign's further condition.
+type audience struct {
+	who *roaring.Bitmap
+	err error
+}
+
+// audiences asks each campaign's further condition once for the batch.
+func (d *Delivery) audiences(ctx context.Context, entries []*entry) map[string]audience {
+	meant := map[string]audience{}
 	for _, e := range entries {
-		if len(e.content.People) == 0 || e.to.Person == 0 {
-			continue
-		}
 		key := string(e.content.People)
-		a, ok := answers[key]
-		if !ok {
-			a.who, a.err = d.o.Audience.People(ctx, e.content.People)
-			answers[key] = a
-		}
-		if a.err != nil {
-			e.later = fmt.Errorf("who is still meant: %w", a.err)
+		if _, ok := meant[key]; ok || key == "" {
 			continue
 		}
-		e.unqualified = !a.who.Contains(e.to.Person)
+		var a audience
+		a.who, a.err = d.o.Audience.People(ctx, e.content.People)
+		meant[key] = a
 	}
+	return meant
+}
+
+// qualify applies the further condition of a message's campaign to its recipient.
+func (e *entry) qualify(meant map[string]audience) {
+	if len(e.content.People) == 0 || e.to.Person == 0 || e.later != nil {
+		return
+	}
+	a := meant[string(e.content.People)]
+	if a.err != nil {
+		e.later = fmt.Errorf("who is still meant: %w", a.err)
+		return
+	}
+	e.unqualified = !a.who.Contains(e.to.Person)
 }
 
 // putOff says when to try again to decide over a message that could not be
@@ -187,7 +194,7 @@ func (d *Delivery) putOff(e *entry, now time.Time) verdict {
 
 // record decides each message for good and writes it down: those that go are
 // attempts from here on, whatever happens to this process.
-func (d *Delivery) record(entries []*entry) (going []*entry, held []*record, whole bool, err error) {
+func (d *Delivery) record(entries []*entry, meant map[string]audience) (going []*entry, held []*record, whole bool, err error) {
 	now := d.o.Now()
 	gone := d.takeGone()
 	err = d.db.Update(func(t *kv.Txn) error {
@@ -207,6 +214,8 @@ func (d *Delivery) record(entries []*entry) (going []*entry, held []*record, who
 			} else if err != nil {
 				return err
 			}
+			d.meet(e)
+			e.qualify(meant)
 			if e.to.Person != 0 {
 				e.rec.Person = e.to.Person
 			}

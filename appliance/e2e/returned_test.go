@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,4 +107,77 @@ publisher "shop" {
 	if report.Held[0].Reason != "suppressed" || report.Held[0].Count != 1 {
 		t.Errorf("%+v", report)
 	}
+}
+
+// TestReturnedMailReload: for which domains mail is taken follows the connectors
+// at once; the listener itself is there until the next start, and a reload says so.
+func TestReturnedMailReload(t *testing.T) {
+	port := freePort(t)
+	listener := fmt.Sprintf("listener \"mail\" { address = \"127.0.0.1:%d\" }\n", port)
+	shop := func(domain string) string {
+		return fmt.Sprintf(`
+publisher "shop" {
+  key "app" { id = "SHOP-APP" }
+  connector "email" "relay" {
+    plugin = "smtp"
+    settings {
+      host = "127.0.0.1"
+      port = 1
+      from = "The Shop <hello@shop.example>"
+      tls { mode = "none" }
+      bounces {
+        domain = %q
+        key    = "0123456789abcdef0123456789abcdef"
+      }
+    }
+  }
+}
+`, domain)
+	}
+	d := newDaemon(t, false, listener+shop("bounce.shop.example"))
+	d.start()
+	// takes says whether mail to a domain is: that it is for somebody here.
+	takes := func(domain string) bool {
+		c, err := smtp.Dial(fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return c.Mail("", nil) == nil && c.Rcpt("b@"+domain, nil) == nil
+	}
+	eventually(t, 60*time.Second, "mail is taken", func() bool { return takes("bounce.shop.example") })
+	if takes("shop.example") {
+		t.Error("mail of a domain that nobody named")
+	}
+	var r reloaded
+	reload := func(want ...string) {
+		t.Helper()
+		if code := d.call("POST", "/admin/reload", nil, &r); code != 200 || !slices.Equal(r.Restart, want) {
+			t.Errorf("%d, %+v", code, r)
+		}
+	}
+	d.write(shop("back.shop.example"))
+	reload([]string{}...)
+	eventually(t, 60*time.Second, "mail of the other domain is taken", func() bool { return takes("back.shop.example") && !takes("bounce.shop.example") })
+
+	whole, err := os.ReadFile(d.config)
+	must(t, err)
+	must(t, os.WriteFile(d.config, []byte(strings.Replace(string(whole), listener, "", 1)), 0o600))
+	reload(`listener "mail"`)
+	if !takes("back.shop.example") {
+		t.Error("the listener is gone before the next start")
+	}
+	d.stop()
+	d.start()
+	if takes("back.shop.example") {
+		t.Error("the listener is still there")
+	}
+	must(t, os.WriteFile(d.config, whole, 0o600))
+	reload(`listener "mail"`)
+	if takes("back.shop.example") {
+		t.Error("the listener is there before the next start")
+	}
+	d.stop()
+	d.start()
+	eventually(t, 60*time.Second, "mail is taken again", func() bool { return takes("back.shop.example") })
 }

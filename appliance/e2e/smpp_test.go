@@ -31,6 +31,7 @@ type centreSaw struct {
 	Port   int
 	Status int
 	To     string
+	Text   string
 }
 
 func startCentre(t *testing.T) *centre {

@@ -275,6 +275,9 @@ func (d *DB) Update(fn func(*Txn) error) error {
 		d.stop(err)
 		return fmt.Errorf("%w (%w)", ErrStopped, err)
 	}
+	for _, fn := range t.after {
+		fn()
+	}
 	return nil
 }
 

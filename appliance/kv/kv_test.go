@@ -360,6 +360,30 @@ func TestUpdatesDoNotLoseEachOther(t *testing.T) {
 	}
 }
 
+func TestOnCommitIsCalledForWhatIsOnDisk(t *testing.T) {
+	d := open(t, t.TempDir())
+	var said []string
+	say := func(what string, fail error) error {
+		return d.Update(func(tx *Txn) error {
+			tx.OnCommit(func() { said = append(said, what) })
+			tx.OnCommit(func() { said = append(said, what+" too") })
+			if len(said) > 0 && what == "first" {
+				t.Error("it was told before it was on disk")
+			}
+			return errors.Join(tx.Set(Flow, []byte("k"), []byte(what)), fail)
+		})
+	}
+	if err := say("first", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := say("failed", io.EOF); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if want := []string{"first", "first too"}; !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
+	}
+}
+
 func TestViewIsASnapshot(t *testing.T) {
 	d := open(t, t.TempDir())
 	set(t, d, Flow, "k", "before")

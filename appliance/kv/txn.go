@@ -27,7 +27,13 @@ type Txn struct {
 	maxBytes int64
 	maxKeys  int64
 	failed   error // a refused write: the transaction cannot commit
+	after    []func()
 }
+
+// OnCommit has fn called once what an Update writes is on disk, before it
+// returns and before the next begins; never if it does not get there. fn must be
+// quick, and must not use the database.
+func (t *Txn) OnCommit(fn func()) { t.after = append(t.after, fn) }
 
 // Size gives the bytes that the transaction would write, as Limits counts them.
 func (t *Txn) Size() int { return int(t.bytes) }

@@ -25,20 +25,46 @@ var consentChannels = append([]string{""}, event.Channels...)
 // inForce is the decision that answers for a purpose on a channel. Unknown is
 // nil, and means no.
 func (r *record) inForce(purpose, channel string) *decision {
-	var general *decision
-	for i := range r.decisions {
-		d := &r.decisions[i]
-		if d.Purpose != purpose {
-			continue
-		}
-		if d.Channel == channel {
-			return d
-		}
-		if d.Channel == "" {
-			general = d
+	i := inForce(len(r.decisions), func(i int) *ConsentState { return &r.decisions[i].ConsentState }, purpose, channel)
+	if i < 0 {
+		return nil
+	}
+	return &r.decisions[i]
+}
+
+// inForce is which of n decisions that is; -1 = none.
+func inForce(n int, at func(i int) *ConsentState, purpose, channel string) int {
+	general := -1
+	for i := range n {
+		switch c := at(i); {
+		case c.Purpose != purpose:
+		case c.Channel == channel:
+			return i
+		case c.Channel == "":
+			general = i
 		}
 	}
 	return general
+}
+
+// allowed is whether the decision in force says yes, and the decision.
+func allowed(all []ConsentState, purpose, channel string) (ok bool, in ConsentState) {
+	i := inForce(len(all), func(i int) *ConsentState { return &all[i] }, purpose, channel)
+	if i < 0 {
+		return false, ConsentState{}
+	}
+	if channel == "" && slices.ContainsFunc(all, func(c ConsentState) bool { return c.Purpose == purpose && !c.Granted }) {
+		return false, all[i]
+	}
+	return all[i].Granted, all[i]
+}
+
+func (r *record) consents() []ConsentState {
+	var all []ConsentState
+	for i := range r.decisions {
+		all = append(all, r.decisions[i].ConsentState)
+	}
+	return all
 }
 
 // repeats says whether d says nothing that is not in force already: apps send

@@ -24,6 +24,11 @@ type Person struct {
 	Seen       int64           // time of the latest fact that told something of them, to the day; what they did last, history knows
 }
 
+// Allowed says what People.Allowed says, of the person as they were read.
+func (p *Person) Allowed(purpose, channel string) (ok bool, record ConsentState) {
+	return allowed(p.Consents, purpose, channel)
+}
+
 // Identity is an id that the publisher gave.
 type Identity struct {
 	Value string
@@ -179,9 +184,7 @@ func (p *People) Person(person uint32) (*Person, error) {
 		a := &r.attributes[i]
 		out.Profile = append(out.Profile, event.Prop{Key: a.key, Value: a.value, Personal: !p.askable(a)})
 	}
-	for i := range r.decisions {
-		out.Consents = append(out.Consents, r.decisions[i].ConsentState)
-	}
+	out.Consents = r.consents()
 	slices.SortFunc(out.Consents, func(a, b ConsentState) int {
 		return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Channel, b.Channel))
 	})
@@ -210,14 +213,7 @@ func (p *People) Allowed(person uint32, purpose, channel string) (ok bool, recor
 		}
 		return false, ConsentState{}
 	}
-	d := r.inForce(purpose, channel)
-	if d == nil {
-		return false, ConsentState{}
-	}
-	if channel == "" && slices.ContainsFunc(r.decisions, func(e decision) bool { return e.Purpose == purpose && !e.Granted }) {
-		return false, d.ConsentState
-	}
-	return d.Granted, d.ConsentState
+	return allowed(r.consents(), purpose, channel)
 }
 
 // Suppressed says whether nothing may be sent to an address, whoever has it:

@@ -123,11 +123,19 @@ func (r recipients) Recipient(person uint32) (delivery.Recipient, error) {
 	if err != nil {
 		return delivery.Recipient{}, err
 	}
-	return delivery.Recipient{Person: who.Number, Profile: who.Profile, Addresses: who.Addresses, Since: who.Since}, nil
+	return delivery.Recipient{
+		Person: who.Number, Profile: who.Profile, Addresses: who.Addresses, Since: who.Since,
+		Allowed: func(purpose, channel string) (bool, delivery.Consent) {
+			return consentOf(who.Allowed(purpose, channel))
+		},
+	}, nil
 }
 
 func (r recipients) Allowed(person uint32, purpose, channel string) (bool, delivery.Consent) {
-	ok, c := r.people.Allowed(person, purpose, channel)
+	return consentOf(r.people.Allowed(person, purpose, channel))
+}
+
+func consentOf(ok bool, c people.ConsentState) (bool, delivery.Consent) {
 	return ok, delivery.Consent{Granted: c.Granted, Since: c.Since, Source: c.Source, Version: c.Version}
 }
 

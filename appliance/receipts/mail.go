@@ -21,6 +21,9 @@ const (
 	maxMail         = 1 << 20 // bytes
 	mailReadTimeout = time.Minute
 	returnTimeout   = 30 * time.Second // for a connector to read it, and its facts to be on disk
+	// mailVisit is how long a connection lasts at most: who says something now and
+	// then, and brings nothing, does not keep a place for ever.
+	mailVisit = 10 * time.Minute
 )
 
 // MailOptions of the listener for returned mail.
@@ -38,13 +41,14 @@ type MailServer struct {
 	d      *Door
 	o      MailOptions
 	smtp   *smtp.Server
+	visit  time.Duration
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
 // NewMailServer makes one; Serve it, then Close it.
 func (d *Door) NewMailServer(o MailOptions) *MailServer {
-	m := &MailServer{d: d, o: o}
+	m := &MailServer{d: d, o: o, visit: mailVisit}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.smtp = smtp.NewServer(m)
 	m.smtp.Domain, m.smtp.TLSConfig = o.Domain, o.TLS
@@ -57,7 +61,7 @@ func (d *Door) NewMailServer(o MailOptions) *MailServer {
 
 // Serve takes connections until Close, which is not an error.
 func (m *MailServer) Serve(ln net.Listener) error {
-	err := m.smtp.Serve(&crowded{Listener: ln, most: m.o.Connections, mostOf: m.o.AddressConnections, of: map[string]int{}})
+	err := m.smtp.Serve(&crowded{Listener: ln, most: m.o.Connections, mostOf: m.o.AddressConnections, visit: m.visit, of: map[string]int{}})
 	if errors.Is(err, smtp.ErrServerClosed) {
 		return nil
 	}
@@ -167,6 +171,7 @@ func (s *mailSession) Data(r io.Reader) error {
 type crowded struct {
 	net.Listener
 	most, mostOf int
+	visit        time.Duration
 
 	mu  sync.Mutex
 	all int
@@ -191,7 +196,7 @@ func (c *crowded) Accept() (net.Conn, error) {
 		}
 		c.mu.Unlock()
 		if room {
-			return &visitor{Conn: conn, gone: sync.OnceFunc(func() { c.leave(who) })}, nil
+			return &visitor{Conn: conn, until: time.Now().Add(c.visit), gone: sync.OnceFunc(func() { c.leave(who) })}, nil
 		}
 		_ = conn.Close() // it was of no use
 	}
@@ -209,7 +214,21 @@ func (c *crowded) leave(who string) {
 // visitor is a connection that is counted until it is closed.
 type visitor struct {
 	net.Conn
-	gone func()
+	until time.Time // it is listened to
+	gone  func()
+}
+
+// SetReadDeadline implements net.Conn. What is answered is not cut.
+func (v *visitor) SetReadDeadline(t time.Time) error {
+	if t.IsZero() || t.After(v.until) {
+		t = v.until
+	}
+	return v.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (v *visitor) SetDeadline(t time.Time) error {
+	return errors.Join(v.SetReadDeadline(t), v.SetWriteDeadline(t))
 }
 
 func (v *visitor) Close() error {

@@ -2,8 +2,10 @@ package receipts
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,12 @@ import (
 
 // mailServer is one for bounce.acme.example over the given connectors.
 func mailServer(t *testing.T, o MailOptions, of ...*provider) (*Door, string) {
+	t.Helper()
+	return mailServerFor(t, 0, o, of...)
+}
+
+// mailServerFor is one that listens to nobody for longer; 0 = as ever.
+func mailServerFor(t *testing.T, visit time.Duration, o MailOptions, of ...*provider) (*Door, string) {
 	t.Helper()
 	d, _ := door(of[0])
 	d.o.Mail = func(domain string) (out []Source) {
@@ -34,6 +42,9 @@ func mailServer(t *testing.T, o MailOptions, of ...*provider) (*Door, string) {
 	}
 	o.Domain = "mail.acme.example"
 	m := d.NewMailServer(o)
+	if visit > 0 {
+		m.visit = visit
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -179,4 +190,45 @@ func TestMailCrowd(t *testing.T) {
 			t.Fatal("the place is not free again")
 		}
 	}
+}
+
+// TestMailVisit: who says something now and then and brings nothing is hung up on
+// all the same, in the clear and behind STARTTLS.
+func TestMailVisit(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		o := MailOptions{}
+		if encrypted {
+			o.TLS = certificate(t)
+		}
+		_, address := mailServerFor(t, time.Second, o, returns(nil, nil))
+		deadline := time.Now().Add(60 * time.Second)
+		c, err := dial(address, encrypted)
+		for ; err != nil; c, err = dial(address, encrypted) { // a visit may be over before it began, on a busy machine
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+		for ; err == nil; err = c.Noop() {
+			if time.Now().After(deadline) {
+				t.Fatal("the visit does not end")
+			}
+		}
+		c.Close()
+	}
+}
+
+func dial(address string, encrypted bool) (*smtp.Client, error) {
+	if encrypted {
+		return smtp.DialStartTLS(address, &tls.Config{InsecureSkipVerify: true})
+	}
+	return smtp.Dial(address)
+}
+
+// certificate is one of the test's own.
+func certificate(t *testing.T) *tls.Config {
+	t.Helper()
+	h := httptest.NewUnstartedServer(nil)
+	h.StartTLS()
+	defer h.Close()
+	return &tls.Config{Certificates: h.TLS.Certificates}
 }

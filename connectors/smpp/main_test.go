@@ -219,7 +219,7 @@ func (c *centre) messages() []shortMessage {
 // await waits for what is expected.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(60 * time.Second)
 	for !ok() {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)

@@ -39,8 +39,7 @@ type config struct {
 	registered byte
 	ids        idForm
 	country    string
-	stop       map[string]bool
-	start      map[string]bool
+	optOut     connector.OptOut
 	statuses   map[uint32]string
 	errors     map[string]string
 	dlt        *dlt // nil = not for India
@@ -150,7 +149,6 @@ func read(s connector.Settings) (config, []connector.Problem) {
 		sender:  s.Text("sender"), ton: orNumber("sender_ton", -1), npi: orNumber("sender_npi", -1), service: s.Text("service_type"),
 		long: orText("long", longUDH), maxParts: orNumber("max_parts", 10),
 		registered: 1, ids: idForm(orText("receipt_ids", string(idsAuto))), country: s.Text("country_code"),
-		stop: keywords(stopWords), start: keywords(startWords),
 	}
 	if host == "" || strings.ContainsAny(host, "/ \t\r\n") {
 		p.bad("not a host", "Write a name or an address without scheme and port, such as smsc.acme.example.", "host")
@@ -186,12 +184,10 @@ func read(s connector.Settings) (config, []connector.Problem) {
 	if v, ok := s["receipts"].(bool); ok && !v {
 		c.registered = 0
 	}
-	for name, to := range map[string]*map[string]bool{"stop_words": &c.stop, "start_words": &c.start} {
-		if words, ok := s[name].([]string); ok {
-			if *to = keywords(words); len(*to) == 0 && name == "stop_words" {
-				p.bad("no words", "People must be able to say that they want no more.", name)
-			}
-		}
+	stop, _ := s["stop_words"].([]string)
+	start, _ := s["start_words"].([]string)
+	if c.optOut = connector.NewOptOut(stop, start); !c.optOut.Stops() {
+		p.bad("no words", "People must be able to say that they want no more.", "stop_words")
 	}
 	c.readMeanings(s, &p)
 	c.readTLS(s, host, &p)

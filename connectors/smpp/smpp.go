@@ -295,6 +295,6 @@ func (c *config) readReply(m shortMessage) (connector.Receipt, bool) {
 		return r, false
 	}
 	text, _ := decodeText(m.coding, octets)
-	r.Kind = c.asks(text)
+	r.Kind = c.optOut.Asks(text)
 	return r, r.Address != ""
 }

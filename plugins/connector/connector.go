@@ -207,8 +207,8 @@ const (
 	Clicked    ReceiptKind = "clicked"
 	Replied    ReceiptKind = "replied"
 	Uninstall  ReceiptKind = "uninstalled"
-	// Unsubscribed: the person wants no more of this channel. Subscribed takes
-	// that back.
+	// Unsubscribed: the person wants no more of this channel; a message means the
+	// address that it went to. Subscribed takes that back.
 	Unsubscribed ReceiptKind = "unsubscribed"
 	Subscribed   ReceiptKind = "subscribed"
 )

@@ -1976,7 +1976,8 @@ type Receipt struct {
 	ProviderId string `protobuf:"bytes,2,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
 	// Kind is "delivered", "bounced", "complained", "opened", "clicked",
 	// "replied", "uninstalled", "unsubscribed" (the person wants no more of this
-	// channel, such as by STOP) or "subscribed" (the person takes that back).
+	// channel, such as by STOP; a message means the address that it went to) or
+	// "subscribed" (the person takes that back).
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Class and reason as of an Outcome, with "bounced".
 	Class  string                 `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
