@@ -9,7 +9,7 @@ CONNECTORS := $(notdir $(wildcard connectors/*))
 WEB := appliance/console/web
 SDK := appliance/ingest/web
 
-.PHONY: hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
+.PHONY: groups hostile build connectors console sdk run test race faults bench bench-100m soak bench-short oracle sdks package check fuzz clean need-go need-test
 
 build: need-go console sdk connectors
 	$(BUILD) -o bin/cloister ./appliance/cmd/cloister
@@ -40,17 +40,17 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json connectors/smshttp/testdata/npm/node_modules/.package-lock.json
+test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json connectors/smshttp/testdata/npm/node_modules/.package-lock.json plugins/node/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/python ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/conformance ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
 need-test:
-	@packaging/scripts/need.sh npm:nodejs,npm openssl:openssl chromium:chromium postfix:postfix opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl /usr/sbin/bearerbox:kannel /usr/lib/kannel/test/fakesmsc:kannel-extras
+	@packaging/scripts/need.sh /usr/bin/node:nodejs npm:nodejs,npm openssl:openssl chromium:chromium postfix:postfix dovecot:dovecot-core opendkim:opendkim /usr/lib/python3/dist-packages/dkim/__init__.py:python3-dkim /usr/lib/python3/dist-packages/nacl/__init__.py:python3-nacl strace:strace /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography mkfs.ext4:e2fsprogs perl:perl /usr/share/perl5/Net/SMPP.pm:libnet-smpp-perl /usr/sbin/bearerbox:kannel /usr/lib/kannel/test/fakesmsc:kannel-extras
 
 # The same under the race detector, which needs cgo and takes longer.
 race:
@@ -78,6 +78,11 @@ FAULTS ?=
 faults: need-test build
 	$(GO) run ./appliance/faults $(FAULTS)
 	$(GO) test -tags faults -count=1 -timeout 30m -run TestTable -v ./plugins/host
+
+# What a control group holds of a connector, by the kernel's own. As root, where
+# control groups are of version 2; it leaves the controllers switched on.
+groups: need-go
+	$(GO) test -tags groups -count=1 -run TestGroups -v ./plugins/host
 
 # The report of a connector that tries all that it must not be able to do.
 hostile: need-go
@@ -125,6 +130,11 @@ appliance/sdks/node_modules/.package-lock.json: appliance/sdks/package-lock.json
 connectors/%/testdata/npm/node_modules/.package-lock.json: connectors/%/testdata/npm/package-lock.json
 	@packaging/scripts/need.sh npm:nodejs,npm
 	cd connectors/$*/testdata/npm && npm ci --no-audit --no-fund --loglevel=error
+
+# What connectors for Node are made of.
+plugins/node/node_modules/.package-lock.json: plugins/node/package-lock.json
+	@packaging/scripts/need.sh npm:nodejs,npm
+	cd plugins/node && npm ci --no-audit --no-fund --loglevel=error
 
 # deb and rpm in dist/. VERSION must begin with a digit: an untagged tree is 0.0.0.
 PACKAGE_VERSION := $(shell echo '$(VERSION)' | sed -e '/^v[0-9]/!s/^/v0.0.0-/' -e 's/^v//')

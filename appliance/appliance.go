@@ -35,6 +35,7 @@ import (
 	"github.com/cloisterhq/cloister/appliance/receipts"
 	"github.com/cloisterhq/cloister/config"
 	"github.com/cloisterhq/cloister/plugins/host"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // Why nothing was started, to be matched with errors.Is.
@@ -57,6 +58,10 @@ type Options struct {
 	Stderr      io.Writer
 	Logger      *slog.Logger
 	Level       *slog.LevelVar // of Logger, set as the configuration says; may be nil
+	// Groups hold a control group for each connector; nil = there are none, and
+	// NoGroups says why.
+	Groups   *sandbox.Groups
+	NoGroups error
 	// Exit ends the process at once, after a write that failed; nil = os.Exit.
 	Exit func(code int)
 }

@@ -403,8 +403,12 @@ func (d desk) Connectors() []console.Connector {
 		}
 		if d.rooms != nil {
 			route := d.rooms.Delivery().Route(s.Name)
-			if one.InFlight, one.LeftOut = route.InFlight, route.LeftOut; !route.Paused.IsZero() {
+			one.InFlight, one.LeftOut, one.Why = route.InFlight, route.LeftOut, route.Why
+			if !route.Paused.IsZero() {
 				one.Paused = &route.Paused
+			}
+			if !route.Failing.IsZero() {
+				one.Failing = &route.Failing
 			}
 		}
 		out = append(out, one)

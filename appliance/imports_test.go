@@ -42,6 +42,7 @@ var also = map[string][]string{
 	"plugins/author":         {"config", "plugins/conformance", "plugins/connector", "plugins/host", "plugins/parcel"},
 	"config":                 {"plugins/connector"},
 	"plugins/connectorpb":    {"plugins/connector"},
+	"plugins/calls":          {"plugins/connector"},
 	"plugins/serve":          {"plugins/connector", "plugins/connectorpb"},
 	"plugins/parcel":         {"plugins/connectorpb"},
 	"plugins/host":           {"plugins/parcel", "plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
@@ -52,7 +53,7 @@ var also = map[string][]string{
 
 // connectorMay is all of the house that a connector sees, so that a third
 // party's is exactly like ours.
-var connectorMay = []string{"plugins/connector", "plugins/serve"}
+var connectorMay = []string{"plugins/connector", "plugins/calls", "plugins/serve"}
 
 // engines are the libraries that only one room may know.
 var engines = map[string]string{

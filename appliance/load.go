@@ -105,6 +105,7 @@ func (a *appliance) openHost(cfg *config.Config) (err error) {
 			filepath.Join(dir, "keyring"), filepath.Join(dir, "appliance"), filepath.Join(dir, "audit"),
 			filepath.Join(dir, "journal"), filepath.Join(dir, "publishers"), cfg.Keyring.File,
 		},
+		Groups: a.o.Groups, NoGroups: a.o.NoGroups,
 		Logger: a.log, Board: a.board, Audit: a.refusedProgram,
 	})
 	if err != nil {

@@ -90,6 +90,7 @@ var (
 	metricReached  = metric("connector_connections_total", "Connections that the running process began, and that it was denied.", "publisher", "channel", "connector", "outcome")
 	metricTold     = metric("receipts_total", "What providers sent of a connector's messages, by what became of it; receipts are those in what was taken, and collected.", "publisher", "channel", "connector", "outcome")
 	metricPaused   = metric("connector_paused", "1 if an operator paused the connector, else 0.", "publisher", "channel", "connector")
+	metricLeftOut  = metric("connector_left_out", "1 if delivery leaves the connector out since it takes no messages, else 0.", "publisher", "channel", "connector")
 	metricFlying   = metric("connector_messages_in_flight", "Messages that the connector was given and has not answered.", "publisher", "channel", "connector")
 	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")
 )
@@ -152,11 +153,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 			gauge(metricRunning, up, name, s.Channel, s.Name)
 			if p := one.rooms.now.Load(); p != nil {
-				route, paused := p.Delivery().Route(s.Name), 0.0
+				route, paused, left := p.Delivery().Route(s.Name), 0.0, 0.0
 				if !route.Paused.IsZero() {
 					paused = 1
 				}
+				if route.LeftOut != nil {
+					left = 1
+				}
 				gauge(metricPaused, paused, name, s.Channel, s.Name)
+				gauge(metricLeftOut, left, name, s.Channel, s.Name)
 				gauge(metricFlying, float64(route.InFlight), name, s.Channel, s.Name)
 			}
 			if s.Grade != "" {

@@ -66,6 +66,7 @@ func instanceOf(publisher string, c config.Connector) host.Instance {
 		// Rates are delivery's, which holds no attempts while it waits.
 		Settings: c.Settings, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
 		Require: sandbox.Grade(max(0, slices.Index(config.Grades, c.Require))),
+		Limits:  sandbox.Limits{Memory: uint64(c.Bounds.Memory), Threads: uint64(c.Bounds.Threads), Processor: c.Bounds.Processor},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cloisterhq/cloister/appliance/delivery"
 	"github.com/cloisterhq/cloister/appliance/health"
 )
 
@@ -16,6 +17,11 @@ const (
 	problemPaused = "connector.paused"
 	// longPause is how long a connector may be paused before somebody is reminded.
 	longPause = time.Hour
+
+	problemLeftOut = "connector.left_out"
+	// longLeave is how long a connector may take no messages before somebody is
+	// told. One that nothing was tried with for as long is not known to fail still.
+	longLeave = 5 * time.Minute
 )
 
 // tidy lets go in time of what doors keep for a while, also where nothing comes
@@ -57,6 +63,7 @@ func (o *house) tidy() {
 	o.arrivals.Expire()
 	o.toldOfHeld(o.hold.Expire())
 	o.toldOfPauses()
+	o.toldOfLeftOut()
 }
 
 // toldOfHeld raises a problem where held records cannot be read or removed.
@@ -93,4 +100,30 @@ func (o *house) toldOfPauses() {
 	o.a.board.Raise(health.Problem{Code: problemPaused, Subject: o.cfg.Name, Severity: health.Warning,
 		Summary: "Connectors are paused: " + strings.Join(names, ", ") + ". Their messages go to others of the channel, or wait until they expire.",
 		Hint:    "cloister connector resume, or the button on the console's page Connectors."})
+}
+
+// toldOfLeftOut raises a problem where connectors take no messages.
+func (o *house) toldOfLeftOut() {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return
+	}
+	var names []string
+	for _, s := range o.senders.statuses() {
+		if route := p.Delivery().Route(s.Name); failing(route, time.Now()) {
+			names = append(names, fmt.Sprintf("%s since %s (%s)", s.Name, route.Failing.UTC().Format(time.RFC3339), route.Why))
+		}
+	}
+	if len(names) == 0 {
+		o.a.board.Clear(problemLeftOut, o.cfg.Name)
+		return
+	}
+	o.a.board.Raise(health.Problem{Code: problemLeftOut, Subject: o.cfg.Name, Severity: health.Warning,
+		Summary: "Connectors take no messages: " + strings.Join(names, ", ") + ". Their messages go to others of the channel, or wait until they expire.",
+		Hint:    "Each is tried with ten messages about once a minute. cloister connector check says whether it reaches its provider."})
+}
+
+// failing says whether a connector took no messages for long, and still does not.
+func failing(r delivery.RouteState, now time.Time) bool {
+	return r.LeftOut != nil && now.Sub(r.Failing) >= longLeave && now.Sub(*r.LeftOut) < longLeave
 }

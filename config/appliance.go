@@ -38,11 +38,13 @@ func (l *loader) config(root *node) *Config {
 	c := &Config{Files: l.files}
 	c.Appliance = l.appliance(r.one("appliance"))
 	c.Keyring = l.keyring(r.one("keyring"), c.Appliance.DataDir)
+	c.Sandbox.Bounds = Bounds{Memory: 1 << 30, Threads: 512}
 	if b := r.one("sandbox"); b != nil {
-		c.Sandbox = Sandbox{Range: b.n.at(), Require: b.text("require", textRule{need: true, choice: Grades})}
+		c.Sandbox.Range, c.Sandbox.Require = b.n.at(), b.text("require", textRule{choice: Grades})
+		c.Sandbox.Bounds = bounds(b, c.Sandbox.Bounds)
 		b.end()
-		l.require = c.Sandbox.Require
 	}
+	l.sandbox = c.Sandbox
 	c.Authors = l.authors(r.many("author", "name"))
 	c.Listeners = l.listeners(r.many("listener", "name"))
 	c.Publishers = l.publishers(r.many("publisher", "name"))

@@ -36,7 +36,7 @@ type Config struct {
 	Appliance  Appliance
 	Keyring    Keyring
 	Sandbox    Sandbox
-	Authors    []Author // whose connectors may be installed
+	Authors    []Author    // whose connectors may be installed
 	Listeners  []Listener  // collect, console, metrics; always all three, in this order; then mail, if it is written
 	Publishers []Publisher // as written; at least one
 	Files      []string    // what was read, in that order
@@ -85,7 +85,15 @@ type Author struct {
 // Sandbox says how connectors are confined.
 type Sandbox struct {
 	Require string // one of Grades, below which no connector runs; "" = none
+	Bounds         // of each connector that has none of its own
 	Range   Range
+}
+
+// Bounds of one connector's process.
+type Bounds struct {
+	Memory    int64   // bytes
+	Threads   int     // where they can be counted
+	Processor float64 // how many processors, where there are control groups; 0 = all
 }
 
 // The listeners.
@@ -340,6 +348,7 @@ type Connector struct {
 	Hosts      []connector.Host
 	OwnNetwork bool   // it gets a network namespace of its own
 	Require    string // how well it must be confined, of Grades; "" = in no particular way
+	Bounds     Bounds
 	// Settings are checked against the plugin's schema, with its defaults
 	// filled in. They may hold secrets: never print them.
 	Settings connector.Settings

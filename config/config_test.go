@@ -357,6 +357,16 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%q is taken as %v", in, r)
 		}
 	}
+	for in, want := range map[string]float64{"100%": 1, "150%": 1.5, "1%": 0.01} {
+		if got, err := ParseShare(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "%", "1", "-1%", "1.5%", "99999999999%", "1 %"} {
+		if r, err := ParseShare(in); err == nil {
+			t.Errorf("%q is taken as %v", in, r)
+		}
+	}
 	for in, want := range map[string]int64{"64MiB": 64 << 20, "1.5GiB": 3 << 29, "10B": 10, "2 TiB": 2 << 40} {
 		if got, err := ParseSize(in); err != nil || got != want {
 			t.Errorf("%q: %v, %v", in, got, err)
@@ -454,6 +464,7 @@ publisher "p" {
   connector "email" "c" {
     zzz = 1
     domain "a.example" { zzz = 1 }
+    sandbox { zzz = 1 }
   }
 }
 sandbox { zzz = 1 }`})
@@ -472,7 +483,7 @@ sandbox { zzz = 1 }`})
 			}
 		}
 	}
-	if lists != 19 {
+	if lists != 20 {
 		t.Errorf("%d lists:\n%s", lists, text(t, ds))
 	}
 }
@@ -517,7 +528,11 @@ func FuzzLoad(f *testing.F) {
 
 func TestConnectorsThatAreHeldTooLoosely(t *testing.T) {
 	dir := write(t, map[string]string{"a.hcl": `
-sandbox { require = "hosts" }
+sandbox {
+  require   = "hosts"
+  memory    = "256MiB"
+  processor = "50%"
+}
 appliance { public_url = "https://a.example" }
 publisher "acme" {
   key "app" { id = "A" }
@@ -525,6 +540,7 @@ publisher "acme" {
     plugin      = "smtp"
     hosts       = ["proxy.acme.example:3128", "10.0.0.0/8:443"]
     own_network = true
+    sandbox { memory = "512MiB" }
     settings {
       host = "mail.acme.example"
       from = "a@b"
@@ -536,11 +552,14 @@ publisher "acme" {
 		t.Fatalf("complaints:\n%s", text(t, ds))
 	}
 	n := c.Publishers[0].Connectors[0]
+	if want := (Bounds{Memory: 512 << 20, Threads: 512, Processor: 0.5}); n.Bounds != want {
+		t.Errorf("bounds %+v, want %+v", n.Bounds, want)
+	}
 	if n.Require != "hosts" || !n.OwnNetwork || len(n.Hosts) != 2 || n.Hosts[1].String() != "10.0.0.0/8:443" {
 		t.Errorf("got %+v", n)
 	}
 	_, ds = load([]string{dir}, LoadOptions{Connectors: &fakeConnectors{weak: true}})
-	if len(ds) != 1 || ds[0].Code != codeRefused || ds[0].Place.Range.Start.Line != 6 || !strings.Contains(ds[0].Summary, "too weak") {
+	if len(ds) != 1 || ds[0].Code != codeRefused || ds[0].Place.Range.Start.Line != 10 || !strings.Contains(ds[0].Summary, "too weak") {
 		t.Errorf("complaints:\n%s", text(t, ds))
 	}
 }

@@ -57,7 +57,11 @@ func (l *loader) connector(r *reader) Connector {
 	c.Domains = l.domains(r.many("domain", "name"))
 	c.Hosts = hosts(r)
 	c.OwnNetwork = r.flag("own_network", false)
-	c.Require = l.require
+	c.Require, c.Bounds = l.sandbox.Require, l.sandbox.Bounds
+	if b := r.one("sandbox"); b != nil {
+		c.Bounds = bounds(b, c.Bounds)
+		b.end()
+	}
 	settings := r.one("settings")
 	r.end()
 	if len(c.Domains) > 0 && channelOK && c.Channel != "email" {
@@ -71,6 +75,17 @@ func (l *loader) connector(r *reader) Connector {
 	}
 	l.settings(r, settings, channelOK, &c)
 	return c
+}
+
+// bounds reads what a connector's process may take.
+func bounds(r *reader, b Bounds) Bounds {
+	b.Memory = r.size("memory", b.Memory, 64<<20, 1<<40)
+	b.Threads = r.whole("threads", false, b.Threads, 32, 32768)
+	share, ok := measure(r, "processor", false, b.Processor, `"150%"`, shareForm, ParseShare)
+	if b.Processor = share; ok && (share < 0.01 || share > 1024) {
+		r.bad(codeBounds, "processor", "processor is out of bounds", `It lies between "1%" and "102400%".`)
+	}
+	return b
 }
 
 // domains reads the rates of recipients' domains.

@@ -30,8 +30,8 @@ type loader struct {
 	secret  []hcl.Range // literal secrets, not to be shown
 	values  []string    // what the functions returned, not to be shown either
 	eval    map[string]*hcl.EvalContext
-	require string // of connectors' confinement
-	broken  bool   // a file could not be read or parsed as a whole
+	sandbox Sandbox
+	broken  bool // a file could not be read or parsed as a whole
 
 	readSecret func(path string, limit int64) ([]byte, error) // of file and credential
 }

@@ -19,6 +19,7 @@ const (
 	durationForm = `Write a number and its unit: "30s", "15m", "24h", "7d", "2w", "1h30m".`
 	rateForm     = `Write a number, a stroke and s, m, h or d: "100/s", "5000/h".`
 	sizeForm     = `Write a number and its unit: "512KiB", "64MiB", "16GiB", "2TiB".`
+	shareForm    = `Write a whole number and %, of which 100 are one processor: "50%", "150%".`
 	timeForm     = `Write hours and minutes, from "00:00" to "23:59".`
 )
 
@@ -125,4 +126,14 @@ func parseTimeOfDay(s string) (int, error) {
 		return 0, fmt.Errorf("%q is not a time of day", s)
 	}
 	return t.Hour()*60 + t.Minute(), nil
+}
+
+// ParseShare reads a share in percent: "150%" is 1.5.
+func ParseShare(s string) (float64, error) {
+	digits, ok := strings.CutSuffix(s, "%")
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%q is not a share", s)
+	}
+	return float64(n) / 100, nil
 }

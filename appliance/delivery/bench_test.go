@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/cloisterhq/cloister/appliance/event"
@@ -47,4 +48,14 @@ func BenchmarkDelivery(b *testing.B) {
 	b.ResetTimer()
 	h.d.Start()
 	h.until("all are sent", func() bool { return h.d.Stats().Sent >= uint64(b.N) })
+}
+
+// BenchmarkBody makes a mail's text part and its tracked links.
+func BenchmarkBody(b *testing.B) {
+	body := "<html><body>" + strings.Repeat("<p>Good morning, Ana, this is new today.</p>\n", 20) + `<a href="https://a.example/">More</a></body></html>`
+	b.ReportAllocs()
+	for b.Loop() {
+		tracked(body)
+		textOf(body)
+	}
 }

@@ -21,9 +21,9 @@ const (
 	// firstBatch and leastBatch bound how a channel's batches grow and shrink
 	// with how fast its connectors answer, so that a hand-off takes about
 	// aim: what it leaves unanswered in a crash is so much work of theirs.
-	firstBatch = 100
+	firstBatch = 20
 	leastBatch = 10
-	aim        = 250 * time.Millisecond
+	aim        = 100 * time.Millisecond
 )
 
 // lane is the queue of one class of one channel, of those that have a turn or of

@@ -193,7 +193,7 @@ type Options struct {
 	// Batch is how many messages are handed over at once at most; default and
 	// greatest 500. A crash during a hand-off leaves a batch a worker whose
 	// answer is unknown, so batches are no larger than a connector answers in a
-	// quarter of a second.
+	// tenth of a second.
 	Batch   int
 	Timeout time.Duration // of one hand-off; default 30 s
 	Backoff time.Duration // the first wait for disk and journal, doubled up to 1 h; default 30 s

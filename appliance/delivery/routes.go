@@ -1,9 +1,12 @@
 package delivery
 
 import (
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +49,8 @@ type connectorState struct {
 	flying  int       // messages handed over and not answered
 
 	failures int       // in a row
+	since    time.Time // the first time that it was left out since it last worked
+	why      string    // how it failed last, then
 	until    time.Time // left out until then
 	probing  int       // messages that try it, once until is over
 	probed   time.Time // when they began
@@ -59,7 +64,7 @@ func (s *connectorState) left(now time.Time, patience time.Duration) (bool, time
 	case now.Before(s.until):
 		return true, s.until
 	case s.probing >= probe && now.Before(s.probed.Add(patience)):
-		return true, s.probed.Add(patience)
+		return true, now.Add(firstLeave) // an answer may come any moment
 	}
 	return false, now
 }
@@ -286,7 +291,7 @@ func (r *routes) landed(name string, n int, outs []result, err error) {
 			}
 		}
 		if back < len(outs) {
-			s.failures, s.until, s.probing = 0, time.Time{}, 0
+			s.failures, s.since, s.until, s.why, s.probing = 0, time.Time{}, time.Time{}, "", 0
 			return
 		}
 		bad = s.failures+1 >= strikes
@@ -294,9 +299,28 @@ func (r *routes) landed(name string, n int, outs []result, err error) {
 	s.failures++
 	if s.probing = 0; bad {
 		leave := min(firstLeave<<min(s.failures-1, 10), longestLeave)
-		s.until = r.d.o.Now().Add(time.Duration((0.5 + r.d.o.Rand()/2) * float64(leave)))
-		r.d.o.Logger.Warn("a connector takes no messages and is left out", "connector", name, "failures", s.failures, "until", s.until)
+		now := r.d.o.Now()
+		if s.since.IsZero() {
+			s.since = now
+		}
+		s.until, s.why = now.Add(time.Duration((0.5+r.d.o.Rand()/2)*float64(leave))), whyNot(outs, err)
+		r.d.o.Logger.Warn("a connector takes no messages and is left out", "connector", name, "failures", s.failures, "until", s.until, "why", s.why)
 	}
+}
+
+// whyNot says in a few words why a batch came back whole, naming nobody.
+func whyNot(outs []result, err error) string {
+	var unsent *Unsent
+	switch {
+	case errors.As(err, &unsent):
+		return nobody(unsent.Error())
+	case err != nil:
+		return nobody("not answered: " + err.Error())
+	case len(outs) == 0:
+		return ""
+	}
+	last := outs[len(outs)-1].out
+	return nobody(strings.TrimSpace(fmt.Sprintf("%d batches came back: %s %s", strikes, last.Class, last.Reason)))
 }
 
 // other says whether a message that came back can go to another connector now.
@@ -320,7 +344,9 @@ func (r *routes) other(rec *record, platform string) bool {
 type RouteState struct {
 	Paused   time.Time  // since then it gets no messages; the zero time = it does
 	InFlight int        // messages handed over and not answered
-	LeftOut  *time.Time // until then, since it fails; nil = it is not
+	LeftOut  *time.Time // until then, or until ten messages tried it, since it fails; nil = it is not
+	Failing  time.Time  // the first time that it was left out since it last worked
+	Why      string     // it is left out, in a few words that name nobody
 }
 
 // Route says how a connector is used.
@@ -334,7 +360,7 @@ func (d *Delivery) Route(name string) RouteState {
 	out := RouteState{Paused: s.paused, InFlight: s.flying}
 	if !s.until.IsZero() {
 		until := s.until
-		out.LeftOut = &until
+		out.LeftOut, out.Failing, out.Why = &until, s.since, s.why
 	}
 	return out
 }

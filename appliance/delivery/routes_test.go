@@ -131,17 +131,40 @@ func TestLeftOut(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		h.until(fmt.Sprint(n, " batches"), func() bool { return tried() == n })
 		h.until("it is left out", func() bool { return h.d.Route("a").LeftOut != nil && h.d.Route("a").LeftOut.After(h.clock()) })
+		if r := h.d.Route("a"); r.Failing.After(begin.Add(longestLeave)) || r.Why != "not handed over: down" {
+			t.Errorf("failing since %v: %q", r.Failing, r.Why)
+		}
 		h.advance(longestLeave)
 	}
 	h.mu.Lock()
-	if sizes[0] != 50 || slices.Max(sizes[1:8]) > probe {
+	if sizes[0] != firstBatch || slices.Max(sizes[1:8]) > probe {
 		t.Errorf("batches of %v", sizes)
 	}
 	h.mu.Unlock()
 	h.answers("a", nil)
 	h.until("all are sent", func() bool { h.advance(time.Minute); return h.d.Stats().Sent == uint64(len(ins)) })
-	if h.d.Route("a").LeftOut != nil {
-		t.Error("it is left out still")
+	if r := h.d.Route("a"); r.LeftOut != nil || !r.Failing.IsZero() || r.Why != "" {
+		t.Errorf("it is left out still: %+v", r)
+	}
+}
+
+// TestProbingKeepsNobodyWaiting: who meets a connector that is being tried asks
+// again soon, not only when the try would be given up.
+func TestProbingKeepsNobodyWaiting(t *testing.T) {
+	h := newHouse(t, nil)
+	h.use(Route{Name: "a"})
+	e := &entry{rec: &record{Decision: Decision{Message: "m", Channel: "email", Class: Marketing}}}
+	h.d.routes.of("a").until = begin.Add(-time.Second)
+	for range probe {
+		if c := h.d.routes.choose(e, begin); c.route != "a" {
+			t.Fatalf("%+v", c)
+		}
+	}
+	if c := h.d.routes.choose(e, begin); c.route != "" || c.until.Sub(begin) > 2*firstLeave {
+		t.Errorf("%+v", c)
+	}
+	if n, next := h.d.routes.room("email", Marketing, false, 100, begin); n != 0 || next.Sub(begin) > firstLeave {
+		t.Errorf("room for %d, look again after %v", n, next.Sub(begin))
 	}
 }
 

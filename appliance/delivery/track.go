@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"bytes"
 	"html"
 	"net/url"
+	"slices"
 	"strings"
 
 	xhtml "golang.org/x/net/html"
@@ -13,8 +15,7 @@ import (
 // puts an open pixel at its end. It gives where the links led. Links past
 // maxTargets, and keep, stay as they are; so does everything that is no link.
 func track(body string, click func(n int) string, open, keep string) (string, []string) {
-	var out strings.Builder
-	out.Grow(len(body) + 4<<10)
+	out := make([]byte, 0, len(body)+1<<10)
 	var targets []string
 	number := map[string]int{}
 	pixel := `<img src="` + html.EscapeString(open) + `" width="1" height="1" alt="">`
@@ -22,14 +23,14 @@ func track(body string, click func(n int) string, open, keep string) (string, []
 	for {
 		kind := z.Next()
 		if kind == xhtml.ErrorToken {
-			out.WriteString(pixel)
-			return out.String(), targets
+			return string(append(out, pixel...)), targets
 		}
-		raw := string(z.Raw())
+		at := len(out)
+		out = append(out, z.Raw()...) // first: reading a tag's name changes it
 		name, has := z.TagName()
 		switch tag := atom.Lookup(name); {
 		case kind == xhtml.EndTagToken && tag == atom.Body:
-			out.WriteString(pixel)
+			out = slices.Insert(out, at, []byte(pixel)...)
 			pixel = ""
 		case (kind == xhtml.StartTagToken || kind == xhtml.SelfClosingTagToken) && has && (tag == atom.A || tag == atom.Area):
 			attrs, href := attributes(z)
@@ -50,9 +51,8 @@ func track(body string, click func(n int) string, open, keep string) (string, []
 				number[target] = n
 			}
 			attrs[href].Val = click(n)
-			raw = startTag(string(name), attrs, kind == xhtml.SelfClosingTagToken)
+			out = append(out[:at], startTag(string(name), attrs, kind == xhtml.SelfClosingTagToken)...)
 		}
-		out.WriteString(raw)
 	}
 }
 
@@ -113,6 +113,7 @@ func textOf(body string) string {
 		return ""
 	}
 	w := textWriter{}
+	w.b.Grow(len(body))
 	var links []string
 	skip := 0
 	z := xhtml.NewTokenizer(strings.NewReader(body))
@@ -126,7 +127,7 @@ func textOf(body string) string {
 		switch kind {
 		case xhtml.TextToken:
 			if skip == 0 {
-				w.text(string(z.Text()))
+				w.text(z.Text())
 			}
 		case xhtml.StartTagToken, xhtml.SelfClosingTagToken:
 			switch tag {
@@ -138,7 +139,7 @@ func textOf(body string) string {
 				w.line(1)
 			case atom.Li:
 				w.line(1)
-				w.text("- ")
+				w.text([]byte("- "))
 			case atom.A:
 				target := ""
 				if has {
@@ -159,7 +160,7 @@ func textOf(body string) string {
 			case atom.A:
 				if n := len(links); n > 0 {
 					if u, err := url.Parse(links[n-1]); err == nil && u.Scheme != "" && skip == 0 {
-						w.text(" (" + links[n-1] + ")")
+						w.text([]byte(" (" + links[n-1] + ")"))
 					}
 					links = links[:n-1]
 				}
@@ -196,17 +197,19 @@ func (w *textWriter) line(n int) {
 	}
 }
 
-func (w *textWriter) text(s string) {
-	for i, word := range strings.Fields(s) {
-		if i > 0 || w.space || startsWithSpace(s) {
-			if w.b.Len() > 0 && w.lines == 0 {
-				w.b.WriteByte(' ')
-			}
-		}
-		w.b.WriteString(word)
-		w.lines, w.space = 0, false
+func (w *textWriter) text(s []byte) {
+	if len(s) == 0 {
+		return
 	}
-	w.space = w.space || s != "" && strings.TrimRight(s, " \t\r\n") != s
+	space := w.space || startsWithSpace(s)
+	for word := range bytes.FieldsSeq(s) {
+		if space && w.b.Len() > 0 && w.lines == 0 {
+			w.b.WriteByte(' ')
+		}
+		w.b.Write(word)
+		w.lines, w.space, space = 0, false, true
+	}
+	w.space = w.space || len(bytes.TrimRight(s, " \t\r\n")) != len(s)
 }
 
-func startsWithSpace(s string) bool { return strings.TrimLeft(s, " \t\r\n") != s }
+func startsWithSpace(s []byte) bool { return len(bytes.TrimLeft(s, " \t\r\n")) != len(s) }

@@ -42,6 +42,12 @@ type daemon struct {
 
 // newDaemon writes a configuration for data, which may be on another disk.
 func (h *harness) newDaemon(name, data string) (*daemon, error) {
+	return h.newDaemonWith(name, data, "", "")
+}
+
+// newDaemonWith is newDaemon with more in the blocks of the appliance and of the
+// publisher.
+func (h *harness) newDaemonWith(name, data, appliance, publisher string) (*daemon, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
@@ -52,7 +58,7 @@ appliance {
   data_dir     = %q
   public_url   = %q
   disk_reserve = "512MiB"
-}
+%s}
 listener "collect" { address = "127.0.0.1:%d" }
 listener "console" { address = "127.0.0.1:%d" }
 listener "metrics" { address = "127.0.0.1:%d" }
@@ -63,8 +69,8 @@ publisher "shop" {
     secret = %q
   }
   purpose "offers" { title = "Offers" }
-}
-`, data, d.collect, ports[0], ports[1], ports[2], appKey, serverKey, serverSecret)
+%s}
+`, data, d.collect, appliance, ports[0], ports[1], ports[2], appKey, serverKey, serverSecret, publisher)
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

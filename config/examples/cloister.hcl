@@ -39,8 +39,13 @@ appliance {
 # How well connectors must be confined; one that is not does not run. "files":
 # files of others are closed, and no processes started; "ports": and only the
 # ports of listed hosts reached; "hosts": and only the listed hosts.
+# memory, threads and processor are of each connector that has no sandbox block of
+# its own; processor needs control groups, which the service's unit has.
 # sandbox {
-#   require = "hosts"
+#   require   = "hosts"
+#   memory    = "1GiB"
+#   threads   = 512
+#   processor = "150%" # one and a half; without it as much as there is
 # }
 
 # Whose connectors "cloister connector install" takes; the author tells the key.
@@ -217,6 +222,7 @@ publisher "main" {
   #   }
   #   # hosts = ["proxy.acme.example:3128", "10.0.0.0/8:443"]  # what it may reach beside what its settings name
   #   # own_network = true    # a network namespace of its own; the service's unit must allow it
+  #   # sandbox { memory = "512MiB" }  # of its own: memory, threads, processor
   #   settings {
   #     host = "mail.acme.example"
   #     port = 587

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -20,9 +21,9 @@ import (
 // what was not begun comes again.
 type apns struct {
 	c      config
-	lines  *lines
-	tokens *tokens          // nil = by certificate
-	slots  chan struct{}    // one a message on its way, over all batches
+	lines  *calls.Lines
+	tokens *tokens // nil = by certificate
+	slots  calls.Slots
 	now    func() time.Time // nil = time.Now
 }
 
@@ -42,8 +43,8 @@ func (a *apns) Describe() connector.Description {
 func (a *apns) Configure(_ context.Context, s connector.Settings) ([]connector.Problem, error) {
 	c, problems := read(s)
 	a.c = c
-	a.lines = newLines(&a.c)
-	a.slots = make(chan struct{}, c.conns*c.streams)
+	a.lines = calls.NewLines(c.conns, c.streams, c.transport())
+	a.slots = calls.NewSlots(c.conns * c.streams)
 	if c.key != nil {
 		a.tokens = &tokens{key: c.key, id: c.keyID, team: c.team, now: a.time}
 	}
@@ -63,7 +64,7 @@ func (a *apns) Check(ctx context.Context) error {
 	m := connector.Message{ID: "check", Channel: "push", Platform: "apns", To: strings.Repeat("0", 64), Push: &connector.Push{Silent: true}}
 	ctx, cancel := context.WithTimeout(ctx, a.c.timeout)
 	defer cancel()
-	switch o := a.one(ctx, &batch{}, &m); {
+	switch o, _ := a.one(ctx, &m); {
 	case o.Class == connector.ClassAddress, o.Result == connector.Accepted:
 		return nil
 	default:
@@ -73,39 +74,42 @@ func (a *apns) Check(ctx context.Context) error {
 
 // Drain implements connector.Connector.
 func (a *apns) Drain(context.Context) error {
-	a.lines.close()
+	a.lines.Close()
 	return nil
 }
 
+// Send implements connector.Connector.
+func (a *apns) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
+	return a.slots.Each(ctx, a.c.timeout, messages, a.one), nil
+}
+
 // one sends one message, and again with a new provider token if the first was
-// refused as expired.
-func (a *apns) one(ctx context.Context, b *batch, m *connector.Message) connector.Outcome {
+// refused as expired. With all, the outcome is that of every message: not if
+// only this one's time was over.
+func (a *apns) one(ctx context.Context, m *connector.Message) (out connector.Outcome, all bool) {
 	h, body, no := a.c.compose(m, a.time())
 	if no != nil {
-		return *no
+		return *no, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.c.timeout)
 	defer cancel()
 	for renewed := false; ; renewed = true {
 		header, token, err := a.sign(h)
 		if err != nil {
-			return b.stop(ctx, misconfigured(err.Error()))
+			return misconfigured(err.Error()), ctx.Err() == nil
 		}
-		got, sent, err := a.lines.post(ctx, a.c.base+m.To, header, body)
+		got, sent, err := a.lines.Post(ctx, a.c.base+m.To, header, body)
 		switch {
 		case err != nil && sent:
-			return connector.Outcome{Result: connector.Unknown, Reason: "no answer from Apple"}
+			return connector.Outcome{Result: connector.Unknown, Reason: "no answer from Apple"}, false
 		case err != nil:
-			return b.stop(ctx, again("no connection to Apple", 0))
+			return again("no connection to Apple", 0), ctx.Err() == nil
 		}
 		v := judge(got, m.AddressSince)
 		if v.expired && a.tokens != nil && !renewed && a.tokens.expired(token) {
 			continue
 		}
-		if v.all {
-			return b.stop(ctx, v.out)
-		}
-		return v.out
+		return v.out, v.all && ctx.Err() == nil
 	}
 }
 

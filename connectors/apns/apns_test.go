@@ -171,7 +171,7 @@ func TestFirstAlone(t *testing.T) {
 	s.Answer = func(http.ResponseWriter, *http.Request, standin.Notification) bool {
 		if came.Add(1) == 1 {
 			// The others are where they would go from, were they let.
-			for end := time.Now().Add(30 * time.Second); len(a.lines.each[0].streams) < 50 && time.Now().Before(end); {
+			for end := time.Now().Add(30 * time.Second); len(a.slots) < 50 && time.Now().Before(end); {
 				runtime.Gosched()
 			}
 			beside.Store(came.Load() - 1)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -19,16 +20,16 @@ type verdict struct {
 }
 
 // judge reads an answer. since is when the address was registered, zero if unknown.
-func judge(a answer, since time.Time) verdict {
-	if a.status == http.StatusOK {
-		return verdict{out: connector.Outcome{Result: connector.Accepted, ProviderID: a.header.Get("apns-id")}}
+func judge(a calls.Answer, since time.Time) verdict {
+	if a.Status == http.StatusOK {
+		return verdict{out: connector.Outcome{Result: connector.Accepted, ProviderID: a.Header.Get("apns-id")}}
 	}
 	var p struct {
 		Reason    string `json:"reason"`
 		Timestamp int64  `json:"timestamp"` // milliseconds
 	}
-	_ = json.Unmarshal(a.body, &p) // what is not JSON came from somebody in between
-	reason := "Apple: " + strconv.Itoa(a.status)
+	_ = json.Unmarshal(a.Body, &p) // what is not JSON came from somebody in between
+	reason := "Apple: " + strconv.Itoa(a.Status)
 	if p.Reason != "" {
 		reason += " " + p.Reason
 	}
@@ -59,15 +60,15 @@ func judge(a answer, since time.Time) verdict {
 		return verdict{out: again(reason, 0)}
 	}
 	switch {
-	case a.status == http.StatusGone:
+	case a.Status == http.StatusGone:
 		return verdict{out: gone(connector.GoneRemoved, reason)}
-	case a.status == http.StatusRequestEntityTooLarge:
+	case a.Status == http.StatusRequestEntityTooLarge:
 		return verdict{out: refused(connector.ClassContent, reason)}
-	case a.status == http.StatusForbidden:
+	case a.Status == http.StatusForbidden:
 		return verdict{out: misconfigured(reason), all: true}
-	case a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable:
+	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable:
 		return verdict{out: again(reason, 0)}
-	case a.status/100 == 5:
+	case a.Status/100 == 5:
 		// Somebody between answered for Apple, who may have it.
 		return verdict{out: connector.Outcome{Result: connector.Unknown, Reason: reason}}
 	}

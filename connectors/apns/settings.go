@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -130,4 +132,18 @@ func readKey(text string) *ecdsa.PrivateKey {
 		return nil
 	}
 	return key
+}
+
+// transport makes connections by the settings.
+func (c *config) transport() *http.Transport {
+	t := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: c.timeout / 2}).DialContext,
+		TLSClientConfig:     c.tls.Clone(),
+		TLSHandshakeTimeout: c.timeout / 2,
+		DisableCompression:  true,
+	}
+	if c.proxy != nil {
+		t.Proxy = http.ProxyURL(c.proxy)
+	}
+	return t
 }

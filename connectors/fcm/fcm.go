@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -21,9 +20,9 @@ import (
 // what was not begun comes again.
 type fcm struct {
 	c      config
-	lines  *lines
+	lines  *calls.Lines
 	tokens *tokens
-	slots  chan struct{}    // one a message on its way, over all batches
+	slots  calls.Slots
 	now    func() time.Time // nil = time.Now
 }
 
@@ -43,9 +42,9 @@ func (f *fcm) Describe() connector.Description {
 func (f *fcm) Configure(_ context.Context, s connector.Settings) ([]connector.Problem, error) {
 	c, problems := read(s)
 	f.c = c
-	f.lines = newLines(&f.c)
+	f.lines = calls.NewLines(c.conns, c.streams, f.c.transport())
 	f.tokens = newTokens(&f.c, f.time)
-	f.slots = make(chan struct{}, c.conns*c.streams)
+	f.slots = calls.NewSlots(c.conns * c.streams)
 	return problems, nil
 }
 
@@ -69,7 +68,7 @@ func (f *fcm) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, _, err := f.lines.post(ctx, f.c.send, header(token), body)
+	a, _, err := f.lines.Post(ctx, f.c.send, header(token), body)
 	if err != nil {
 		return fmt.Errorf("reaching FCM: %w", err)
 	}
@@ -81,102 +80,56 @@ func (f *fcm) Check(ctx context.Context) error {
 
 // Drain implements connector.Connector.
 func (f *fcm) Drain(context.Context) error {
-	f.lines.close()
+	f.lines.Close()
 	return nil
-}
-
-// leastTime is what there must be left for a message to be begun.
-const leastTime = 500 * time.Millisecond
-
-// batch is one Send. When nothing can be sent at all, why is told for each of
-// the messages that were not begun, and FCM is not asked for each.
-type batch struct {
-	messages []connector.Message
-	outs     []connector.Outcome
-	next     atomic.Int64
-	stopped  atomic.Pointer[connector.Outcome]
 }
 
 // Send implements connector.Connector.
 func (f *fcm) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
-	b := &batch{messages: messages, outs: make([]connector.Outcome, len(messages))}
-	for i := range b.outs {
-		b.outs[i] = again("out of time", 5*time.Second)
-	}
-	var wg sync.WaitGroup
-	for range min(cap(f.slots), len(messages)) {
-		wg.Go(func() { f.work(ctx, b) })
-	}
-	wg.Wait()
-	for i := range b.outs {
-		b.outs[i].ID = messages[i].ID
-	}
-	return b.outs, nil
+	return f.slots.Each(ctx, f.c.timeout, messages, f.one), nil
 }
 
-// work takes one message after the other.
-func (f *fcm) work(ctx context.Context, b *batch) {
-	for {
-		select {
-		case f.slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		i := int(b.next.Add(1)) - 1
-		switch end, bounded := ctx.Deadline(); {
-		case i >= len(b.messages):
-		case b.stopped.Load() != nil:
-			b.outs[i] = *b.stopped.Load()
-		case ctx.Err() == nil && (!bounded || time.Until(end) > leastTime):
-			b.outs[i] = f.one(ctx, b, &b.messages[i])
-		}
-		<-f.slots
-		if i >= len(b.messages) {
-			return
-		}
-	}
-}
-
-// one sends one message.
-func (f *fcm) one(ctx context.Context, b *batch, m *connector.Message) connector.Outcome {
+// one sends one message. With all, the outcome is that of every message.
+func (f *fcm) one(ctx context.Context, m *connector.Message) (out connector.Outcome, all bool) {
 	body, no := f.c.compose(m, f.time())
 	if no != nil {
-		return *no
+		return *no, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.c.timeout)
 	defer cancel()
-	v := f.ask(ctx, b, m, body)
+	v := f.ask(ctx, m, body)
 	if !v.unclear {
-		return v.out
+		return v.out, v.all
 	}
 	// The token alone, which FCM looks at and does not send to: if that is
 	// wrong too, then it is the token's fault, else the content's.
-	switch alone := f.ask(ctx, b, m, probe(m.To)); {
+	switch alone := f.ask(ctx, m, probe(m.To)); {
 	case alone.unclear:
-		return gone(connector.GoneInvalid, alone.out.Reason)
+		return gone(connector.GoneInvalid, alone.out.Reason), false
 	case alone.out.Result == connector.Accepted:
-		return v.out
+		return v.out, false
 	case alone.out.Result == connector.Unknown:
-		return again("FCM did not say what is wrong", 0)
+		return again("FCM did not say what is wrong", 0), false
 	default:
-		return alone.out
+		return alone.out, alone.all
 	}
 }
 
 // ask makes one request, and another with a new access token if the first was
-// refused for it.
-func (f *fcm) ask(ctx context.Context, b *batch, m *connector.Message, body []byte) verdict {
+// refused for it. What is so for all messages is not if only this one's time was
+// over.
+func (f *fcm) ask(ctx context.Context, m *connector.Message, body []byte) verdict {
 	for renewed := false; ; renewed = true {
 		token, err := f.tokens.get(ctx)
 		if err != nil {
-			return verdict{out: b.stop(ctx, signInFailed(err))}
+			return verdict{out: signInFailed(err), all: ctx.Err() == nil}
 		}
-		a, sent, err := f.lines.post(ctx, f.c.send, header(token), body)
+		a, sent, err := f.lines.Post(ctx, f.c.send, header(token), body)
 		switch {
 		case err != nil && sent:
 			return verdict{out: connector.Outcome{Result: connector.Unknown, Reason: "no answer from FCM"}}
 		case err != nil:
-			return verdict{out: b.stop(ctx, again("no connection to FCM", 0))}
+			return verdict{out: again("no connection to FCM", 0), all: ctx.Err() == nil}
 		}
 		v := judge(a, m.AddressSince, f.time())
 		if v.signIn {
@@ -185,20 +138,9 @@ func (f *fcm) ask(ctx context.Context, b *batch, m *connector.Message, body []by
 		if v.signIn && !renewed {
 			continue
 		}
-		if v.all {
-			v.out = b.stop(ctx, v.out)
-		}
+		v.all = v.all && ctx.Err() == nil
 		return v
 	}
-}
-
-// stop has nothing more of a batch begun, unless it was only this message's
-// time that was over.
-func (b *batch) stop(ctx context.Context, why connector.Outcome) connector.Outcome {
-	if ctx.Err() == nil {
-		b.stopped.Store(&why)
-	}
-	return why
 }
 
 func signInFailed(err error) connector.Outcome {

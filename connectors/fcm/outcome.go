@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -84,19 +85,19 @@ type verdict struct {
 }
 
 // judge reads an answer. since is when the address was registered, zero if unknown.
-func judge(a answer, since, now time.Time) verdict {
-	if a.status == http.StatusOK {
+func judge(a calls.Answer, since, now time.Time) verdict {
+	if a.Status == http.StatusOK {
 		var ok struct {
 			Name string `json:"name"`
 		}
-		_ = json.Unmarshal(a.body, &ok) // without a name it was accepted all the same
+		_ = json.Unmarshal(a.Body, &ok) // without a name it was accepted all the same
 		return verdict{out: connector.Outcome{Result: connector.Accepted, ProviderID: ok.Name[strings.LastIndexByte(ok.Name, '/')+1:]}}
 	}
 	var p problem
-	_ = json.Unmarshal(a.body, &p) // what is not JSON came from somebody in between
+	_ = json.Unmarshal(a.Body, &p) // what is not JSON came from somebody in between
 	code := p.code()
-	asked := retryAfterOf(a.header, now)
-	reason := "FCM: " + strconv.Itoa(a.status)
+	asked := calls.RetryAfter(a.Header, now)
+	reason := "FCM: " + strconv.Itoa(a.Status)
 	if code != "" {
 		reason += " " + code
 	}
@@ -117,7 +118,7 @@ func judge(a answer, since, now time.Time) verdict {
 		return verdict{out: misconfigured(reason + ": Firebase cannot sign in to Apple or the browser's push service")}
 	}
 	switch {
-	case a.status == http.StatusBadRequest:
+	case a.Status == http.StatusBadRequest:
 		switch p.fault() {
 		case faultToken:
 			return verdict{out: gone(connector.GoneInvalid, reason)}
@@ -125,17 +126,17 @@ func judge(a answer, since, now time.Time) verdict {
 			return verdict{out: refused(connector.ClassContent, reason)}
 		}
 		return verdict{out: refused(connector.ClassContent, reason), unclear: code == "INVALID_ARGUMENT"}
-	case a.status == http.StatusUnauthorized:
+	case a.Status == http.StatusUnauthorized:
 		return verdict{out: misconfigured(reason + ": the access token was refused"), signIn: true, all: true}
-	case a.status == http.StatusForbidden:
+	case a.Status == http.StatusForbidden:
 		return verdict{out: misconfigured(reason + ": the service account may not send in this project"), all: true}
-	case a.status == http.StatusNotFound:
+	case a.Status == http.StatusNotFound:
 		return verdict{out: misconfigured(reason + ": there is no such project"), all: true}
-	case a.status == http.StatusTooManyRequests:
+	case a.Status == http.StatusTooManyRequests:
 		return verdict{out: again(reason, max(asked, leastQuota))}
-	case a.status == http.StatusServiceUnavailable, a.status/100 == 5 && p.Error.Status != "":
+	case a.Status == http.StatusServiceUnavailable, a.Status/100 == 5 && p.Error.Status != "":
 		return verdict{out: again(reason, asked)}
-	case a.status/100 == 5:
+	case a.Status/100 == 5:
 		// Somebody between answered for FCM, which may have it.
 		return verdict{out: connector.Outcome{Result: connector.Unknown, Reason: reason}}
 	}
@@ -157,16 +158,4 @@ func again(reason string, after time.Duration) connector.Outcome {
 // misconfigured is what waits until somebody sets it right.
 func misconfigured(reason string) connector.Outcome {
 	return connector.Outcome{Result: connector.Again, Class: connector.ClassConfig, Reason: reason}
-}
-
-// retryAfterOf is the wait that an answer asks for, in either form; 0 = none.
-func retryAfterOf(h http.Header, now time.Time) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n > 0 && n < 1<<30 {
-		return time.Duration(n) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil && at.After(now) {
-		return at.Sub(now)
-	}
-	return 0
 }

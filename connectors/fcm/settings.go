@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -153,14 +154,18 @@ func readAccount(text string) (account, error) {
 	return a, nil
 }
 
-// transport is one connection's worth of HTTP/2. Another is opened beside it
-// only where the provider allows less streams than the settings.
+// transport makes connections by the settings.
 func (c *config) transport() *http.Transport {
-	t := c.plain()
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP2(true)
-	t.MaxConnsPerHost = 1
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+	t := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: c.timeout / 2}).DialContext,
+		TLSClientConfig:     c.tls.Clone(),
+		TLSHandshakeTimeout: c.timeout / 2,
+		IdleConnTimeout:     5 * time.Minute,
+		DisableCompression:  true,
+	}
+	if c.proxy != nil {
+		t.Proxy = http.ProxyURL(c.proxy)
+	}
 	return t
 }
 

@@ -40,11 +40,11 @@ func newTokens(c *config, now func() time.Time) *tokens {
 		Email: c.account.Email, PrivateKey: []byte(c.account.Key), PrivateKeyID: c.account.KeyID,
 		Scopes: []string{scope}, TokenURL: c.tokenURL, Audience: c.account.Audience,
 	}
-	plain := c.plain()
+	transport := c.transport()
 	t := &tokens{now: now, renewing: make(chan struct{}, 1)}
 	t.mint = func(ctx context.Context) (*oauth2.Token, error) {
-		defer plain.CloseIdleConnections()
-		client := &http.Client{Transport: bounded{plain, ctx}, Timeout: c.timeout}
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: bounded{transport, ctx}, Timeout: c.timeout}
 		return j.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
 	}
 	return t

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -140,7 +141,7 @@ func (r *response) judge(a answer, now time.Time) (out connector.Outcome, all bo
 	if status != "" {
 		reason += ", " + anonymous(status)
 	}
-	asked := retryAfter(a.header, now)
+	asked := calls.RetryAfter(a.header, now)
 	good := a.status/100 == 2
 	means, told := r.values[status]
 	if !told || status == "" {
@@ -229,16 +230,4 @@ func refused(c connector.Class, reason string) connector.Outcome {
 
 func again(reason string, after time.Duration) connector.Outcome {
 	return connector.Outcome{Result: connector.Again, Reason: reason, RetryAfter: after}
-}
-
-// retryAfter is the wait that an answer asks for, in either form; 0 = none.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n > 0 && n < 1<<30 {
-		return time.Duration(n) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil && at.After(now) {
-		return at.Sub(now)
-	}
-	return 0
 }

@@ -7,10 +7,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -23,7 +22,7 @@ import (
 type smshttp struct {
 	c      config
 	client *client
-	slots  chan struct{}    // one a message on its way, over all batches
+	slots  calls.Slots
 	now    func() time.Time // nil = time.Now
 }
 
@@ -44,7 +43,7 @@ func (s *smshttp) Configure(_ context.Context, set connector.Settings) ([]connec
 	c, problems := read(set)
 	s.c = c
 	s.client = newClient(&s.c)
-	s.slots = make(chan struct{}, c.window)
+	s.slots = calls.NewSlots(c.window)
 	return problems, nil
 }
 
@@ -84,83 +83,31 @@ func (s *smshttp) Drain(context.Context) error {
 	return nil
 }
 
-// batch is one Send. Once the provider refuses us as a whole, why is told for each of
-// the messages that were not begun.
-type batch struct {
-	messages []connector.Message
-	outs     []connector.Outcome
-	next     atomic.Int64
-	stopped  atomic.Pointer[connector.Outcome]
-	least    time.Duration // what there must be left for a message to be begun
-}
-
 // Send implements connector.Connector.
 func (s *smshttp) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
-	b := &batch{messages: messages, outs: make([]connector.Outcome, len(messages)), least: s.c.timeout}
-	if end, ok := ctx.Deadline(); ok {
-		b.least = min(b.least, time.Until(end)/2)
-	}
-	for i := range b.outs {
-		b.outs[i] = again("out of time", 5*time.Second)
-	}
-	var wg sync.WaitGroup
-	for range min(cap(s.slots), len(messages)) {
-		wg.Go(func() { s.work(ctx, b) })
-	}
-	wg.Wait()
-	for i := range b.outs {
-		b.outs[i].ID = messages[i].ID
-	}
-	return b.outs, nil
+	return s.slots.Each(ctx, s.c.timeout, messages, s.one), nil
 }
 
-// work takes one message after the other.
-func (s *smshttp) work(ctx context.Context, b *batch) {
-	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		i := int(b.next.Add(1)) - 1
-		switch end, bounded := ctx.Deadline(); {
-		case i >= len(b.messages):
-		case b.stopped.Load() != nil:
-			b.outs[i] = *b.stopped.Load()
-		case ctx.Err() == nil && (!bounded || time.Until(end) > b.least):
-			b.outs[i] = s.one(ctx, b, &b.messages[i])
-		}
-		<-s.slots
-		if i >= len(b.messages) {
-			return
-		}
-	}
-}
-
-// one sends one message.
-func (s *smshttp) one(ctx context.Context, b *batch, m *connector.Message) connector.Outcome {
+// one sends one message. With all, the provider refuses us as a whole.
+func (s *smshttp) one(ctx context.Context, m *connector.Message) (out connector.Outcome, all bool) {
 	v, no := s.c.values(m, s.time())
 	if no != nil {
-		return *no
+		return *no, false
 	}
 	req, err := s.c.request.fill(v)
 	if err != nil {
-		return refused(connector.ClassContent, err.Error())
+		return refused(connector.ClassContent, err.Error()), false
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.timeout)
 	defer cancel()
 	a, sent, err := s.client.do(ctx, req)
 	switch {
 	case err != nil && sent:
-		return connector.Outcome{Result: connector.Unknown, Reason: "no answer from the provider"}
+		return connector.Outcome{Result: connector.Unknown, Reason: "no answer from the provider"}, false
 	case err != nil:
-		return again("no connection to the provider", 0)
+		return again("no connection to the provider", 0), false
 	}
-	out, all := s.c.response.judge(a, s.time())
-	if all {
-		b.stopped.Store(&out)
-	}
-	return out
+	return s.c.response.judge(a, s.time())
 }
 
 var number = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)

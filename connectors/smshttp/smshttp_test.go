@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/conformance"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
@@ -418,7 +419,7 @@ func TestWindow(t *testing.T) {
 		now.Add(-1)
 	})
 	s := configured(t, asking(p.URL, connector.Settings{"form": map[string]string{"to": "{to}", "text": "{text}"}}))
-	s.slots = make(chan struct{}, 3)
+	s.slots = calls.NewSlots(3)
 	var wg sync.WaitGroup
 	for b := range 4 {
 		wg.Go(func() {

@@ -36,7 +36,7 @@ func checkAddress(address string) (string, error) {
 			return "", errors.New("not a domain")
 		}
 	}
-	if err != nil || len(ascii) > 253 || strings.HasSuffix(ascii, ".") || !strings.Contains(ascii, ".") && ascii != "localhost" {
+	if err != nil || len(ascii) > 253 || strings.Contains("."+ascii+".", "..") || !strings.Contains(ascii, ".") && ascii != "localhost" {
 		return "", errors.New("not a domain")
 	}
 	return name + "@" + ascii, nil

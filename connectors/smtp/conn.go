@@ -9,8 +9,6 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-sasl"
 )
 
 // conn is one connection to the relay, ready for a message. It is one
@@ -134,49 +132,6 @@ func (k *conn) hello(name string) error {
 			name, arg, _ := strings.Cut(line, " ")
 			k.ext[strings.ToUpper(name)] = arg
 		}
-	}
-	return nil
-}
-
-func (k *conn) auth(c *config) error {
-	offered := strings.Fields(strings.ToUpper(k.ext["AUTH"]))
-	var client sasl.Client
-	for _, mechanism := range offered {
-		switch {
-		case mechanism == sasl.Plain:
-			client = sasl.NewPlainClient("", c.username, c.password)
-		case mechanism == sasl.Login && client == nil:
-			client = sasl.NewLoginClient(c.username, c.password)
-		}
-	}
-	if client == nil {
-		return &stepError{step: "signing in", err: errors.New("the relay offers neither PLAIN nor LOGIN here")}
-	}
-	mechanism, first, err := client.Start()
-	if err != nil {
-		return &stepError{step: "signing in", err: err}
-	}
-	line := "AUTH " + mechanism
-	if first != nil {
-		line += " " + encode(first)
-	}
-	r, err := k.command(line)
-	for range 3 {
-		if err != nil || r.code != 334 {
-			break
-		}
-		challenge, e := decode(r.text)
-		if e != nil {
-			return &stepError{step: "signing in", err: errors.New("the relay asks in a form that is not understood")}
-		}
-		answer, e := client.Next(challenge)
-		if e != nil {
-			return &stepError{step: "signing in", err: errors.New("the relay asks for something unexpected")}
-		}
-		r, err = k.command(encode(answer))
-	}
-	if err != nil || r.code != 235 {
-		return &stepError{"signing in", r, err}
 	}
 	return nil
 }

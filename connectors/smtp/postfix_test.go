@@ -76,7 +76,8 @@ showq unix n - n - - showq
 type postfix struct{ dir, addr, ca string }
 
 // startPostfix starts one; mail to blocks.example goes on to the port of next.
-func startPostfix(t *testing.T, next int) *postfix {
+// more is for its main.cf; in it %s is its directory.
+func startPostfix(t *testing.T, next int, more ...string) *postfix {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("Postfix can only be started by root")
@@ -113,7 +114,7 @@ func startPostfix(t *testing.T, next int) *postfix {
 	conf := filepath.Join(dir, "conf")
 	must(os.WriteFile(filepath.Join(conf, "cert.pem"), []byte(ca), 0o644))
 	must(os.WriteFile(filepath.Join(conf, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key}), 0o600))
-	must(os.WriteFile(filepath.Join(conf, "main.cf"), fmt.Appendf(nil, postfixMain, dir, next), 0o644))
+	must(os.WriteFile(filepath.Join(conf, "main.cf"), []byte(fmt.Sprintf(postfixMain, dir, next)+strings.ReplaceAll(strings.Join(more, "\n"), "%s", dir)+"\n"), 0o644))
 	must(os.WriteFile(filepath.Join(conf, "master.cf"), fmt.Appendf(nil, postfixMaster, port), 0o644))
 	run("/usr/sbin/postfix", "-c", conf, "start")
 	t.Cleanup(func() {

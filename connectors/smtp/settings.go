@@ -31,6 +31,7 @@ type config struct {
 	files      *files        // nil = no attachments
 	username   string
 	password   string
+	auth       string // one of mechanisms; "" = the best that is offered
 	conns      int
 	perConn    int // messages on one connection
 	timeout    time.Duration
@@ -58,6 +59,7 @@ func (s *smtp) Schema() connector.Schema {
 			{Name: "return_path", Type: connector.TypeString, Doc: "Address that takes bounces, where somebody else reads them; the sender's own if left out."},
 			{Name: "username", Type: connector.TypeString, Doc: "Name to sign in to the relay with; left out, there is no sign-in."},
 			{Name: "password", Type: connector.TypeString, Sensitive: true, Doc: "Password of that name; write file(\"..\") or credential(\"..\")."},
+			{Name: "auth", Type: connector.TypeString, Enum: mechanisms, Doc: "How to sign in, if not by the first of these that the relay offers."},
 			{Name: "hello", Type: connector.TypeString, Pattern: `^[A-Za-z0-9.:\[\]-]+$`, Doc: "Name to greet the relay with; the sender's domain if left out."},
 			{Name: "connections", Type: connector.TypeNumber, Default: 4.0, Min: &one, Max: &most, Doc: "How many connections are kept to the relay."},
 			{Name: "messages_per_connection", Type: connector.TypeNumber, Default: 500.0, Min: &one, Max: &lots, Doc: "After how many messages a connection is given up."},
@@ -112,7 +114,7 @@ func read(s connector.Settings) (config, []connector.Problem) {
 		return v
 	}
 	c := config{
-		host: s.Text("host"), username: s.Text("username"), password: s.Text("password"), hello: s.Text("hello"),
+		host: s.Text("host"), username: s.Text("username"), password: s.Text("password"), auth: s.Text("auth"), hello: s.Text("hello"),
 		conns: orNumber("connections", 4), perConn: orNumber("messages_per_connection", 500),
 		timeout: orDuration("timeout", 15*time.Second), idle: orDuration("idle", 30*time.Second),
 		tlsMode: tlsStart,

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -16,7 +17,6 @@ const (
 	maxAnswer  = 4 << 10 // of a push service's answer is read
 	ourTrouble = 5 * time.Minute
 	theirs     = 30 * time.Second
-	maxWait    = 24 * time.Hour
 )
 
 func accepted(provider string) connector.Outcome {
@@ -58,7 +58,7 @@ func outcomeOf(r *http.Response, now time.Time) connector.Outcome {
 		// all, and no mistake of ours may cost everybody their subscription.
 		return refused(connector.ClassConfig, reason+": subscribed with another key")
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		o := again(reason+": the key or the subject is not taken", max(ourTrouble, retryAfter(r, now)))
+		o := again(reason+": the key or the subject is not taken", max(ourTrouble, calls.RetryAfter(r.Header, now)))
 		o.Class = connector.ClassConfig
 		return o
 	case code == http.StatusRequestEntityTooLarge:
@@ -66,23 +66,11 @@ func outcomeOf(r *http.Response, now time.Time) connector.Outcome {
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout,
 		code == http.StatusNotAcceptable, // Microsoft: throttled
 		code >= 500:
-		return again(reason, max(theirs, retryAfter(r, now)))
+		return again(reason, max(theirs, calls.RetryAfter(r.Header, now)))
 	case code >= 300 && code < 400:
 		return again(reason+": redirects are not followed", ourTrouble)
 	}
 	return refused(connector.ClassContent, reason)
-}
-
-// retryAfter reads the header: seconds, or a date.
-func retryAfter(r *http.Response, now time.Time) time.Duration {
-	v := r.Header.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n > 0 {
-		return min(time.Duration(min(n, int(maxWait/time.Second)))*time.Second, maxWait)
-	}
-	if t, err := http.ParseTime(v); err == nil && t.After(now) {
-		return min(t.Sub(now), maxWait)
-	}
-	return 0
 }
 
 // answer is what a push service says beside the status. Nothing else of it goes

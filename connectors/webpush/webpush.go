@@ -11,13 +11,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"regexp"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -30,7 +28,7 @@ import (
 type webpush struct {
 	c      config
 	client *http.Client
-	slots  chan struct{}    // one a request on its way, over all batches
+	slots  calls.Slots
 	now    func() time.Time // nil = time.Now
 }
 
@@ -50,7 +48,7 @@ func (w *webpush) Describe() connector.Description {
 func (w *webpush) Configure(_ context.Context, s connector.Settings) ([]connector.Problem, error) {
 	c, problems := read(s)
 	w.c = c
-	w.slots = make(chan struct{}, c.requests)
+	w.slots = calls.NewSlots(c.requests)
 	w.client = &http.Client{Transport: c.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return problems, nil
 }
@@ -86,85 +84,40 @@ func (w *webpush) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// leastTime is what there must be left for a message to be begun.
-const leastTime = 500 * time.Millisecond
-
 // Send implements connector.Connector.
-func (w *webpush) Send(ctx context.Context, batch []connector.Message) ([]connector.Outcome, error) {
-	outs := make([]connector.Outcome, len(batch))
-	for i := range batch {
-		outs[i] = again("out of time", 5*time.Second)
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(w.c.requests, len(batch)) {
-		wg.Go(func() {
-			for {
-				select {
-				case w.slots <- struct{}{}:
-				case <-ctx.Done():
-					return
-				}
-				i := int(next.Add(1)) - 1
-				d, ok := ctx.Deadline()
-				if i < len(batch) && ctx.Err() == nil && (!ok || time.Until(d) > leastTime) {
-					outs[i] = w.one(ctx, &batch[i])
-				}
-				<-w.slots
-				if i >= len(batch) {
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for i := range outs {
-		outs[i].ID = batch[i].ID
-	}
-	return outs, nil
+func (w *webpush) Send(ctx context.Context, messages []connector.Message) ([]connector.Outcome, error) {
+	return w.slots.Each(ctx, w.c.timeout, messages, w.one), nil
 }
 
 // one sends one message.
-func (w *webpush) one(ctx context.Context, m *connector.Message) connector.Outcome {
+func (w *webpush) one(ctx context.Context, m *connector.Message) (out connector.Outcome, all bool) {
 	now := time.Now()
 	if w.now != nil {
 		now = w.now()
 	}
 	req, refusal := w.request(m, now)
 	if refusal != nil {
-		return *refusal
+		return *refusal, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.c.timeout)
 	defer cancel()
-	var left handedOver
-	resp, err := w.client.Do(req.WithContext(left.watch(ctx)))
+	var left calls.Left
+	resp, err := w.client.Do(req.WithContext(left.Watch(ctx)))
 	switch {
 	case err == nil:
-	case left.perhaps.Load():
-		return connector.Outcome{Result: connector.Unknown, Reason: "no answer from the push service"}
+	case left.Perhaps():
+		return connector.Outcome{Result: connector.Unknown, Reason: "no answer from the push service"}, false
 	default:
-		return again("no connection to the push service", theirs)
+		return again("no connection to the push service", theirs), false
 	}
 	defer resp.Body.Close()
-	out := outcomeOf(resp, now)
+	out = outcomeOf(resp, now)
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		w.c.vapid.forget(origin(req.URL))
 	}
 	// What is left of a short answer is read, so that the connection can be kept.
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	return out
-}
-
-// handedOver says whether a request can have left: from the moment there is a
-// connection for it, unless writing it failed.
-type handedOver struct{ perhaps atomic.Bool }
-
-func (h *handedOver) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { h.perhaps.Store(false) }, // the transport tries once more what did not leave
-		GotConn:      func(httptrace.GotConnInfo) { h.perhaps.Store(true) },
-		WroteRequest: func(i httptrace.WroteRequestInfo) { h.perhaps.Store(i.Err == nil) },
-	})
+	return out, false
 }
 
 var topic = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)

@@ -30,6 +30,7 @@ type child struct {
 	log    *ration
 
 	stdout *os.File
+	group  *sandbox.Group
 	logged chan struct{} // closed when standard error has been read to its end
 	exited chan struct{} // closed when the process has ended
 
@@ -38,6 +39,7 @@ type child struct {
 	dead  bool // waited for: pid may be another's by now
 	shot  bool // killed by us
 	state *os.ProcessState
+	over  string // the limit that it ran into, in words
 	level sandbox.Level
 	cmd   *sandbox.Command // nil until it runs
 	err   error            // why it did not start
@@ -55,8 +57,17 @@ func (c *child) Start(context.Context) (err error) {
 	policy := c.policy
 	policy.Write = append(slices.Clone(policy.Write), c.dir)
 	// The C library then asks for names over TCP, which is all that there is.
-	env := append(slices.Clone(c.env), "TMPDIR="+c.dir, "GOMEMLIMIT=256MiB", "RES_OPTIONS=use-vc")
-	cmd, err := sandbox.NewCommand(c.bin.File, []string{c.bin.path}, env, policy)
+	env := append(slices.Clone(c.env), "TMPDIR="+c.dir, "GOMEMLIMIT="+collectAt(policy.Limits.Memory), "RES_OPTIONS=use-vc")
+	if c.group, err = c.h.o.Groups.New(c.name, policy.Limits); err != nil {
+		return err
+	}
+	running := false
+	defer func() {
+		if !running {
+			c.endGroup()
+		}
+	}()
+	cmd, err := sandbox.NewCommand(c.bin.File, []string{c.bin.path}, env, policy, c.group)
 	if err != nil {
 		return err
 	}
@@ -93,6 +104,7 @@ func (c *child) Start(context.Context) (err error) {
 		stderr.Close()
 		return err
 	}
+	running = true
 	stdoutW.Close()
 	stderrW.Close()
 	go func() {
@@ -102,11 +114,13 @@ func (c *child) Start(context.Context) (err error) {
 	confined := make(chan struct{}) // Started has returned
 	go func() {
 		_ = cmd.Cmd.Wait() // what it says is in the state
+		over := c.group.Exceeded()
 		c.mu.Lock()
-		c.dead, c.state = true, cmd.Cmd.ProcessState
+		c.dead, c.state, c.over = true, cmd.Cmd.ProcessState, over
 		c.mu.Unlock()
 		<-confined
 		cmd.Ended()
+		c.endGroup()
 		close(c.exited)
 		// What it still had to say is in the pipe; a descendant that holds the
 		// pipe open is not waited for.
@@ -128,6 +142,22 @@ func (c *child) Start(context.Context) (err error) {
 	c.level, c.cmd = level, cmd
 	c.mu.Unlock()
 	return nil
+}
+
+func (c *child) endGroup() {
+	if err := c.group.End(); err != nil {
+		c.h.o.Logger.Warn("a connector's control group is not removed", "connector", c.name, "error", err)
+	}
+}
+
+// collectAt is the memory at which Go collects eagerly, for a process that may
+// hold so many bytes; 0 = the usual.
+func collectAt(memory uint64) string {
+	const usual = 256 << 20
+	if most := memory / 4 * 3; memory > 0 && most < usual {
+		return strconv.FormatUint(most, 10)
+	}
+	return strconv.Itoa(usual)
 }
 
 // signal sends a signal to the process group, if the process is still there.
@@ -161,6 +191,16 @@ func (c *child) ended() (*os.ProcessState, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state, c.dead
+}
+
+// ending says how the process ended, and which limit it ran into.
+func (c *child) ending() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over != "" {
+		return exitText(c.state) + ": " + c.over
+	}
+	return exitText(c.state)
 }
 
 func (c *child) killed() bool {

@@ -219,7 +219,7 @@ func TestOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	eventually(t, "the connector's end", 5*time.Second, func() bool {
+	eventually(t, "the connector's end", func() bool {
 		raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		return err != nil || strings.Contains(string(raw), ") Z ") // nobody may be there to bury it
 	})

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/connectorpb"
@@ -26,12 +24,13 @@ type Instance struct {
 	Plugin    string
 	SHA256    string // of the program, hex; "" = whatever lies there, if it is safe
 	Settings  connector.Settings
-	Rate      float64  // messages a second; 0 = no limit
 	Platforms []string // of push, which of its platforms; empty = all
 	// Hosts are what it may connect to beside those that its settings name.
 	Hosts []connector.Host
 	// OwnNetwork puts it into a network namespace of its own.
 	OwnNetwork bool
+	// Limits of its process; zero values take the defaults.
+	Limits sandbox.Limits
 	// Require is the grade of confinement below which it does not run.
 	Require sandbox.Grade
 }
@@ -100,7 +99,6 @@ type Connector struct {
 	h *Host
 	i Instance
 
-	limit *rate.Limiter // nil = none
 	slots chan struct{}
 	wake  chan struct{} // try again now
 	hung  chan *process // a process that a call found hanging
@@ -123,6 +121,7 @@ type Connector struct {
 	since    time.Time
 	ran      bool // there was a process before
 	restarts int
+	failed   int // times that there was no process, or none any more
 	err      string
 	draining bool
 	closed   bool
@@ -167,9 +166,6 @@ func (h *Host) newConnector(i Instance) *Connector {
 		gone: make(chan struct{}), state: Starting, since: h.o.Now(), raised: make(map[string]bool),
 	}
 	c.ctx, c.quit = context.WithCancel(context.Background())
-	if i.Rate > 0 {
-		c.limit = rate.NewLimiter(rate.Limit(i.Rate), max(1, int(i.Rate)))
-	}
 	return c
 }
 
@@ -203,7 +199,7 @@ func (c *Connector) begin(ctx context.Context) error {
 	if len(problems) > 0 {
 		return &Rejected{problems}
 	}
-	policy.OwnNetwork = c.i.OwnNetwork
+	policy.OwnNetwork, policy.Limits = c.i.OwnNetwork, c.i.Limits
 	for setting, dir := range a.folders(c.i.Settings) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return &Rejected{[]connector.Problem{{Path: strings.Split(setting, "\x00"), Summary: "the folder cannot be made", Detail: err.Error()}}}
@@ -284,7 +280,7 @@ func (c *Connector) Status() Status {
 	}
 	if c.about != nil {
 		s.Version, s.Description, s.Sandbox = c.about.description.Version, c.about.description.Summary, c.level.String()
-		s.Grade, s.Missing = c.level.Grade().String(), c.level.Weak()
+		s.Grade, s.Missing = c.level.Grade().String(), c.h.missing(c.level)
 	}
 	if c.proc != nil {
 		s.Connections = c.proc.run.connections()
@@ -295,8 +291,24 @@ func (c *Connector) Status() Status {
 	return s
 }
 
-// Check tries to reach the provider. One in quarantine is started first.
+// missing says what the machine cannot give, "" if nothing.
+func (h *Host) missing(l sandbox.Level) string {
+	var all []string
+	if weak := l.Weak(); weak != "" {
+		all = append(all, weak)
+	}
+	if l.Group == "" && h.o.NoGroups != nil {
+		all = append(all, fmt.Sprintf("%s: memory is bounded process by process, the processor by nothing", h.o.NoGroups))
+	}
+	return strings.Join(all, "; ")
+}
+
+// Check tries to reach the provider. One that does not run is started first,
+// and the error is its own if it fails again.
 func (c *Connector) Check(ctx context.Context) error {
+	c.mu.Lock()
+	before := c.failed
+	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -310,7 +322,10 @@ func (c *Connector) Check(ctx context.Context) error {
 			}
 			return p.check(ctx)
 		}
-		if errors.Is(err, ErrClosed) {
+		c.mu.Lock()
+		failed := c.failed != before
+		c.mu.Unlock()
+		if failed || errors.Is(err, ErrClosed) {
 			return fmt.Errorf("connector %s: %w", c.i.subject(), err)
 		}
 		select {

@@ -27,16 +27,43 @@ type about struct {
 	collects    bool
 }
 
-// describe asks bin what it is, or remembers.
+// describe asks bin what it is, or remembers. One process of a program at a time
+// is asked; a program that hangs holds up nobody who asks another.
 func (h *Host) describe(ctx context.Context, bin *binary) (*about, error) {
-	h.describing.Lock()
-	defer h.describing.Unlock()
-	h.mu.Lock()
-	a := h.abouts[bin.sum]
-	h.mu.Unlock()
-	if a != nil {
-		return a, nil
+	var asked chan struct{}
+	for asked == nil {
+		h.mu.Lock()
+		a, other := h.abouts[bin.sum], h.describing[bin.sum]
+		closed := h.closed
+		if a == nil && other == nil && !closed {
+			asked = make(chan struct{})
+			h.describing[bin.sum] = asked
+			h.asking.Add(1)
+		}
+		h.mu.Unlock()
+		switch {
+		case a != nil:
+			return a, nil
+		case closed:
+			return nil, fmt.Errorf("connector %q: %w", filepath.Base(bin.path), ErrClosed)
+		case other != nil:
+			select {
+			case <-other:
+			case <-ctx.Done():
+				return nil, fmt.Errorf("connector %q: waiting until it has said what it is: %w", filepath.Base(bin.path), ctx.Err())
+			}
+		}
 	}
+	defer func() {
+		h.mu.Lock()
+		delete(h.describing, bin.sum)
+		h.mu.Unlock()
+		close(asked)
+		h.asking.Done()
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
 	plugin := filepath.Base(bin.path)
 	reply := h.onCard(bin)
 	if reply == nil {

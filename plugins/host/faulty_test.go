@@ -9,10 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding/gzip"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/serve"
@@ -134,6 +138,7 @@ type faulty struct {
 	dir   string
 	sends atomic.Int64
 	stop  chan struct{}
+	held  []*os.File
 }
 
 func (f *faulty) Describe() connector.Description {
@@ -180,8 +185,6 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 		return nil, errors.New("cannot be configured")
 	case "slowconfigure":
 		time.Sleep(time.Hour)
-	case "dieslater":
-		time.AfterFunc(20*time.Millisecond, func() { os.Exit(1) })
 	case "flood":
 		go func() {
 			line := []byte(strings.Repeat("flood ", 300) + "\n")
@@ -199,6 +202,40 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 	case "jsonlog":
 		fmt.Fprintln(os.Stderr, `{"level":"WARN","msg":"a line\nof mine","k":"v"}`)
 		syscall.Write(2, []byte(`{"@level":"error","@message":"another","@timestamp":"x"}`+"\n"))
+	case "threads":
+		for range 600 {
+			go func() { runtime.LockOSThread(); select {} }()
+		}
+	case "tempfull", "tempopen":
+		go func() {
+			for n := range 5 {
+				path := filepath.Join(os.TempDir(), fmt.Sprint(n))
+				file, err := os.Create(path)
+				if err != nil {
+					return
+				}
+				_ = file.Truncate(60 << 20) // without blocks: it is not the disk that is tried
+				if f.mode == "tempfull" {
+					file.Close()
+					continue
+				}
+				os.Remove(path)
+				f.held = append(f.held, file)
+			}
+		}()
+	case "tempmany":
+		go func() {
+			for n := range 20_000 {
+				if f, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprint(n))); err == nil {
+					f.Close()
+				}
+			}
+		}()
+	case "burn":
+		go func() {
+			for {
+			}
+		}()
 	case "memory":
 		go func() {
 			var all [][]byte
@@ -223,7 +260,10 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 }
 
 func (f *faulty) Check(context.Context) error {
-	if f.mode == "unreachable" {
+	switch f.mode {
+	case "dieslater": // the host checks what it has started
+		os.Exit(1)
+	case "unreachable":
 		return errors.New("connection refused")
 	}
 	return nil
@@ -237,6 +277,9 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 	case "panic":
 		panic("on purpose")
 	case "hang":
+		if f.dir != "" {
+			_ = os.WriteFile(filepath.Join(f.dir, "sending"), nil, 0o600)
+		}
 		<-f.stop
 	case "slow":
 		<-ctx.Done() // and then answers what it knows
@@ -250,6 +293,15 @@ func (f *faulty) Send(ctx context.Context, batch []connector.Message) ([]connect
 		if n == 2 {
 			return nil, errors.New("the second always fails")
 		}
+	case "gzipbomb": // 70 MB that are 200 kB under way
+		if err := grpc.SetSendCompressor(ctx, gzip.Name); err != nil {
+			return nil, err
+		}
+		out := make([]connector.Outcome, 400_000)
+		for i := range out {
+			out[i] = connector.Outcome{ID: batch[0].ID, Result: connector.Accepted, Reason: strings.Repeat("x", 150)}
+		}
+		return out, nil
 	case "bigreply":
 		out := make([]connector.Outcome, 40_000)
 		for i := range out {

@@ -46,6 +46,11 @@ type Options struct {
 	// may neither hold one of them nor lie in one.
 	Protect []string
 
+	// Groups hold a control group for each process; nil = there are none, and
+	// NoGroups says why to operators, nil if they need not know.
+	Groups   *sandbox.Groups
+	NoGroups error
+
 	// Resolver looks up the names of hosts that connectors reach; nil = the machine's.
 	Resolver sandbox.Resolver
 
@@ -143,9 +148,14 @@ type Host struct {
 	o     Options
 	spawn *spawner
 
-	describing sync.Mutex // one process at a time is asked what it is
+	// The life of the host: ended by Close.
+	ctx  context.Context
+	quit context.CancelFunc
+
 	mu         sync.Mutex
-	abouts     map[string]*about // by checksum
+	abouts     map[string]*about        // by checksum
+	describing map[string]chan struct{} // programs that are being asked what they are; closed afterwards
+	asking     sync.WaitGroup           // those who ask; added to under mu, before closed is set
 	running    map[*Connector]bool
 	closed     bool
 }
@@ -196,9 +206,11 @@ func Open(o Options) (*Host, error) {
 			return nil, fmt.Errorf("connectors: the folder for schemas: %w", err)
 		}
 	}
-	return &Host{
-		o: o, spawn: newSpawner(), abouts: make(map[string]*about), running: make(map[*Connector]bool),
-	}, nil
+	h := &Host{
+		o: o, spawn: newSpawner(), abouts: make(map[string]*about), describing: make(map[string]chan struct{}), running: make(map[*Connector]bool),
+	}
+	h.ctx, h.quit = context.WithCancel(context.Background())
+	return h, nil
 }
 
 // Describe says what a plugin is and which settings it takes. The answer is
@@ -279,15 +291,14 @@ func (h *Host) Close() error {
 		all = append(all, c)
 	}
 	h.mu.Unlock()
+	h.quit()
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, c := range all {
 		wg.Go(func() { errs[i] = c.Close() })
 	}
 	wg.Wait()
-	// A process that is being described holds the spawner.
-	h.describing.Lock()
-	defer h.describing.Unlock()
+	h.asking.Wait()
 	h.spawn.close()
 	return errors.Join(errs...)
 }

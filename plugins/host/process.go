@@ -133,9 +133,9 @@ func (p *process) startError(err error) error {
 	if own := p.run.failure(); own != nil {
 		return fmt.Errorf("starting connector %q: %w", p.name, own)
 	}
-	p.run.await(time.Second)
+	p.run.await(p.h.o.timing.kill) // go-plugin kills what it could not start
 	if state, ended := p.run.ended(); ended && (state.Exited() || !p.run.killed()) {
-		return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, exitText(state))
+		return fmt.Errorf("starting connector %q: %w: it %s before it answered", p.name, ErrBroken, p.run.ending())
 	}
 	return fmt.Errorf("starting connector %q: %w: %s", p.name, ErrBroken, connectorpb.Clean(err.Error(), connectorpb.MaxError))
 }

@@ -24,8 +24,8 @@ func (n *NotSent) Unwrap() error { return n.Err }
 // begun: less would only make its end unknown.
 const leastTime = time.Second
 
-// Send sends messages, in batches as the connector takes them and at the rate
-// of the instance, and gives one outcome each, in order. An error says that
+// Send sends messages, in batches as the connector takes them, and gives one
+// outcome each, in order. An error says that
 // nothing is known of any of them, unless it is a *NotSent. When part of the
 // batch is known there is no error: what was handed over without an answer is
 // Unknown, what was not handed over any more Again. It returns soon after ctx ends.
@@ -105,9 +105,6 @@ func (c *Connector) cut(batch []connector.Message) ([]connector.Message, []*conn
 	if a := c.knows(); a != nil {
 		most = a.description.Batch
 	}
-	if c.limit != nil {
-		most = min(most, c.limit.Burst())
-	}
 	var wire []*connectorpb.Message
 	size := 0
 	for _, m := range batch[:min(most, len(batch))] {
@@ -123,14 +120,6 @@ func (c *Connector) cut(batch []connector.Message) ([]connector.Message, []*conn
 // sendChunk makes one call. sent is false if it is certain that it was not
 // made; err then says why.
 func (c *Connector) sendChunk(ctx context.Context, chunk []connector.Message, wire []*connectorpb.Message) (outs []connector.Outcome, sent bool, err error) {
-	if _, err := c.live(); err != nil {
-		return nil, false, err // before a wait for the rate is spent on it
-	}
-	if c.limit != nil {
-		if err := c.limit.WaitN(ctx, len(chunk)); err != nil {
-			return nil, false, fmt.Errorf("waiting for the rate of %g a second: %w", c.i.Rate, err)
-		}
-	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < leastTime {
 		return nil, false, fmt.Errorf("too little time is left: %w", context.DeadlineExceeded)
 	}

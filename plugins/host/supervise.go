@@ -76,6 +76,7 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	weak := errors.Is(why, ErrWeak)
 	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe) || weak
 	c.mu.Lock()
+	c.failed++
 	if refused || len(failures) >= t.strikes {
 		c.set(Quarantined, text)
 		wait = t.parole
@@ -130,6 +131,8 @@ func (c *Connector) watch(p *process) error {
 	tick := time.NewTicker(t.pingEvery)
 	defer tick.Stop()
 	pinging, missed := false, 0
+	look := time.NewTicker(temporaryEvery)
+	defer look.Stop()
 	ping := func() {
 		pinging = true
 		busy.Go(func() { pinged <- p.ping(ctx) })
@@ -139,8 +142,7 @@ func (c *Connector) watch(p *process) error {
 		case <-c.ctx.Done():
 			return nil
 		case <-p.run.exited:
-			state, _ := p.run.ended()
-			return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
+			return fmt.Errorf("%w: it %s", ErrBroken, p.run.ending())
 		case q := <-c.hung:
 			if q != p {
 				continue // of an earlier process
@@ -149,6 +151,10 @@ func (c *Connector) watch(p *process) error {
 		case <-tick.C:
 			if !pinging {
 				ping()
+			}
+		case <-look.C:
+			if what := p.run.overfull(); what != "" {
+				return fmt.Errorf("%w: its temporary folder holds %s", ErrBroken, what)
 			}
 		case err := <-pinged:
 			pinging = false
@@ -161,9 +167,11 @@ func (c *Connector) watch(p *process) error {
 				continue
 			}
 			// One that has just ended does not answer either, and that it ended says more.
-			p.run.await(100 * time.Millisecond)
-			if state, ended := p.run.ended(); ended {
-				return fmt.Errorf("%w: it %s", ErrBroken, exitText(state))
+			if status.Code(err) != codes.DeadlineExceeded {
+				p.run.await(t.kill)
+			}
+			if _, ended := p.run.ended(); ended {
+				return fmt.Errorf("%w: it %s", ErrBroken, p.run.ending())
 			}
 			return fmt.Errorf("%w: it does not answer: %w", ErrBroken, err)
 		case err := <-checked:

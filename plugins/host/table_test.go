@@ -26,7 +26,7 @@ type row struct{ fault, send, did, took string }
 func TestTable(t *testing.T) {
 	r := newRig(t, Options{timing: timing{}.withDefaults()},
 		"good", "hang", "freeze", "crash", "panic", "exit0", "silent", "garbage", "magic", "oldprotocol", "tcp", "nocert", "flood", "floodstdout",
-		"bigreply", "liar", "dieslater", "memory", "slowconfigure")
+		"bigreply", "gzipbomb", "liar", "dieslater", "memory", "threads", "tempfull", "slow", "slowconfigure")
 	ours := instance("good")
 	ours.Name = "bystander"
 	by, err := r.Start(t.Context(), ours)
@@ -114,7 +114,7 @@ func TestTable(t *testing.T) {
 		if f.n > 0 {
 			sent = said(c.Send(t.Context(), messages(f.n)))
 		}
-		eventually(t, f.fault+": another process", 30*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
+		inTime(t, f.fault+": another process", 30*time.Second, func() bool { s := c.Status(); return s.State == Running && s.PID != pid })
 		add(row{f.fault, sent, "replaced", time.Since(began).Round(100 * time.Millisecond).String()})
 		c.Close()
 	}
@@ -125,7 +125,7 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "quarantine", 2*time.Minute, func() bool { return c.Status().State == Quarantined })
+	inTime(t, "quarantine", 2*time.Minute, func() bool { return c.Status().State == Quarantined })
 	add(row{"exits after every start", said(c.Send(t.Context(), messages(3))), fmt.Sprintf("quarantined after %d restarts, problem %q", c.Status().Restarts, "connector.quarantined"), time.Since(began).Round(100 * time.Millisecond).String()})
 	c.Close()
 
@@ -145,17 +145,23 @@ func TestTable(t *testing.T) {
 			fmt.Sprintf("slowed down; %d kB of log and %.1f %% of a processor in 10 s", (r.log.bytes()-before)>>10, 100*cpu.Seconds()/10), "-"})
 		c.Close()
 	}
-	c, err = r.Start(t.Context(), named("memory"))
-	if err != nil {
-		t.Fatal(err)
+	for _, f := range []struct{ fault, plugin, did string }{
+		{"takes memory without end", "memory", "the kernel refused it more than 1 GiB; restarted"},
+		{"starts threads without end", "threads", "it got 512; restarted"},
+		{"fills its temporary folder", "tempfull", "ended at 256 MiB; restarted, the folder removed"},
+	} {
+		began := time.Now()
+		c, err := r.StartLater(named(f.plugin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inTime(t, f.fault+": its end", 30*time.Second, func() bool { return c.Status().Error != "" })
+		add(row{f.fault, "-", f.did, time.Since(began).Round(100 * time.Millisecond).String()})
+		c.Close()
 	}
-	began, pid := time.Now(), c.Status().PID
-	eventually(t, "its end", 30*time.Second, func() bool { return c.Status().PID != pid })
-	add(row{"takes memory without end", "-", "the kernel refused it more than 1 GiB; restarted", time.Since(began).Round(100 * time.Millisecond).String()})
-	c.Close()
 
 	// Answers that cannot be.
-	for _, f := range []struct{ fault, plugin string }{{"a reply of 7 MB", "bigreply"}, {"answers for others' messages, invents codes", "liar"}} {
+	for _, f := range []struct{ fault, plugin string }{{"a reply of 7 MB", "bigreply"}, {"a reply of 70 MB, 200 kB compressed", "gzipbomb"}, {"answers at the last moment, for one of 4", "slow"}, {"answers for others' messages, invents codes", "liar"}} {
 		c, err := r.Start(t.Context(), named(f.plugin))
 		if err != nil {
 			t.Fatal(err)

@@ -126,7 +126,7 @@ func TestLanguages(t *testing.T) {
 				}
 				p.Hosts = append(p.Hosts, h)
 			}
-			c, err := NewCommand(f, []string{path}, []string{"PORT=" + port, "TMPDIR=" + dir, "RES_OPTIONS=use-vc"}, p)
+			c, err := NewCommand(f, []string{path}, []string{"PORT=" + port, "TMPDIR=" + dir, "RES_OPTIONS=use-vc"}, p, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestLanguages(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			level, err := c.Started(10 * time.Second)
+			level, err := c.Started(time.Minute)
 			if err != nil {
 				t.Error(err)
 			}

@@ -23,6 +23,8 @@ type Level struct {
 	OwnNetwork bool `json:"own_network"`
 	// Threads says whether they are counted.
 	Threads bool `json:"threads"`
+	// Group says what a control group of its own bounds, in words; "" = it has none.
+	Group string `json:"group,omitempty"`
 	// Profile is "static" for a program that needs nothing but itself; "dynamic"
 	// for one with a loader, which may read and execute what is in /usr and /lib,
 	// as "python", "node" and "script" may.
@@ -75,7 +77,7 @@ func (l Level) Grade() Grade {
 	return GradeHosts
 }
 
-// String is for the console: "landlock 7, seccomp, listed hosts only, static".
+// String is for the console: "landlock 7, seccomp, listed hosts only, cgroup (memory, threads), static".
 func (l Level) String() string {
 	var parts []string
 	if l.Landlock > 0 {
@@ -94,6 +96,9 @@ func (l Level) String() string {
 	}
 	if l.OwnNetwork {
 		parts = append(parts, "own network")
+	}
+	if l.Group != "" {
+		parts = append(parts, "cgroup ("+l.Group+")")
 	}
 	return strings.Join(append(parts, l.Profile), ", ")
 }

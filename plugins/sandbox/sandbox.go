@@ -64,7 +64,9 @@ type Limits struct {
 	Files   uint64 // open files; 1024
 	Memory  uint64 // bytes of data, counted as the kernel does for RLIMIT_DATA; 1 GiB
 	File    uint64 // bytes of one file; 64 MiB
-	Threads uint64 // where a supervisor can count them; 512
+	Threads uint64 // where a supervisor or a control group can count them; 512
+	// Processor is how many processors it may use; 0 = all. It takes a control group.
+	Processor float64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -109,6 +111,7 @@ type Command struct {
 	Refused func(to, why string)
 
 	policy                         Policy
+	group                          *Group
 	spec, binary, reportW, notifyC *os.File // the child's ends
 	specW, report, notify          *os.File
 	body                           []byte
@@ -116,10 +119,16 @@ type Command struct {
 	supervisor                     *supervisor // nil = there is none
 }
 
-// NewCommand prepares binary, an open program file, to run with argv and env.
-// binary stays the caller's; the rest is let go by Release, and by Ended.
-func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error) {
+// NewCommand prepares binary, an open program file, to run with argv and env, in
+// a control group unless that is nil. binary and group stay the caller's; the
+// rest is let go by Release, and by Ended.
+func NewCommand(binary *os.File, argv, env []string, p Policy, group *Group) (*Command, error) {
 	p.Limits = p.Limits.withDefaults()
+	if group != nil && strings.Contains(group.bounds, "memory") {
+		// What is used is bounded by the group; the limit counts what is asked for,
+		// which runtimes do in advance.
+		p.Limits.Memory *= 2
+	}
 	supervised := supervisable()
 	body, err := json.Marshal(spec{Argv: argv, Env: env, Policy: p, Notify: supervised})
 	if err != nil {
@@ -128,7 +137,7 @@ func NewCommand(binary *os.File, argv, env []string, p Policy) (*Command, error)
 	if len(body) > 48<<10 {
 		return nil, errors.New("sandbox: the arguments and folders are past 48 KiB") // they must fit a pipe
 	}
-	c := &Command{binary: binary, body: body, policy: p, pidfd: -1}
+	c := &Command{binary: binary, body: body, policy: p, group: group, pidfd: -1}
 	if c.spec, c.specW, err = os.Pipe(); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -188,6 +197,14 @@ func (c *Command) Started(timeout time.Duration) (Level, error) {
 	c.spec.Close()
 	c.reportW.Close()
 	deadline := time.Now().Add(timeout)
+	// The helper waits for what follows: whatever the program does, it does in the
+	// group. Being born there (CLONE_INTO_CGROUP) needs clone3, which the unit's
+	// RestrictNamespaces takes away.
+	if c.group != nil {
+		if err := c.group.take(c.Cmd.Process.Pid); err != nil {
+			return Level{}, err
+		}
+	}
 	_ = c.specW.SetWriteDeadline(deadline)
 	_, err := c.specW.Write(c.body)
 	c.specW.Close()
@@ -222,6 +239,9 @@ func (c *Command) Started(timeout time.Duration) (Level, error) {
 	}
 	if n == 0 {
 		return Level{}, errors.New("sandbox: the helper ended without a report; does main call sandbox.Exec first?")
+	}
+	if c.group != nil {
+		last.Level.Group = c.group.bounds
 	}
 	return last.Level, nil
 }

@@ -109,7 +109,7 @@ func run(t *testing.T, p Policy, dir string, env ...string) (map[string]string, 
 		t.Fatal(err)
 	}
 	defer self.Close()
-	c, err := NewCommand(self, []string{"probe", "arg"}, append([]string{"SANDBOX_PROBE=" + dir}, env...), p)
+	c, err := NewCommand(self, []string{"probe", "arg"}, append([]string{"SANDBOX_PROBE=" + dir}, env...), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func run(t *testing.T, p Policy, dir string, env ...string) (map[string]string, 
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	level, err := c.Started(10 * time.Second)
+	level, err := c.Started(time.Minute)
 	defer c.Ended()
 	if err != nil {
 		t.Error(err)
@@ -278,7 +278,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	c, err := NewCommand(f, []string{path, "a"}, nil, Policy{})
+	c, err := NewCommand(f, []string{path, "a"}, nil, Policy{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func TestScript(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	level, err := c.Started(10 * time.Second)
+	level, err := c.Started(time.Minute)
 	if err != nil || level.Profile != "script" {
 		t.Errorf("%v, %v", level, err)
 	}
@@ -338,7 +338,7 @@ func TestDoesNotStart(t *testing.T) {
 		"damaged program": {file("\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 200)), Policy{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := NewCommand(tc.f, []string{"x"}, nil, tc.p)
+			c, err := NewCommand(tc.f, []string{"x"}, nil, tc.p, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -346,14 +346,14 @@ func TestDoesNotStart(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			_, err = c.Started(10 * time.Second)
+			_, err = c.Started(time.Minute)
 			_ = c.Cmd.Wait()
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("got %v, want %q", err, tc.says)
 			}
 		})
 	}
-	if _, err := NewCommand(self, []string{strings.Repeat("x", 100<<10)}, nil, Policy{}); err == nil {
+	if _, err := NewCommand(self, []string{strings.Repeat("x", 100<<10)}, nil, Policy{}, nil); err == nil {
 		t.Error("arguments without end: no error")
 	}
 }
@@ -372,14 +372,14 @@ func TestStartsWhateverTheCollectorDoes(t *testing.T) {
 	// Much to do between looking at the program and executing it.
 	policy := Policy{Write: slices.Repeat([]string{filepath.Dir(path)}, 400)}
 	for range 20 {
-		c, err := NewCommand(f, []string{path}, nil, policy)
+		c, err := NewCommand(f, []string{path}, nil, policy, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Cmd.Env = append(c.Cmd.Env, "GOGC=1")
 		err = c.Start()
 		if err == nil {
-			_, err = c.Started(10 * time.Second)
+			_, err = c.Started(time.Minute)
 			_ = c.Cmd.Wait()
 		}
 		c.Release()

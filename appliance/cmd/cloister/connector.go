@@ -43,6 +43,7 @@ func newConnectorList() *cobra.Command {
 				Webhook  string          `json:"webhook"`
 				Paused   *time.Time      `json:"paused"`
 				LeftOut  *time.Time      `json:"left_out"`
+				Why      string          `json:"why"`
 				InFlight int             `json:"in_flight"`
 			} `json:"connectors"`
 		}
@@ -55,6 +56,9 @@ func newConnectorList() *cobra.Command {
 			if c.Paused != nil {
 				state += ", paused"
 			}
+			if c.LeftOut != nil {
+				state += ", left out"
+			}
 			t.row(c.Channel, c.Name, c.Plugin, c.Version, state, c.Restarts, c.Grade, strings.Trim(string(c.Sandbox), `"`), c.Error)
 		}
 		if err := t.end(); err != nil {
@@ -63,12 +67,14 @@ func newConnectorList() *cobra.Command {
 		for _, c := range all.Connectors {
 			said := ""
 			switch {
+			case c.Paused != nil && c.LeftOut != nil && c.InFlight == 0:
+				said = fmt.Sprintf("is paused since %s, and took no messages before: %s", c.Paused.Format(time.RFC3339), plain(c.Why))
 			case c.Paused != nil && c.InFlight > 0:
 				said = fmt.Sprintf("is paused since %s, and has %d messages to answer", c.Paused.Format(time.RFC3339), c.InFlight)
 			case c.Paused != nil:
 				said = "is paused since " + c.Paused.Format(time.RFC3339)
 			case c.LeftOut != nil:
-				said = "takes no messages, and is left out until " + c.LeftOut.Format(time.RFC3339)
+				said = fmt.Sprintf("takes no messages, and is left out until ten messages try it at %s: %s", c.LeftOut.Format(time.RFC3339), plain(c.Why))
 			}
 			if said != "" {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), c.Name, said); err != nil {

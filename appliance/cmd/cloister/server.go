@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance"
 	"github.com/cloisterhq/cloister/config"
+	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The demo, when nothing else is asked for.
@@ -56,6 +57,10 @@ Its data lies in ./cloister-demo.`,
 			}
 			o.Memory = memory()
 			boundMemory(o.Memory)
+			// After the memory that we may use was read, which is of the group that this leaves.
+			if o.Groups, o.NoGroups = sandbox.OpenGroups(); o.NoGroups != nil {
+				o.Logger.Info("connectors are bounded without control groups", "why", o.NoGroups)
+			}
 			stop := reloadOnHangup(ctx, o)
 			defer stop()
 			err := appliance.Run(ctx, o)

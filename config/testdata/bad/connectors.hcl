@@ -133,4 +133,9 @@ publisher "acme" {
 }
 author "short" { key = "ed25519:AAAA" } # E1025: key cannot be "ed25519:AAAA"
 author "none" {} # E1013: "key" is missing
-sandbox { require = "full" } # E1023: Allowed: "none", "files", "ports" or "hosts".
+sandbox {
+  require   = "full" # E1023: Allowed: "none", "files", "ports" or "hosts".
+  memory    = "1MiB" # E1024: It lies between 64MiB and 1TiB.
+  threads   = 1 # E1024: It is a whole number from 32 to 32768.
+  processor = "half" # E1025: Write a whole number and %
+}

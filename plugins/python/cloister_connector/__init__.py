@@ -7,11 +7,24 @@ An author writes a class and calls serve() with an instance of it:
     check()                  raises if the provider cannot be reached
     send(messages, left)     a list of pb.Outcome, in order; left() is the
                              seconds until the answer must be given
-    drain()                  optional
+
+and, of those that follow, what its provider has:
+
+    drain()
+    receipts(request, left)  a pb.ReceiptsRequest; a list of pb.Receipt, or a
+                             pb.ReceiptsReply that says what the provider is
+                             answered; raises Forged
+    returned(mail, left)     a pb.ReturnedRequest; a list of pb.Receipt; raises
+                             Forged
+    collect(ack, left)       a list of pb.Receipt and a token
+    forget(addresses)
+    web_push_key()           after configure: the key that browsers subscribe with
+    mail_domains()           after configure: whose mail is for returned
 
 plugins/connectorpb/connector.proto says what calls and fields mean. Calls
-overlap: send is called from several threads. An exception fails the whole call;
-the log gets its type, not its text, which may hold addresses.
+overlap: they come from several threads. An exception fails the whole call; the
+log and the appliance get its type, not its text, which may hold addresses. The
+text of a Failed is the author's own and goes to operators.
 """
 
 import base64
@@ -20,19 +33,50 @@ import datetime
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import time
+import unicodedata
 
 import grpc
 
 from . import connector_pb2 as pb
 
-__all__ = ["pb", "serve"]
+__all__ = ["Failed", "Forged", "pb", "serve"]
 
 _COOKIE = "9d1f7c4e-connector"
+# The bounds of plugins/connectorpb.
 _MAX_MESSAGE = 4 << 20
+_MAX_REASON = 200
+_MAX_PROVIDER_ID = 256
+_MAX_ERROR = 1024
+_MAX_COLLECTED = 1000
+
+
+class Failed(Exception):
+    """What went wrong, in words for operators: without personal data."""
+
+
+class Forged(Exception):
+    """The signature is not the provider's."""
+
+
+def _clean(text, most):
+    """One line without control characters, cut to so many bytes of UTF-8."""
+    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in text[: 4 * most])
+    text = re.sub(r"\s+", " ", text).strip()
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore").rstrip()
+
+
+def _cut(said):
+    """Outcomes or receipts, cut to what the appliance keeps."""
+    said = list(said)
+    for o in said:
+        o.reason = _clean(o.reason, _MAX_REASON)
+        o.provider_id = _clean(o.provider_id, _MAX_PROVIDER_ID)
+    return said
 
 
 class _Log(logging.Formatter):
@@ -80,8 +124,14 @@ class _Server:
         self.mu = threading.Lock()
         self.stage = "fresh"
 
+    def can(self, name):
+        return hasattr(self.c, name)
+
     def describe(self, _, ctx):
-        return self.c.describe()
+        r = self.c.describe()
+        r.receives, r.forgets = self.can("receipts"), self.can("forget")
+        r.returns, r.collects = self.can("returned"), self.can("collect")
+        return r
 
     def configure(self, r, ctx):
         with self.mu:
@@ -89,16 +139,29 @@ class _Server:
                 ctx.abort(grpc.StatusCode.FAILED_PRECONDITION, "configured already")
             self.stage = "configuring"
         problems = self.c.configure(json.loads(r.settings_json or b"{}")) or []
+        reply = pb.ConfigureReply(problems=problems)
         if all(p.severity != pb.Problem.ERROR for p in problems):
+            if self.can("web_push_key"):
+                reply.web_push_key = self.c.web_push_key()
+            if self.can("mail_domains"):
+                reply.mail_domains.extend(self.c.mail_domains())
             with self.mu:
                 self.stage = "ready"
-        return pb.ConfigureReply(problems=problems)
+        return reply
 
-    def ready(self, ctx):
+    def ready(self, ctx, optional=None):
+        if optional and not self.can(optional):
+            ctx.abort(grpc.StatusCode.UNIMPLEMENTED, "this connector has no " + optional)
         with self.mu:
             stage = self.stage
         if stage != "ready":
             ctx.abort(grpc.StatusCode.FAILED_PRECONDITION, "drained" if stage == "drained" else "not configured")
+
+    def left(self, ctx):
+        left = min(ctx.time_remaining() or 30.0, 30.0)
+        # Before the appliance's own deadline, so that the answer still arrives.
+        end = time.monotonic() + left - min(left / 5, 2)
+        return lambda: end - time.monotonic()
 
     def check(self, _, ctx):
         self.ready(ctx)
@@ -109,17 +172,36 @@ class _Server:
         self.ready(ctx)
         if not r.messages:
             return pb.SendReply()
-        left = ctx.time_remaining()
-        if left is None:
-            left = 30.0
-        # Before the appliance's own deadline, so that the answer still arrives.
-        end = time.monotonic() + left - min(left / 5, 2)
-        return pb.SendReply(outcomes=self.c.send(list(r.messages), lambda: end - time.monotonic()))
+        return pb.SendReply(outcomes=_cut(self.c.send(list(r.messages), self.left(ctx))))
+
+    def receipts(self, r, ctx):
+        self.ready(ctx, "receipts")
+        a = self.c.receipts(r, self.left(ctx))
+        if not isinstance(a, pb.ReceiptsReply):
+            a = pb.ReceiptsReply(receipts=a)
+        _cut(a.receipts)
+        return a
+
+    def returned(self, r, ctx):
+        self.ready(ctx, "returned")
+        return pb.ReceiptsReply(receipts=_cut(self.c.returned(r, self.left(ctx))))
+
+    def collect(self, r, ctx):
+        self.ready(ctx, "collect")
+        receipts, token = self.c.collect(r.ack, self.left(ctx))
+        if len(receipts) > _MAX_COLLECTED:
+            raise ValueError("too many receipts")
+        return pb.CollectReply(receipts=_cut(receipts), token=token)
+
+    def forget(self, r, ctx):
+        self.ready(ctx, "forget")
+        self.c.forget(list(r.addresses))
+        return pb.ForgetReply()
 
     def drain(self, _, ctx):
         with self.mu:
             was, self.stage = self.stage, "drained"
-        if was == "ready" and hasattr(self.c, "drain"):
+        if was == "ready" and self.can("drain"):
             self.c.drain()
         return pb.DrainReply()
 
@@ -128,11 +210,17 @@ def _method(f, request):
     def call(r, ctx):
         try:
             return f(r, ctx)
+        except Forged:
+            ctx.abort(grpc.StatusCode.PERMISSION_DENIED, "forged")
+        except Failed as e:
+            ctx.abort(grpc.StatusCode.UNKNOWN, _clean(str(e), _MAX_ERROR))
         except Exception as e:
             if ctx.code() is not None:  # aborted on purpose
                 raise
             logging.error("%s failed: %s", f.__name__, type(e).__name__)
-            ctx.abort(grpc.StatusCode.UNKNOWN, f.__name__ + " failed: " + type(e).__name__)
+            # Not DEADLINE_EXCEEDED, which means that we hung.
+            code = grpc.StatusCode.ABORTED if isinstance(e, TimeoutError) else grpc.StatusCode.UNKNOWN
+            ctx.abort(code, f.__name__ + " failed: " + type(e).__name__)
 
     return grpc.unary_unary_rpc_method_handler(call, request.FromString, lambda m: m.SerializeToString())
 
@@ -167,6 +255,10 @@ def serve(c):
             "Configure": _method(s.configure, pb.ConfigureRequest),
             "Check": _method(s.check, pb.CheckRequest),
             "Send": _method(s.send, pb.SendRequest),
+            "Receipts": _method(s.receipts, pb.ReceiptsRequest),
+            "Returned": _method(s.returned, pb.ReturnedRequest),
+            "Collect": _method(s.collect, pb.CollectRequest),
+            "Forget": _method(s.forget, pb.ForgetRequest),
             "Drain": _method(s.drain, pb.DrainRequest),
         }),
         # HealthCheckResponse{status: SERVING}

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import threading
 
-from cloister_connector import pb, serve
+from cloister_connector import Failed, pb, serve
 
 
 class Notebook:
@@ -24,7 +25,10 @@ class Notebook:
         return []
 
     def check(self):
-        os.listdir(self.folder)
+        try:
+            os.listdir(self.folder)
+        except OSError:
+            raise Failed("the folder cannot be read") from None
 
     def send(self, messages, left):
         return [self.one(m, left) for m in messages]
@@ -32,7 +36,7 @@ class Notebook:
     def one(self, m, left):
         if m.channel != "sms":
             return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "config"}, reason="only sms")
-        if not m.to.startswith("+") or not m.to[1:].isdecimal():
+        if not re.fullmatch(r"\+[0-9]{5,15}", m.to):
             return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "address"}, reason="not a number")
         if left() <= 0:
             return pb.Outcome(id=m.id, result=pb.Outcome.AGAIN)

@@ -379,6 +379,17 @@ var attempts = map[string]func(args []string) error{
 		}
 		return errors.New((time.Since(began) / times).String())
 	},
+	// It does not come back.
+	"hold": func([]string) error {
+		var all [][]byte
+		for {
+			b := make([]byte, 16<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+	},
 	"nothing": func([]string) error { return nil },
 }
 
@@ -483,8 +494,9 @@ func init() {
 			}
 			defer unix.Close(fd)
 			n, began := 0, time.Now()
-			for ; time.Since(began) < time.Second; n++ {
+			for more(began, n, 10_000, 2_500) {
 				_ = unix.Listen(fd, -1)
+				n++
 			}
 			return most(n, began, 10_000, 2_500)
 		},
@@ -500,7 +512,7 @@ func init() {
 			}
 			line := []byte(strings.Repeat("flood ", 300) + "\n")
 			n, began := 0, time.Now()
-			for time.Since(began) < time.Second {
+			for more(began, n, 4<<20, 5<<20) {
 				m, err := syscall.Write(fd, line)
 				if err != nil {
 					return err
@@ -516,6 +528,15 @@ func init() {
 	} {
 		attempts[name] = f
 	}
+}
+
+// more says whether to go on: for a second, and alone, where it is to succeed,
+// until it has, since the machine may be busy.
+func more(began time.Time, n int, burst, rate float64) bool {
+	if len(os.Args) > 1 {
+		return time.Since(began) < 20*time.Second && most(n, began, burst, rate) != nil
+	}
+	return time.Since(began) < time.Second
 }
 
 // most is an error if n since began was not more than a burst and so much a second.

@@ -1,11 +1,10 @@
-package main
+package calls
 
 import (
 	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -13,20 +12,21 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
-const maxAnswer = 64 << 10
+// MaxAnswer bounds what is read of an answer, in bytes.
+const MaxAnswer = 64 << 10
 
-// lines are the connections to the provider. A request takes the next one in
+// Lines are few HTTP/2 connections to one provider. A request takes the next one in
 // turn, and waits there for a stream. It does not leave the waiting to net/http:
 // with StrictMaxConcurrentRequests, Go 1.26 counts those that wait among those
 // that are on their way, and once they fill the limit by themselves none goes on.
-type lines struct {
+// They may be used concurrently.
+type Lines struct {
 	each []*line
 	turn atomic.Uint64
 }
 
-// line keeps one connection. A new one allows a single stream until its first
-// request was answered, so that this one goes alone.
+// line keeps one connection. The first request of a new one goes alone: until it
+// was answered, Apple allows a single stream.
 type line struct {
 	t       *http.Transport
 	streams chan struct{}
@@ -53,33 +53,43 @@ func (x *line) answered(ok bool) {
 	x.warm, x.used = ok, time.Now()
 }
 
-func newLines(c *config) *lines {
-	l := &lines{}
-	for range c.conns {
-		l.each = append(l.each, &line{t: c.transport(), streams: make(chan struct{}, c.streams), first: make(chan struct{}, 1)})
+// NewLines keeps connections that each carry as many requests at once as
+// streams says. A connection is made by t's settings when it is first needed; t
+// is made for HTTP/2 here, and is the caller's no more.
+func NewLines(connections, streams int, t *http.Transport) *Lines {
+	l := &Lines{}
+	for range connections {
+		c := t.Clone()
+		c.Protocols = new(http.Protocols)
+		c.Protocols.SetHTTP2(true)
+		c.MaxConnsPerHost = 1 // one more is opened only where the provider allows less streams
+		c.IdleConnTimeout = idle
+		c.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+		l.each = append(l.each, &line{t: c, streams: make(chan struct{}, streams), first: make(chan struct{}, 1)})
 	}
 	return l
 }
 
-func (l *lines) close() {
+// Close closes the connections that carry nothing.
+func (l *Lines) Close() {
 	for _, x := range l.each {
 		x.t.CloseIdleConnections()
 	}
 }
 
-// answer is what the provider said.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
+// Answer is what the provider said.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte // cut at MaxAnswer
 }
 
-// post sends a request and reads the answer. Where there is none, sent says
+// Post sends a request and reads the answer. Where there is none, sent says
 // whether the request can have arrived: what was not written, or what the
 // provider certifies not to have looked at (GOAWAY, REFUSED_STREAM), has not.
 // The transport sends the latter again by itself, and asks for the body anew
 // only then; so each way back to that point makes it unsent.
-func (l *lines) post(ctx context.Context, url string, header http.Header, body []byte) (a answer, sent bool, err error) {
+func (l *Lines) Post(ctx context.Context, url string, header http.Header, body []byte) (a Answer, sent bool, err error) {
 	var written atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:      func(httptrace.GotConnInfo) { written.Store(false) },
@@ -87,7 +97,7 @@ func (l *lines) post(ctx context.Context, url string, header http.Header, body [
 	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, false, fmt.Errorf("making a request: %w", err)
+		return Answer{}, false, fmt.Errorf("making a request: %w", err)
 	}
 	req.GetBody = func() (io.ReadCloser, error) {
 		written.Store(false)
@@ -99,13 +109,13 @@ func (l *lines) post(ctx context.Context, url string, header http.Header, body [
 	case x.streams <- struct{}{}:
 		defer func() { <-x.streams }()
 	case <-ctx.Done():
-		return answer{}, false, fmt.Errorf("waiting for a stream: %w", ctx.Err())
+		return Answer{}, false, fmt.Errorf("waiting for a stream: %w", ctx.Err())
 	}
 	if x.cold() {
 		select {
 		case x.first <- struct{}{}:
 		case <-ctx.Done():
-			return answer{}, false, fmt.Errorf("waiting for a connection: %w", ctx.Err())
+			return Answer{}, false, fmt.Errorf("waiting for a connection: %w", ctx.Err())
 		}
 		if x.cold() {
 			defer func() { <-x.first }()
@@ -116,31 +126,11 @@ func (l *lines) post(ctx context.Context, url string, header http.Header, body [
 	resp, err := x.t.RoundTrip(req)
 	x.answered(err == nil)
 	if err != nil {
-		return answer{}, written.Load(), err
+		return Answer{}, written.Load(), err
 	}
 	defer resp.Body.Close()
-	a = answer{status: resp.StatusCode, header: resp.Header}
+	a = Answer{Status: resp.StatusCode, Header: resp.Header}
 	// The status is the answer, also where its words are lost.
-	a.body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	a.Body, _ = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer))
 	return a, true, nil
-}
-
-// transport is one connection's worth of HTTP/2. Another is opened beside it
-// only where the provider allows less streams than the settings.
-func (c *config) transport() *http.Transport {
-	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: c.timeout / 2}).DialContext,
-		TLSClientConfig:     c.tls.Clone(),
-		TLSHandshakeTimeout: c.timeout / 2,
-		IdleConnTimeout:     idle,
-		DisableCompression:  true,
-	}
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP2(true)
-	t.MaxConnsPerHost = 1
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
-	if c.proxy != nil {
-		t.Proxy = http.ProxyURL(c.proxy)
-	}
-	return t
 }
