@@ -404,6 +404,9 @@ func (d desk) Connectors() []console.Connector {
 		if d.rooms != nil {
 			route := d.rooms.Delivery().Route(s.Name)
 			one.InFlight, one.LeftOut, one.Why = route.InFlight, route.LeftOut, route.Why
+			if route.Doubt != "" {
+				one.Why = route.Doubt
+			}
 			if !route.Paused.IsZero() {
 				one.Paused = &route.Paused
 			}

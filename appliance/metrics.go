@@ -89,7 +89,7 @@ var (
 	metricConfined = metric("connector_sandbox", "How well the connector is confined: 0 = none, 1 = files, 2 = ports, 3 = hosts; the words say what holds it.", "publisher", "channel", "connector", "grade", "held_by")
 	metricReached  = metric("connector_connections_total", "Connections that the running process began, and that it was denied.", "publisher", "channel", "connector", "outcome")
 	metricTold     = metric("receipts_total", "What providers sent of a connector's messages, by what became of it; receipts are those in what was taken, and collected.", "publisher", "channel", "connector", "outcome")
-	metricPaused   = metric("connector_paused", "1 if an operator paused the connector, else 0.", "publisher", "channel", "connector")
+	metricPaused   = metric("connector_paused", "1 if the connector is paused, by an operator or since it says of nearly all tokens that they are no more, else 0.", "publisher", "channel", "connector")
 	metricLeftOut  = metric("connector_left_out", "1 if delivery leaves the connector out since it takes no messages, else 0.", "publisher", "channel", "connector")
 	metricFlying   = metric("connector_messages_in_flight", "Messages that the connector was given and has not answered.", "publisher", "channel", "connector")
 	metricRestarts = metric("connector_restarts_total", "Times a connector was started again.", "publisher", "channel", "connector")

@@ -18,6 +18,8 @@ const (
 	// longPause is how long a connector may be paused before somebody is reminded.
 	longPause = time.Hour
 
+	problemDoubted = "connector.doubted"
+
 	problemLeftOut = "connector.left_out"
 	// longLeave is how long a connector may take no messages before somebody is
 	// told. One that nothing was tried with for as long is not known to fail still.
@@ -63,6 +65,7 @@ func (o *house) tidy() {
 	o.arrivals.Expire()
 	o.toldOfHeld(o.hold.Expire())
 	o.toldOfPauses()
+	o.toldOfDoubts()
 	o.toldOfLeftOut()
 }
 
@@ -89,8 +92,8 @@ func (o *house) toldOfPauses() {
 	}
 	var names []string
 	for _, s := range o.senders.statuses() {
-		if since := p.Delivery().Route(s.Name).Paused; !since.IsZero() && time.Since(since) >= longPause {
-			names = append(names, fmt.Sprintf("%s since %s", s.Name, since.UTC().Format(time.RFC3339)))
+		if r := p.Delivery().Route(s.Name); r.Doubt == "" && !r.Paused.IsZero() && time.Since(r.Paused) >= longPause {
+			names = append(names, fmt.Sprintf("%s since %s", s.Name, r.Paused.UTC().Format(time.RFC3339)))
 		}
 	}
 	if len(names) == 0 {
@@ -100,6 +103,28 @@ func (o *house) toldOfPauses() {
 	o.a.board.Raise(health.Problem{Code: problemPaused, Subject: o.cfg.Name, Severity: health.Warning,
 		Summary: "Connectors are paused: " + strings.Join(names, ", ") + ". Their messages go to others of the channel, or wait until they expire.",
 		Hint:    "cloister connector resume, or the button on the console's page Connectors."})
+}
+
+// toldOfDoubts raises a problem where delivery paused connectors by itself.
+func (o *house) toldOfDoubts() {
+	p := o.rooms.now.Load()
+	if p == nil {
+		return
+	}
+	var said []string
+	for _, s := range o.senders.statuses() {
+		if r := p.Delivery().Route(s.Name); r.Doubt != "" {
+			said = append(said, fmt.Sprintf("%s since %s: it %s", s.Name, r.Paused.UTC().Format(time.RFC3339), r.Doubt))
+		}
+	}
+	if len(said) == 0 {
+		o.a.board.Clear(problemDoubted, o.cfg.Name)
+		return
+	}
+	o.a.board.Raise(health.Problem{Code: problemDoubted, Subject: o.cfg.Name, Severity: health.Degraded,
+		Summary: "Push connectors paused themselves instead of ending tokens: " + strings.Join(said, "; ") + " Their messages wait until they expire.",
+		Hint: "Compare the connector's environment, app (topic, project) and key with those of the app that people have. Then cloister connector resume: it is looked at anew. " +
+			"If the tokens are no more indeed, as after a move to another app, resume it once more when it paused again: for a day it is believed then."})
 }
 
 // toldOfLeftOut raises a problem where connectors take no messages.

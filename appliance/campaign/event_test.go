@@ -214,7 +214,29 @@ func TestValidate(t *testing.T) {
 	if c, err := h.c.Validate([]byte(sms)); err != nil || c.Content.Sender != "ACMEBK-S" || c.Content.Template != "1107161" {
 		t.Errorf("%+v, %v", c, err)
 	}
+	const push = `{"id":"a","name":"n","channel":"push","purpose":"offers","content":{"title":"Hi","push":{"image":"https://cdn.example/{{ Profile.plan }}.png","badge":"3","links":{"apns":"app://i"},"buttons":[{"id":"buy","title":"Buy","link":"app://buy"}],"data":{"k":"v"},"sound":"ding","channel":"news","collapse":"offer","urgent":true}},"trigger":{"type":"once","audience":{}}}`
+	if c, err := h.c.Validate([]byte(push)); err != nil || c.Content.Push == nil || c.Content.Push.Buttons[0].ID != "buy" || c.Content.Push.Links["apns"] != "app://i" || !c.Content.Push.Urgent {
+		t.Errorf("%+v, %v", c, err)
+	}
+	silent := strings.Replace(strings.Replace(push, `"title":"Hi",`, "", 1), push[strings.Index(push, `"image"`):strings.Index(push, `"data"`)], `"silent":true,`, 1)
+	if c, err := h.c.Validate([]byte(silent)); err != nil || !c.Content.Push.Silent {
+		t.Errorf("%s: %+v, %v", silent, c, err)
+	}
 	for body, paths := range map[string]string{
+		strings.Replace(push, `"sound"`, `"volume"`, 1):                      "content.push.volume",
+		strings.Replace(push, `"id":"buy"`, `"id":"b b","icon":"x"`, 1):      "content.push.buttons[0].id content.push.buttons[0].icon",
+		strings.Replace(push, `"title":"Buy"`, `"title":""`, 1):              "content.push.buttons[0].title",
+		strings.Replace(push, `"app://buy"`, `"{{"`, 1):                      "content.push.buttons[0].link",
+		strings.Replace(push, `{{ Profile.plan }}`, `{{ Profile.`, 1):        "content.push.image",
+		strings.Replace(push, `"badge":"3"`, `"badge":"3\n"`, 1):             "content.push.badge",
+		strings.Replace(push, `"apns":"app://i"`, `"fax":"x","fcm":""`, 1):   "content.push.links.fax content.push.links.fcm",
+		strings.Replace(push, `"k":"v"`, `"aps":"v"`, 1):                     "content.push.data.aps",
+		strings.Replace(push, `"k":"v"`, `"k k":"v"`, 1):                     "content.push.data",
+		strings.Replace(push, `"k":"v"`, `"k":"{% if %}"`, 1):                "content.push.data.k",
+		strings.Replace(push, `"ding"`, `"`+strings.Repeat("x", 129)+`"`, 1): "content.push.sound",
+		strings.Replace(push, `"urgent"`, `"silent"`, 1):                     "content.title content.push.image content.push.badge content.push.buttons",
+		strings.Replace(push, `"channel":"push"`, `"channel":"sms"`, 1):      "content.push",
+		strings.Replace(silent, `"k":"v"`, ``, 1):                            "content.push.data",
 		`[]`:                  "",
 		`{`:                   "",
 		`{"id":"a","id":"b"}`: "",

@@ -79,7 +79,11 @@ func fitting(v event.Value, room int) event.Value {
 // wanted lists the properties of the event that a content refers to.
 func wanted(c Content) []string {
 	var out []string
-	for _, src := range []string{c.Subject, c.HTML, c.Text, c.Title, c.Link} {
+	texts := []string{c.Subject, c.HTML, c.Text, c.Title, c.Link}
+	for _, x := range c.Push.templates() {
+		texts = append(texts, x.src)
+	}
+	for _, src := range texts {
 		t, err := liquid.Parse(src)
 		if err != nil {
 			continue // Validate has said so

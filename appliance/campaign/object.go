@@ -77,6 +77,7 @@ type Content struct {
 	Text    string `json:"text,omitempty"`    // body of sms and push; email: made from HTML where missing
 	Title   string `json:"title,omitempty"`   // push
 	Link    string `json:"link,omitempty"`    // push: what a tap opens
+	Push    *Push  `json:"push,omitempty"`    // push: everything else of it
 
 	// Of an SMS, and not Liquid: whom it comes from, if not whom the connector's
 	// settings say; and under which id its text is registered.

@@ -44,11 +44,12 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // fields are the names that may stand in a campaign, by path.
 var fields = map[string][]string{
-	"":        {"id", "name", "state", "channel", "purpose", "class", "platforms", "labels", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
-	"content": {"subject", "html", "text", "title", "link", "sender", "template"},
-	"trigger": {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
-	"limit":   {"per_person", "every"},
-	"goal":    {"event", "within", "revenue"},
+	"":             {"id", "name", "state", "channel", "purpose", "class", "platforms", "labels", "content", "variant", "trigger", "people", "missed", "limit", "expires_after", "control", "goal", "revision"},
+	"content":      {"subject", "html", "text", "title", "link", "sender", "template", "push"},
+	"content.push": {"subtitle", "image", "badge", "links", "buttons", "data", "sound", "channel", "category", "thread", "collapse", "urgent", "silent"},
+	"trigger":      {"type", "audience", "at", "event", "delay", "without", "within", "hold"},
+	"limit":        {"per_person", "every"},
+	"goal":         {"event", "within", "revenue"},
 }
 
 // Validate checks a campaign's JSON and gives it with the defaults filled in.
@@ -79,7 +80,10 @@ func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campai
 	for path, known := range fields {
 		at, dot := v.Object(), ""
 		if path != "" {
-			at, dot = event.Lookup(at, path).Object(), path+"."
+			dot = path + "."
+			for step := range strings.SplitSeq(path, ".") {
+				at = event.Lookup(at, step).Object()
+			}
 		}
 		for _, p := range at {
 			if !slices.Contains(known, p.Key) {
@@ -87,6 +91,7 @@ func (c *Campaigns) read(body []byte, check func(*Campaign, *Mistakes)) (*Campai
 			}
 		}
 	}
+	checkButtonFields(event.Lookup(event.Lookup(v.Object(), "content").Object(), "push").Object(), &m)
 	var o Campaign
 	if err := json.Unmarshal(body, &o); err != nil {
 		path := ""
@@ -329,6 +334,7 @@ func checkContent(channel string, ct *Content, m *Mistakes) {
 		}
 	}
 	checkSMS(channel, ct, m)
+	checkPush(channel, ct, m)
 	switch channel {
 	case "email":
 		if ct.Subject == "" {
@@ -342,7 +348,7 @@ func checkContent(channel string, ct *Content, m *Mistakes) {
 			m.add("content.text", "a text is needed")
 		}
 	case "push":
-		if ct.Title == "" && ct.Text == "" {
+		if ct.Title == "" && ct.Text == "" && (ct.Push == nil || !ct.Push.Silent) {
 			m.add("content.title", "a push needs a title or a text")
 		}
 	}

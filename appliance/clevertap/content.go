@@ -112,11 +112,9 @@ func (r *reader) content(m mode, v event.Value) (campaign.Content, error) {
 		r.rest("content", o, "subject", "body")
 	case "push":
 		out.Title, out.Text = title, body
-		link, err := r.platforms(m, event.Lookup(o, "platform_specific"))
-		if err != nil {
+		if err := r.platforms(m, event.Lookup(o, "platform_specific"), &out); err != nil {
 			return out, err
 		}
-		out.Link = link
 		r.rest("content", o, "title", "body", "platform_specific")
 	case "sms":
 		out.Text = body
@@ -126,45 +124,6 @@ func (r *reader) content(m mode, v event.Value) (campaign.Content, error) {
 		r.rest("content", o, "body")
 	}
 	return out, campaign.CheckContent(m.channel, out)
-}
-
-// platforms reads what differs between platforms: of that the link goes with a
-// message. One message has one, so where two platforms have two they take a
-// campaign each.
-func (r *reader) platforms(m mode, v event.Value) (link string, err error) {
-	if v.IsNull() {
-		return "", nil
-	}
-	if v.Kind() != event.Object {
-		return "", wrong("content.platform_specific: an object is needed")
-	}
-	from := ""
-	for _, p := range v.Object() {
-		at := "content.platform_specific." + clip(p.Key, 64)
-		platform, ok := deviceNames[strings.ToLower(p.Key)]
-		if !ok || p.Value.Kind() != event.Object {
-			return "", wrong("%s: an object for android, ios, chrome, firefox, safari, edge or web is needed", at)
-		}
-		if !slices.Contains(m.platforms, platform) {
-			r.ignore(at)
-			continue
-		}
-		o := p.Value.Object()
-		read := []string{}
-		for _, key := range []string{"deep_link", "on_click"} {
-			l := event.Lookup(o, key).Text()
-			if l == "" {
-				continue
-			}
-			read = append(read, key)
-			if link != "" && link != l {
-				return "", wrong("%s.%s: another link than that of %s; a message has one: make a campaign for each, with devices", at, key, from)
-			}
-			link, from = l, p.Key
-		}
-		r.rest(at, o, read...)
-	}
-	return link, nil
 }
 
 // purposeOf says what a message is for: what the call names (purpose, or a

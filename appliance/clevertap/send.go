@@ -48,7 +48,7 @@ func (d *Door) send(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	says := direct(content)
+	says := campaign.ContentProps(content)
 	if n := len(event.AppendProps(nil, says)); n > maxContent {
 		return nil, wrong("content: %d bytes, and at most %d go with a direct message; make a campaign of it (targets/create.json)", n, maxContent)
 	}
@@ -82,17 +82,6 @@ func (d *Door) send(c *call) (answer, error) {
 		out["ignored"] = r.ignored
 	}
 	return out, nil
-}
-
-// direct is a content as it goes with a message.
-func direct(ct campaign.Content) []event.Prop {
-	var out []event.Prop
-	for _, p := range []struct{ key, value string }{{"subject", ct.Subject}, {"html", ct.HTML}, {"text", ct.Text}, {"title", ct.Title}, {"link", ct.Link}, {"sender", ct.Sender}, {"template", ct.Template}} {
-		if p.value != "" {
-			out = append(out, event.Prop{Key: p.key, Value: event.OfText(p.value), Personal: true})
-		}
-	}
-	return out
 }
 
 // recipients finds whom a call names: {"Identity": [..], "Email": [..], ..},

@@ -168,7 +168,9 @@ func TestWhatATargetCannotBeIsSaid(t *testing.T) {
 		{strings.Replace(email(`"when":"now"`), "Hi {{ Profile.Name }}", "Hi {{ Profile.Name", 1), "content.subject"},
 		{strings.Replace(email(`"when":"now"`), `"subject":"Hi {{ Profile.Name }}",`, "", 1), "content.subject"},
 		{strings.Replace(email(`"when":"now"`), `"name":"Sale",`, "", 1), "name"},
-		{`{"name":"x","purpose":"offers","when":"now","content":{"title":"t","platform_specific":{"android":{"deep_link":"a://1"},"ios":{"deep_link":"b://1"}}}}`, "another link"},
+		{`{"name":"x","purpose":"offers","when":"now","content":{"title":"t","platform_specific":{"android":{"sound_file":"a"},"ios":{"sound_file":"b"}}}}`, "sound_file: another"},
+		{`{"name":"x","target_mode":"webpush","purpose":"offers","when":"now","content":{"title":"t","platform_specific":{"chrome":{"deep_link":"https://a.example"},"firefox":{"deep_link":"https://b.example"}}}}`, "another link"},
+		{`{"name":"x","purpose":"offers","when":"now","content":{"title":"t","platform_specific":{"ios":{"k":"{{"}}}}`, "content.push.data.k"},
 		{`{"name":"x","purpose":"offers","when":"now","devices":["fridge"],"content":{"title":"t"}}`, "devices"},
 	} {
 		h.fails("targets/create.json", c.body, 400, c.says)
@@ -209,6 +211,45 @@ func TestAPushGoesToThePlatformsThatWereMeant(t *testing.T) {
 		h.eventually("one push", func() bool { return len(h.post.letters()) == before+1 })
 		if m := h.post.letters()[before]; m.Platform != c.platform || m.Subject != "Hi" || m.Text != "gold" || m.Link != "app://1" {
 			t.Errorf("%s %s: %+v", c.mode, c.more, m)
+		}
+	}
+}
+
+// What platform_specific says goes with the push, by a target and by a call;
+// each platform has its own link.
+func TestAPushSaysWhatItsPlatformsDo(t *testing.T) {
+	const content = `"content":{"title":"Hi","body":"B","platform_specific":{
+		"android":{"deep_link":"app://a","background_image":"https://cdn.example/{{ Profile.Plan }}.png","wzrk_cid":"news","large_icon":"https://cdn.example/l.png","plan":"{{ Profile.Plan }}","wzrk_ck":"offer"},
+		"ios":{"deep_link":"app://i","badge_count":3,"category":"buy","sound_file":"ding.caf","subtitle":"For {{ Profile.Name }}","mutable-content":"true"}}}`
+	h := open(t)
+	shop(h)
+	devices(h, "ann")
+	for i, body := range []string{
+		`{"name":"x","target_mode":"push","devices":["ios","android"],"purpose":"offers","when":"now","where":{"common_profile_properties":{"profile_fields":[{"name":"Identity","value":"ann"}]}},` + content + `}`,
+		`{"to":{"Identity":"ann"},"purpose":"offers",` + content + `}`,
+		`{"to":{"Identity":"ann"},"purpose":"offers","devices":["android"],` + content + `}`,
+	} {
+		path, platform, link := "send/push.json", "apns", "app://i"
+		if i == 0 {
+			path = "targets/create.json"
+		}
+		if i == 2 {
+			platform, link = "fcm", "app://a"
+		}
+		before := len(h.post.letters())
+		h.ok(path, body)
+		h.eventually("one push", func() bool { return len(h.post.letters()) == before+1 })
+		m := h.post.letters()[before]
+		if m.Platform != platform || m.Link != link || m.Push == nil || len(m.Data) != 1 {
+			t.Fatalf("%s: %+v", path, m)
+		}
+		p := m.Push
+		if p.Image != "https://cdn.example/gold.png" || p.Channel != "news" || p.Collapse != "offer" || m.Data[0].Name != "plan" || m.Data[0].Value != "gold" {
+			t.Errorf("%s: %+v, %+v", path, p, m.Data)
+		}
+		// What was said of iOS is no business of a push to Android alone.
+		if i == 2 && (p.Badge != nil || p.Category != "") || i < 2 && (p.Badge == nil || *p.Badge != 3 || p.Category != "buy" || p.Sound != "ding.caf" || p.Subtitle != "For Ann") {
+			t.Errorf("%s: %+v", path, p)
 		}
 	}
 }

@@ -244,7 +244,7 @@ type Connector struct {
 	Paused   *time.Time `json:"paused,omitempty"`   // since then; nil = it is not
 	LeftOut  *time.Time `json:"left_out,omitempty"` // until then, since it takes no messages; nil = it is not
 	Failing  *time.Time `json:"failing,omitempty"`  // with LeftOut: the first time since it last worked
-	Why      string     `json:"why,omitempty"`      // with LeftOut: how it failed last
+	Why      string     `json:"why,omitempty"`      // with LeftOut: how it failed last; with Paused: why delivery paused it, "" = an operator did
 	InFlight int        `json:"in_flight"`          // messages handed over and not answered
 }
 

@@ -98,6 +98,7 @@ type People interface {
 type Content struct {
 	Subject, HTML, Text, Title, Link string        // Liquid
 	Sender, Template                 string        // of an SMS
+	Push                             *Push         // what only a push has, nil = nothing
 	Direct                           bool          // these stand in each intention's Props, by their names in lower case
 	Paused                           bool          // the campaign does not run now: its messages wait
 	People                           []byte        // further condition: a people expression, nil = none

@@ -135,6 +135,7 @@ type Delivery struct {
 	counts    counts
 	channels  []*channel
 	routes    routes
+	pausing   sync.Mutex // a connector is paused or resumed
 
 	goneMu sync.Mutex
 	gone   [][]byte // keys of messages that are told, to be removed

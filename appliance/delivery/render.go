@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -26,7 +27,10 @@ func (d *Delivery) render(e *entry) verdict {
 	}
 	var set *templateSet
 	if e.content.Direct {
-		set, err = parseContent(directContent(props))
+		var c Content
+		if c, err = directContent(props); err == nil {
+			set, err = parseContent(c)
+		}
 		props = nil
 	} else {
 		set, err = d.templates.get(r.Campaign, r.Revision, e.content)
@@ -48,7 +52,7 @@ func (d *Delivery) render(e *entry) verdict {
 	if m.Marketing {
 		m.Unsubscribe = unsubscribe
 	}
-	e.mayTrack = d.mayTrack(e)
+	e.mayTrack, e.platform = d.mayTrack(e), e.address.Platform
 	m.Text = fill.text(set.text, liquid.None)
 	switch r.Channel {
 	case "email":
@@ -69,12 +73,13 @@ func (d *Delivery) render(e *entry) verdict {
 		m.Sender, m.Template = set.sender, set.template
 	case "push":
 		m.Subject = fill.header("title", set.title, liquid.Line)
-		if m.Link = fill.header("link", set.link, liquid.URL); m.Link != "" && !opens(m.Link) {
-			fill.fail(fmt.Errorf("link: not an address that may be opened"))
-		} else if e.tracked = e.mayTrack; e.tracked && web(m.Link) {
-			e.targets = []string{m.Link}
-			m.Link = d.o.Links.Click(r.Message, 0)
+		e.tracked = e.mayTrack
+		link := set.link
+		if own, ok := set.push.links[m.Platform]; ok {
+			link = own
 		}
+		m.Link = d.leads(e, &fill, "link", link)
+		d.push(e, &fill, &set.push, &m)
 	}
 	var abort *liquid.Abort
 	switch {
@@ -82,7 +87,7 @@ func (d *Delivery) render(e *entry) verdict {
 		return verdict{reason: ReasonAborted, detail: abort.Reason}
 	case fill.err != nil:
 		return verdict{reason: ReasonTemplate, detail: fill.err.Error()}
-	case m.Text == "" && m.HTML == "" && m.Subject == "":
+	case m.Text == "" && m.HTML == "" && m.Subject == "" && !set.silent():
 		return verdict{reason: ReasonTemplate, detail: "the message is empty"}
 	}
 	e.msg = m
@@ -224,6 +229,7 @@ type part struct {
 
 type templateSet struct {
 	subject, html, text, title, link part
+	push                             pushSet
 	sender, template                 string // of an SMS, as they are
 }
 
@@ -265,9 +271,15 @@ func (t *templates) get(campaign string, revision int, c Content) (*templateSet,
 }
 
 // directContent is what an intention of its own content says.
-func directContent(props []event.Prop) Content {
+func directContent(props []event.Prop) (Content, error) {
 	text := func(key string) string { return event.Lookup(props, key).Text() }
-	return Content{Subject: text("subject"), HTML: text("html"), Text: text("text"), Title: text("title"), Link: text("link"), Sender: text("sender"), Template: text("template")}
+	c := Content{Subject: text("subject"), HTML: text("html"), Text: text("text"), Title: text("title"), Link: text("link"), Sender: text("sender"), Template: text("template")}
+	if s := text("push"); s != "" {
+		if err := json.Unmarshal([]byte(s), &c.Push); err != nil {
+			return c, fmt.Errorf("push: %w", err)
+		}
+	}
+	return c, nil
 }
 
 func parseContent(c Content) (*templateSet, error) {
@@ -289,6 +301,10 @@ func parseContent(c Content) (*templateSet, error) {
 			return nil, fmt.Errorf("%s: %w", x.name, err)
 		}
 		x.to.leaves = slices.Contains(x.to.t.Fields(), "unsubscribe_url")
+	}
+	var err error
+	if set.push, err = parsePush(c.Push); err != nil {
+		return nil, err
 	}
 	return set, nil
 }

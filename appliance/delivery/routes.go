@@ -46,6 +46,7 @@ type connectorState struct {
 	bucket  bucket
 	domains domains
 	paused  time.Time // since then; the zero time = it is not
+	doubt   doubt     // of push; it is paused while there is one
 	flying  int       // messages handed over and not answered
 
 	failures int       // in a row
@@ -276,12 +277,20 @@ func (r *routes) undo(e *entry, name string) {
 	}
 }
 
-// landed notes how a hand-off of n messages ended.
-func (r *routes) landed(name string, n int, outs []result, err error) {
+// landed notes how a hand-off of n messages ended. doubted says that the
+// connector was paused for what it said, which outs do not hold any more.
+func (r *routes) landed(channel, name string, n int, outs []result, err error) (doubted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.of(name)
+	s, now := r.of(name), r.d.o.Now()
 	s.flying -= n
+	if channel == "push" && !s.doubt.judge(outs, now) {
+		keep(outs)
+		if s.paused.IsZero() {
+			s.paused = now.UTC()
+		}
+		return true
+	}
 	bad := err != nil
 	if !bad {
 		back := 0
@@ -292,20 +301,20 @@ func (r *routes) landed(name string, n int, outs []result, err error) {
 		}
 		if back < len(outs) {
 			s.failures, s.since, s.until, s.why, s.probing = 0, time.Time{}, time.Time{}, "", 0
-			return
+			return false
 		}
 		bad = s.failures+1 >= strikes
 	}
 	s.failures++
 	if s.probing = 0; bad {
 		leave := min(firstLeave<<min(s.failures-1, 10), longestLeave)
-		now := r.d.o.Now()
 		if s.since.IsZero() {
 			s.since = now
 		}
 		s.until, s.why = now.Add(time.Duration((0.5+r.d.o.Rand()/2)*float64(leave))), whyNot(outs, err)
 		r.d.o.Logger.Warn("a connector takes no messages and is left out", "connector", name, "failures", s.failures, "until", s.until, "why", s.why)
 	}
+	return false
 }
 
 // whyNot says in a few words why a batch came back whole, naming nobody.
@@ -347,6 +356,7 @@ type RouteState struct {
 	LeftOut  *time.Time // until then, or until ten messages tried it, since it fails; nil = it is not
 	Failing  time.Time  // the first time that it was left out since it last worked
 	Why      string     // it is left out, in a few words that name nobody
+	Doubt    string     // why it was paused by itself, what is to be looked at; "" = it was not
 }
 
 // Route says how a connector is used.
@@ -357,7 +367,7 @@ func (d *Delivery) Route(name string) RouteState {
 	if s == nil {
 		return RouteState{}
 	}
-	out := RouteState{Paused: s.paused, InFlight: s.flying}
+	out := RouteState{Paused: s.paused, InFlight: s.flying, Doubt: s.doubt.why}
 	if !s.until.IsZero() {
 		until := s.until
 		out.LeftOut, out.Failing, out.Why = &until, s.since, s.why

@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -294,6 +295,74 @@ func TestPush(t *testing.T) {
 	}
 	if m, err := h.d.Message(ins[0].Message); err != nil || m.Targets[0] != "https://shop.example/a&b" {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// What only a push has is rendered for whom it goes to: the platform's own
+// link, buttons whose clicks are counted, keys for the app. What cannot be shown
+// as it is meant holds the message.
+func TestAPushHasMoreThanText(t *testing.T) {
+	h := newHouse(t, func(o *Options) { o.Workers = 1 })
+	rich := func(change func(*Push)) Content {
+		p := &Push{
+			Subtitle: "For {{ Profile.Name }}", Image: "https://cdn.example/{{ Event.sku }}.png", Badge: "{{ 2 | plus: 1 }}", Links: map[string]string{"apns": "app://{{ Event.sku }}"},
+			Buttons: []Button{{"buy", "Buy {{ Event.sku }}", "https://shop.example/buy"}, {"later", "Later", ""}},
+			Data:    map[string]string{"b": "{{ Event.sku }}", "a": "1"}, Sound: "ding", Channel: "news", Category: "c", Thread: "t", Collapse: "k", Urgent: true,
+		}
+		if change != nil {
+			change(p)
+		}
+		return Content{Title: "Hi", Link: "https://shop.example/", Push: p}
+	}
+	h.campaigns["rich"] = rich(nil)
+	h.campaigns["image"] = rich(func(p *Push) { p.Image = "http://cdn.example/x.png" })
+	h.campaigns["badge"] = rich(func(p *Push) { p.Badge = "{{ Profile.Name }}" })
+	h.campaigns["button"] = rich(func(p *Push) { p.Buttons[0].Link = "javascript:alert(1)" })
+	h.campaigns["silent"] = Content{Push: &Push{Silent: true, Data: map[string]string{"sync": "{{ Event.sku }}"}}}
+	h.d.Start()
+	send := func(campaign, platform string) (Decision, Intention) {
+		user := campaign + platform
+		h.identify(user, event.Fact{
+			Changes:   []event.Change{{Key: "Name", Value: event.OfText("Ann")}},
+			Consents:  []event.Consent{{Purpose: "offers", Granted: true}},
+			Addresses: []event.Address{{Channel: "push", Platform: platform, Value: "token" + user}},
+		})
+		n, _ := h.people.Find(user)
+		in := h.want(n, "x", func(in *Intention) {
+			in.Channel, in.Campaign, in.Props = "push", campaign, []event.Prop{{Key: "sku", Value: event.OfText("S1")}}
+		})
+		h.enqueue(in)
+		return h.settles(in.Message), in
+	}
+	for i, platform := range []string{"fcm", "apns"} {
+		d, in := send("rich", platform)
+		m := h.got()[i]
+		link, clicks := "app://S1", []string{"https://shop.example/buy"}
+		if platform == "fcm" {
+			link, clicks = h.Click(m.ID, 0), []string{"https://shop.example/", "https://shop.example/buy"}
+		}
+		if d.State != Sent || m.Platform != platform || m.Link != link || m.Push == nil {
+			t.Fatalf("%s: %+v, %+v", platform, d, m)
+		}
+		badge := 3
+		want := connector.Push{
+			Subtitle: "For Ann", Image: "https://cdn.example/S1.png", Badge: &badge, Sound: "ding", Channel: "news", Category: "c", Thread: "t", Collapse: "k", Urgent: true,
+			Buttons: []connector.Button{{ID: "buy", Title: "Buy S1", Link: h.Click(m.ID, len(clicks)-1)}, {ID: "later", Title: "Later"}},
+		}
+		if !reflect.DeepEqual(*m.Push, want) || !reflect.DeepEqual(m.Data, []connector.Header{{Name: "a", Value: "1"}, {Name: "b", Value: "S1"}}) {
+			t.Errorf("%s: %+v, %+v", platform, m.Push, m.Data)
+		}
+		if kept, err := h.d.Message(in.Message); err != nil || !reflect.DeepEqual(kept.Targets, clicks) {
+			t.Errorf("%s: %+v, %v", platform, kept, err)
+		}
+	}
+	for _, campaign := range []string{"image", "badge", "button"} {
+		if d, _ := send(campaign, "fcm"); d.State != Held || d.Reason != ReasonTemplate || !strings.Contains(d.Detail, map[string]string{"button": "link of button buy"}[campaign]) {
+			t.Errorf("%s: %+v", campaign, d)
+		}
+	}
+	if d, _ := send("silent", "fcm"); d.State != Sent || !h.got()[2].Push.Silent || h.got()[2].Data[0].Value != "S1" {
+		t.Errorf("%+v, %+v", d, h.got())
 	}
 }
 

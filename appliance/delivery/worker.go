@@ -23,8 +23,9 @@ type entry struct {
 	suppressed  bool // the address
 	content     Content
 	unqualified bool
-	mayTrack    bool // when it was rendered
-	tracked     bool // it holds what is tracked
+	mayTrack    bool   // when it was rendered
+	platform    string // for which it was
+	tracked     bool   // it holds what is tracked
 	msg         connector.Message
 	connector   string // that it goes to
 	targets     []string
@@ -118,8 +119,8 @@ func (d *Delivery) meet(e *entry) {
 	e.to = to
 	e.address, e.suppressed = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
 	e.addressTo(&e.msg)
-	if e.msg.ID != "" && e.mayTrack != d.mayTrack(e) {
-		e.msg.ID = "" // rendered for another consent than there is now: next time
+	if e.msg.ID != "" && (e.mayTrack != d.mayTrack(e) || e.platform != e.address.Platform) {
+		e.msg.ID = "" // rendered for another consent or platform than there is now: next time
 	}
 }
 
@@ -389,6 +390,8 @@ func (d *Delivery) send(c *channel, to hop, going []*entry) []result {
 		}
 		results[i] = result{rec: e.rec, out: out, connector: to.connector, platform: to.platform, took: took, unsent: unsent != nil}
 	}
-	d.routes.landed(to.connector, len(going), results, err)
+	if d.routes.landed(c.name, to.connector, len(going), results, err) {
+		d.keepDoubt(to.connector)
+	}
 	return results
 }

@@ -163,6 +163,15 @@ func (c contents) Content(id string, revision int) (delivery.Content, error) {
 		Sender: one.Content.Sender, Template: one.Content.Template,
 		Direct: one.Trigger.Type == campaign.TriggerAPI, Paused: one.State == campaign.Paused, People: one.People, Control: one.Control,
 	}
+	if p := one.Content.Push; p != nil {
+		out.Push = &delivery.Push{
+			Subtitle: p.Subtitle, Image: p.Image, Badge: p.Badge, Links: p.Links, Data: p.Data, Sound: p.Sound, Channel: p.Channel,
+			Category: p.Category, Thread: p.Thread, Collapse: p.Collapse, Urgent: p.Urgent, Silent: p.Silent,
+		}
+		for _, b := range p.Buttons {
+			out.Push.Buttons = append(out.Push.Buttons, delivery.Button(b))
+		}
+	}
 	if one.Limit != nil {
 		out.LimitMessages, out.LimitPer = one.Limit.PerPerson, time.Duration(one.Limit.Every)
 	}

@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/cloisterhq/cloister/connectors/apns/internal/standin"
+	"github.com/cloisterhq/cloister/connectors/apns/standin"
 	"github.com/cloisterhq/cloister/plugins/conformance"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/sandbox"

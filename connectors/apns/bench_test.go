@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloisterhq/cloister/connectors/apns/internal/standin"
+	"github.com/cloisterhq/cloister/connectors/apns/standin"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/host"
 )

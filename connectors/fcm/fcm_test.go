@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/cloisterhq/cloister/connectors/fcm/internal/standin"
+	"github.com/cloisterhq/cloister/connectors/fcm/standin"
 	"github.com/cloisterhq/cloister/plugins/conformance"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/sandbox"

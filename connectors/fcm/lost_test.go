@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/cloisterhq/cloister/connectors/fcm/internal/standin"
+	"github.com/cloisterhq/cloister/connectors/fcm/standin"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 

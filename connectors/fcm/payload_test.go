@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloisterhq/cloister/connectors/fcm/internal/standin"
+	"github.com/cloisterhq/cloister/connectors/fcm/standin"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 

@@ -69,6 +69,8 @@ func newConnectorList() *cobra.Command {
 			switch {
 			case c.Paused != nil && c.LeftOut != nil && c.InFlight == 0:
 				said = fmt.Sprintf("is paused since %s, and took no messages before: %s", c.Paused.Format(time.RFC3339), plain(c.Why))
+			case c.Paused != nil && c.LeftOut == nil && c.Why != "":
+				said = fmt.Sprintf("paused itself at %s: it %s", c.Paused.Format(time.RFC3339), plain(c.Why))
 			case c.Paused != nil && c.InFlight > 0:
 				said = fmt.Sprintf("is paused since %s, and has %d messages to answer", c.Paused.Format(time.RFC3339), c.InFlight)
 			case c.Paused != nil:

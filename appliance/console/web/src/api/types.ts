@@ -234,6 +234,23 @@ export interface CampaignTrigger {
   hold?: string[];
 }
 
+// PushContent is what a push has beyond title, text and link.
+export interface PushContent {
+  subtitle?: string;
+  image?: string;
+  badge?: string;
+  links?: { [platform: string]: string };
+  buttons?: { id: string; title: string; link?: string }[];
+  data?: { [key: string]: string };
+  sound?: string;
+  channel?: string;
+  category?: string;
+  thread?: string;
+  collapse?: string;
+  urgent?: boolean;
+  silent?: boolean;
+}
+
 export interface Campaign {
   id: string;
   name: string;
@@ -241,7 +258,7 @@ export interface Campaign {
   channel: string;
   purpose: string;
   class: string;
-  content: { subject?: string; html?: string; text?: string; title?: string; link?: string; sender?: string; template?: string };
+  content: { subject?: string; html?: string; text?: string; title?: string; link?: string; sender?: string; template?: string; push?: PushContent };
   variant?: string;
   trigger: CampaignTrigger;
   people?: Json;

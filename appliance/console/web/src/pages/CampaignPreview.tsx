@@ -32,7 +32,7 @@ export function ContentPreview({ c }: { c: Campaign }) {
       {c.channel === "push" && <Push c={c} sample={sample} />}
       {c.channel === "webhook" && <pre class="webhook">{fillText(text, sample) || "The body shows here."}</pre>}
       <p class="field-hint">
-        {Object.values(c.content).some((t) => t && hasConditions(t)) ? "Conditions and loops are shown with all their branches. " : ""}
+        {Object.values(c.content).some((t) => typeof t === "string" && hasConditions(t)) ? "Conditions and loops are shown with all their branches. " : ""}
         {c.trigger.type !== "once" && "Event fields are made up. "}
         The appliance renders the real message when it is sent.
       </p>

@@ -29,6 +29,10 @@ test("what has no meaning for a trigger or channel is not sent", () => {
   assert.deepEqual(out.content, { text: "Hi" });
   const withSender = { ...c, content: { text: "Hi", sender: "ACME", template: "1107", title: "x" } };
   assert.deepEqual(sent(withSender).content, { text: "Hi", sender: "ACME", template: "1107" });
+  const push = { image: "https://cdn.example/a.png", badge: "", links: { apns: "app://i", fcm: "" }, buttons: [], data: { k: "v" }, silent: false };
+  assert.deepEqual(sent({ ...c, channel: "push", content: { title: "Hi", push } }).content, { title: "Hi", push: { image: "https://cdn.example/a.png", links: { apns: "app://i" }, data: { k: "v" } } });
+  assert.deepEqual(sent({ ...c, channel: "push", content: { title: "Hi", push: { badge: "" } } }).content, { title: "Hi" });
+  assert.ok(!("push" in sent({ ...c, channel: "sms", content: { text: "Hi", push } }).content));
   assert.deepEqual(sent({ ...withSender, channel: "webhook" }).content, { text: "Hi" });
   assert.deepEqual(out.trigger, { type: "event", event: { event: "A" }, delay: "5m" });
   assert.deepEqual(sent({ ...c, control: 10, goal: { event: { event: "A" }, within: "", revenue: "" } }).goal, { event: { event: "A" } });

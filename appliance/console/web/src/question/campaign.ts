@@ -1,5 +1,5 @@
 // A campaign as its form holds it, and helpers for the durations in it.
-import type { Campaign, Json } from "../api/types";
+import type { Campaign, Json, PushContent } from "../api/types";
 import { everyone } from "./people";
 
 export const states: { [s: string]: string } = { draft: "Draft", running: "Running", paused: "Paused", ended: "Ended" };
@@ -52,9 +52,11 @@ export function sent(c: Campaign): Campaign {
       if (t.hold?.length) trigger.hold = t.hold;
     }
   }
-  const fields: (keyof Campaign["content"])[] = c.channel === "email" ? ["subject", "html", "text"] : c.channel === "push" ? ["title", "text", "link"] : c.channel === "sms" ? ["text", "sender", "template"] : ["text"];
+  const fields: Exclude<keyof Campaign["content"], "push">[] = c.channel === "email" ? ["subject", "html", "text"] : c.channel === "push" ? ["title", "text", "link"] : c.channel === "sms" ? ["text", "sender", "template"] : ["text"];
   const content: Campaign["content"] = {};
   for (const f of fields) if (c.content[f]) content[f] = c.content[f];
+  const push = c.channel === "push" && pushSent(c.content.push);
+  if (push) content.push = push;
   const out: Campaign = { ...rest, trigger, content };
   if (out.people === undefined || out.people === null) delete out.people;
   if (!out.limit) delete out.limit;
@@ -63,6 +65,17 @@ export function sent(c: Campaign): Campaign {
   if (out.goal) out.goal = { event: out.goal.event, ...(out.goal.within && { within: out.goal.within }), ...(out.goal.revenue && { revenue: out.goal.revenue }) };
   else delete out.goal;
   return out;
+}
+
+// pushSent is what a push says beyond title, text and link, without what is
+// empty; undefined if that is nothing.
+export function pushSent(p?: PushContent): PushContent | undefined {
+  const out: { [field: string]: unknown } = {};
+  for (const [field, v] of Object.entries(p ?? {})) {
+    const kept = Array.isArray(v) ? v : v && typeof v === "object" ? Object.fromEntries(Object.entries(v).filter(([, t]) => t !== "")) : v;
+    if (kept && (typeof kept !== "object" || Object.keys(kept).length > 0)) out[field] = kept;
+  }
+  return Object.keys(out).length > 0 ? (out as PushContent) : undefined;
 }
 
 export function idOf(name: string): string {
