@@ -23,6 +23,33 @@ import (
 // defaultKey is where an author's key is looked for.
 const defaultKey = "connector.key"
 
+func newConnectorNew() *cobra.Command {
+	var language string
+	cmd := &cobra.Command{
+		Use: "new NAME", Short: "Write a project to begin a connector with", Args: cobra.ExactArgs(1),
+		Long: `Writes the folder NAME: a small connector that is built, asked by the suite and
+packed as it is, with what it is served with, a Makefile and a README.md. No daemon
+is needed.`,
+		RunE: verb(func(_ context.Context, cmd *cobra.Command, args []string) error {
+			dir, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			err = author.New(dir, language)
+			if errors.Is(err, author.ErrName) || errors.Is(err, author.ErrLanguage) {
+				return usage("%v", err)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is a connector. In it: make, make test, cloister connector key, make package.\n", args[0])
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&language, "language", "go", "what it is written in: "+strings.Join(author.Languages, ", "))
+	return cmd
+}
+
 func newConnectorTest() *cobra.Command {
 	var file, platform string
 	var wrong []string
