@@ -218,6 +218,16 @@ type visitor struct {
 	gone  func()
 }
 
+// Read implements net.Conn. The end is an error here: the library takes a chunk of
+// BDAT that the end of the connection cut for a whole one.
+func (v *visitor) Read(b []byte) (int, error) {
+	n, err := v.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
 // SetReadDeadline implements net.Conn. What is answered is not cut.
 func (v *visitor) SetReadDeadline(t time.Time) error {
 	if t.IsZero() || t.After(v.until) {

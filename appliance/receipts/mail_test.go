@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -231,4 +232,25 @@ func certificate(t *testing.T) *tls.Config {
 	h.StartTLS()
 	defer h.Close()
 	return &tls.Config{Certificates: h.TLS.Certificates}
+}
+
+// TestMailCutChunk: what the end of the connection cut is not a whole mail.
+func TestMailCutChunk(t *testing.T) {
+	p := returns([]connector.Receipt{delivered}, nil)
+	_, address := mailServer(t, MailOptions{}, p)
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b+1@bounce.acme.example>\r\nBDAT 100 LAST\r\nx"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil || strings.Contains(string(got), "OK: queued") || len(p.heard()) != 0 {
+		t.Errorf("%v, %d told: %s", err, len(p.heard()), got)
+	}
 }
