@@ -40,12 +40,12 @@ need-go:
 
 # Everything that a change must pass; under 15 minutes. Installs what the tests
 # need and is missing: Chromium, a real SMTP server, the web console's tools.
-test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json connectors/smshttp/testdata/npm/node_modules/.package-lock.json plugins/node/node_modules/.package-lock.json
+test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/smpp/testdata/npm/node_modules/.package-lock.json connectors/webpush/testdata/npm/node_modules/.package-lock.json connectors/smshttp/testdata/npm/node_modules/.package-lock.json connectors/webhook/testdata/npm/node_modules/.package-lock.json plugins/node/node_modules/.package-lock.json
 	$(GO) vet ./...
 	cd $(WEB) && npm run --silent check && npm test --silent
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
-	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/conformance ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush
+	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/conformance ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush ./connectors/webhook
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/delivery"
+	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
 	"github.com/cloisterhq/cloister/appliance/people"
 	"github.com/cloisterhq/cloister/appliance/query"
@@ -123,8 +125,14 @@ func (r recipients) Recipient(person uint32) (delivery.Recipient, error) {
 	if err != nil {
 		return delivery.Recipient{}, err
 	}
+	addresses, since := who.Addresses, who.Since
+	if len(who.Identities) > 0 { // a service of the publisher's knows people by the ids that it gave them
+		id := who.Identities[0]
+		addresses = append(slices.Clone(addresses), event.Address{Channel: "webhook", Value: id.Value})
+		since = append(slices.Clone(since), id.Since)
+	}
 	return delivery.Recipient{
-		Person: who.Number, Profile: who.Profile, Addresses: who.Addresses, Since: who.Since,
+		Person: who.Number, Profile: who.Profile, Addresses: addresses, Since: since,
 		Allowed: func(purpose, channel string) (bool, delivery.Consent) {
 			return consentOf(who.Allowed(purpose, channel))
 		},

@@ -248,7 +248,7 @@ func (s *suite) message(id, channel string) connector.Message {
 		Unsubscribe: "https://engage.example.com/u/abc", Expires: time.Now().Add(time.Hour),
 	}
 	plausible := map[string]string{
-		"email": "ana@example.com", "sms": "+4915112345678", "push": strings.Repeat("ab", 32), "webhook": "https://hooks.example.com/x",
+		"email": "ana@example.com", "sms": "+4915112345678", "push": strings.Repeat("ab", 32), "webhook": "ana",
 	}
 	if m.To == "" {
 		m.To = plausible[channel]

@@ -1035,7 +1035,8 @@ type Message struct {
 	// Id is unique for ever; the same id is never a different message.
 	Id      string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
-	// To is an e-mail address, a +E.164 number, a device token or a URL.
+	// To is an e-mail address, a +E.164 number, a device token, or, of a
+	// webhook, the user id that the publisher gave.
 	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	// To name is the person's name, empty if unknown.
 	ToName string `protobuf:"bytes,4,opt,name=to_name,json=toName,proto3" json:"to_name,omitempty"`

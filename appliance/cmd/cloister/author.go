@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,33 @@ import (
 
 // defaultKey is where an author's key is looked for.
 const defaultKey = "connector.key"
+
+func newConnectorNew() *cobra.Command {
+	var language string
+	cmd := &cobra.Command{
+		Use: "new NAME", Short: "Write a project to begin a connector with", Args: cobra.ExactArgs(1),
+		Long: `Writes the folder NAME: a small connector that is built, asked by the suite and
+packed as it is, with what it is served with, a Makefile and a README.md. No daemon
+is needed.`,
+		RunE: verb(func(_ context.Context, cmd *cobra.Command, args []string) error {
+			dir, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			err = author.New(dir, language)
+			if errors.Is(err, author.ErrName) || errors.Is(err, author.ErrLanguage) {
+				return usage("%v", err)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is a connector. In it: make, make test, cloister connector key, make package.\n", args[0])
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&language, "language", "go", "what it is written in: "+strings.Join(author.Languages, ", "))
+	return cmd
+}
 
 func newConnectorTest() *cobra.Command {
 	var file, platform string
@@ -42,7 +70,7 @@ message; otherwise nothing can be reached, and nothing may count as accepted.
 --wrong, which may be repeated, names a file with a block that fits the schema
 and that the connector must complain of.`,
 		RunE: verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			p, err := author.Open(args[0], shortTemp())
+			p, err := author.Open(args[0], shortTemp(), printed(cmd))
 			if err != nil {
 				return err
 			}
@@ -80,6 +108,16 @@ and that the connector must complain of.`,
 	cmd.Flags().StringToStringVar(&to, "to", nil, "addresses that are accepted, CHANNEL=ADDRESS")
 	cmd.Flags().StringVar(&platform, "platform", "", "the kind of device of push messages: fcm, apns or webpush")
 	return cmd
+}
+
+// printed shows an author what the program prints: why it does not start.
+func printed(cmd *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
 
 // blockOf reads the settings of a program's block, and prints what is wrong there.
@@ -146,7 +184,7 @@ own name. No daemon is needed.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", keyFile, err)
 			}
-			p, err := author.Open(args[0], shortTemp())
+			p, err := author.Open(args[0], shortTemp(), printed(cmd))
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ import (
 func newConnector() *cobra.Command {
 	return group("connector", "What speaks to providers", newConnectorList(), newConnectorInspect(), newConnectorCheck(),
 		newConnectorPause(), newConnectorResume(), newConnectorDrain(),
-		newConnectorTest(), newConnectorKey(), newConnectorPackage(), newConnectorInstall())
+		newConnectorNew(), newConnectorTest(), newConnectorKey(), newConnectorPackage(), newConnectorInstall())
 }
 
 func newConnectorList() *cobra.Command {

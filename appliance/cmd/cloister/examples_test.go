@@ -150,5 +150,6 @@ func exampleSecrets(t *testing.T) map[string][]byte {
 		"AuthKey_ABC1234567.p8": pkcs8(curve),
 		"vapid.pem":             pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}),
 		"firebase.json":         account,
+		"webhook.secret":        []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"),
 	}
 }

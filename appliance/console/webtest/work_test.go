@@ -3,6 +3,7 @@
 package webtest
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/chromedp/chromedp"
@@ -20,6 +21,56 @@ func pause(b *browser) {
 	b.until("it says so", `document.querySelector(".campaign-lead .badge").innerText === "Paused"`)
 	b.press("Go on")
 	b.until("it runs again", `document.querySelector(".campaign-lead .badge").innerText === "Running"`)
+}
+
+// push writes a push with all that it can show, and finds it all again.
+func push(b *browser) {
+	b.provoke("status of 400") // while the form is half written
+	b.visit(b.publisher() + "/campaigns/new")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[placeholder="Abandoned cart"]`), "Push by a test"))
+	ask[bool](b, `(() => {
+		const s = [...document.querySelectorAll(".campaign-form select")].find((s) => [...s.options].some((o) => o.value === "push"));
+		s.value = "push";
+		return s.dispatchEvent(new Event("change", { bubbles: true }));
+	})()`)
+	field := func(label, value string) {
+		b.t.Helper()
+		b.do(chromedp.SendKeys(chromedp.Search(`//div[contains(@class,"campaign-form")]//label[normalize-space(.)="`+label+`"]/following-sibling::*[1]`), value))
+	}
+	field("Title", "Hi ")
+	b.press("Profile.Name") // where one writes
+	b.until("the field is put into the title", `document.querySelector(".phone .push b").innerText === "Hi Ann"`)
+	field("Image", "https://cdn.example/a.png")
+	b.press("Add a button")
+	b.do(chromedp.SendKeys(chromedp.CSS(`.push-button input[placeholder="Buy"]`), "Buy now"), chromedp.SendKeys(chromedp.CSS(`.push-button input[placeholder="app://buy"]`), "app://buy"))
+	b.do(chromedp.Click(chromedp.Search(`//summary[normalize-space(.)="More of a push"]`)))
+	field("Subtitle", "Only today")
+	field("Opens, on iOS", "shop://sale")
+	b.press("Add a key")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[aria-label="Key 1"]`), "aps"), chromedp.SendKeys(chromedp.CSS(`input[aria-label="Value 1"]`), "1"))
+	b.until("a key that is Apple's is not taken", `document.querySelector(".todo")?.innerText.includes("reads this key itself")`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[aria-label="Key 1"]`), "x"))
+	b.until("nothing is missing", `document.querySelector(".all-good")`)
+	b.until("the preview shows it", `["Only today", "cdn.example/a.png", "Buy now"].every((x) => document.querySelector(".phone .push").innerText.includes(x))`)
+	b.shoot("walk-push")
+	b.size(390, 844, true)
+	b.shoot("walk-push-phone")
+	if wide := ask[int](b, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+		b.t.Errorf("the form is %d pixels wider than a phone: %s", wide, ask[string](b, widest))
+	}
+	b.size(1440, 900, false)
+	b.press("Save as draft")
+	b.until("the campaign shows", `location.pathname.endsWith("/campaigns/push-by-a-test")`)
+	b.visit(b.publisher() + "/campaigns/push-by-a-test/edit")
+	for _, value := range []string{"Hi {{ Profile.Name }}", "https://cdn.example/a.png", "Buy now", "app://buy", "button-1", "Only today", "shop://sale"} {
+		b.until(value+" is kept", fmt.Sprintf(`[...document.querySelectorAll(".campaign-form input")].some((i) => i.value === %q)`, value))
+	}
+	b.until("the key is kept", `document.querySelector('input[aria-label="Key 1"]').value.length === 4 && document.querySelector('input[aria-label="Value 1"]').value === "1"`)
+	b.visit(b.publisher() + "/campaigns/push-by-a-test")
+	b.press("Delete")
+	b.until("it asks first", `document.querySelector(".dialog[open]")`)
+	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
+	b.until("it is gone", `location.pathname.endsWith("/campaigns")`)
 }
 
 // effect reads what a campaign with a goal and a control group brought about,

@@ -8,7 +8,7 @@ import threading
 from cloister_connector import Failed, pb, serve
 
 
-class Notebook:
+class Sender:
     def __init__(self):
         self.mu = threading.Lock()
 
@@ -46,4 +46,4 @@ class Notebook:
         return pb.Outcome(id=m.id, result=pb.Outcome.ACCEPTED)
 
 
-serve(Notebook())
+serve(Sender())

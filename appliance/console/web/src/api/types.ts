@@ -259,6 +259,7 @@ export interface Campaign {
   purpose: string;
   class: string;
   content: { subject?: string; html?: string; text?: string; title?: string; link?: string; sender?: string; template?: string; push?: PushContent };
+  platforms?: string[];
   variant?: string;
   trigger: CampaignTrigger;
   people?: Json;

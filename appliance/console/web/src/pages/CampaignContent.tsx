@@ -8,6 +8,7 @@ import { Panel } from "../parts/Page";
 import { readRef } from "../question/shared";
 import { smsParts, written } from "../question/template";
 import type { PartProps } from "./CampaignEdit";
+import { PushPart } from "./CampaignPush";
 
 type Part = "subject" | "html" | "text" | "title" | "link" | "sender" | "template";
 
@@ -17,30 +18,30 @@ const starter = `<p>Hello {{ Profile.Name | default: "there" }},</p>
 <p><small><a href="{{ unsubscribe_url }}">No more of these</a></small></p>`;
 
 export function ContentPart({ c, set }: PartProps) {
-  const last = useRef<{ part: Part; element: HTMLInputElement | HTMLTextAreaElement } | null>(null);
+  const last = useRef<HTMLInputElement | HTMLTextAreaElement | null>(null);
   const [format, setFormat] = useState<Part>(c.content.text && !c.content.html ? "text" : "html");
   const put = (part: Part, v: string) => set({ content: { ...c.content, [part]: v } });
-  const focus = (part: Part) => (e: Event) => (last.current = { part, element: e.currentTarget as HTMLInputElement });
+  const focus = (e: Event) => (last.current = e.currentTarget as HTMLInputElement);
 
-  // insert puts a field where the author writes, or at the end of the body.
+  // insert puts a field where the author writes, as if typed there, or at the
+  // end of the body.
   const insert = (text: string) => {
     const at = last.current;
-    const part = at?.part ?? (c.channel === "email" ? format : "text");
-    const old = c.content[part] ?? "";
-    const start = at?.element.selectionStart ?? old.length;
-    const end = at?.element.selectionEnd ?? old.length;
-    put(part, old.slice(0, start) + text + old.slice(end));
-    requestAnimationFrame(() => {
-      at?.element.focus();
-      at?.element.setSelectionRange(start + text.length, start + text.length);
-    });
+    if (!at?.isConnected) {
+      const part = c.channel === "email" ? format : "text";
+      put(part, (c.content[part] ?? "") + text);
+      return;
+    }
+    at.setRangeText(text, at.selectionStart ?? at.value.length, at.selectionEnd ?? at.value.length, "end");
+    at.dispatchEvent(new Event("input", { bubbles: true }));
+    at.focus();
   };
   return (
     <Panel title="Content" note="Liquid templates">
       {c.channel === "email" && (
         <>
           <Field label="Subject" path="content.subject">
-            {(a) => <Input {...a} value={c.content.subject ?? ""} onValue={(v) => put("subject", v)} onFocus={focus("subject")} placeholder="Still there, {{ Profile.Name | default: &quot;friend&quot; }}?" />}
+            {(a) => <Input {...a} value={c.content.subject ?? ""} onValue={(v) => put("subject", v)} onFocus={focus} placeholder="Still there, {{ Profile.Name | default: &quot;friend&quot; }}?" />}
           </Field>
           <div class="tabs">
             <Choice label="Body" value={format} onValue={(v) => setFormat(v as Part)} options={[{ value: "html", label: "HTML" }, { value: "text", label: "Plain text" }]} />
@@ -52,11 +53,11 @@ export function ContentPart({ c, set }: PartProps) {
           </div>
           {format === "html" ? (
             <Field label="HTML" path="content.html">
-              {(a) => <TextArea {...a} mono rows={14} value={c.content.html ?? ""} onValue={(v) => put("html", v)} onFocus={focus("html")} />}
+              {(a) => <TextArea {...a} mono rows={14} value={c.content.html ?? ""} onValue={(v) => put("html", v)} onFocus={focus} />}
             </Field>
           ) : (
             <Field label="Plain text" path="content.text" hint="Empty: it is made from the HTML.">
-              {(a) => <TextArea {...a} rows={12} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+              {(a) => <TextArea {...a} rows={12} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus} />}
             </Field>
           )}
         </>
@@ -64,19 +65,20 @@ export function ContentPart({ c, set }: PartProps) {
       {c.channel === "push" && (
         <>
           <Field label="Title" path="content.title">
-            {(a) => <Input {...a} value={c.content.title ?? ""} onValue={(v) => put("title", v)} onFocus={focus("title")} />}
+            {(a) => <Input {...a} value={c.content.title ?? ""} onValue={(v) => put("title", v)} onFocus={focus} />}
           </Field>
           <Field label="Text" path="content.text">
-            {(a) => <TextArea {...a} rows={4} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+            {(a) => <TextArea {...a} rows={4} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus} />}
           </Field>
           <Field label="Opens" path="content.link" hint="Where a tap leads: an address, or a link into the app.">
-            {(a) => <Input {...a} value={c.content.link ?? ""} onValue={(v) => put("link", v)} onFocus={focus("link")} placeholder="app://cart" />}
+            {(a) => <Input {...a} value={c.content.link ?? ""} onValue={(v) => put("link", v)} onFocus={focus} placeholder="app://cart" />}
           </Field>
+          <PushPart push={c.content.push ?? {}} set={(push) => set({ content: { ...c.content, push } })} focus={focus} platforms={c.platforms ?? []} />
         </>
       )}
       {(c.channel === "sms" || c.channel === "webhook") && (
         <Field label={c.channel === "sms" ? "Text" : "Body"} path="content.text" hint={c.channel === "sms" ? <Length text={written(c.content.text ?? "")} /> : undefined}>
-          {(a) => <TextArea {...a} rows={6} mono={c.channel === "webhook"} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus("text")} />}
+          {(a) => <TextArea {...a} rows={6} mono={c.channel === "webhook"} value={c.content.text ?? ""} onValue={(v) => put("text", v)} onFocus={focus} />}
         </Field>
       )}
       {c.channel === "sms" && (

@@ -69,12 +69,23 @@ function Sms({ text }: { text: string }) {
 }
 
 function Push({ c, sample }: { c: Campaign; sample: Sample }) {
+  const p = c.content.push ?? {};
+  if (p.silent) return <p class="field-hint">The push is silent: nothing shows.</p>;
   return (
     <div class="phone">
       <div class="push">
         <p class="push-app">{publisher.value?.title || publisher.value?.name}</p>
         <b>{fillText(c.content.title ?? "", sample) || "No title yet"}</b>
+        {p.subtitle && <p>{fillText(p.subtitle, sample)}</p>}
         <p>{fillText(c.content.text ?? "", sample)}</p>
+        {p.image && <p class="push-image">{fillText(p.image, sample)}</p>}
+        {(p.buttons?.length ?? 0) > 0 && (
+          <p class="push-buttons">
+            {p.buttons?.map((b) => (
+              <span key={b.id}>{fillText(b.title, sample) || "…"}</span>
+            ))}
+          </p>
+        )}
       </div>
     </div>
   );

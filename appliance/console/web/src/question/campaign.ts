@@ -11,6 +11,8 @@ export const labels: { [path: string]: string } = {
   goal: "Goal", "goal.event": "What people should do", "goal.within": "Within", "goal.revenue": "Its amount", control: "Control group",
   "content.subject": "Subject", "content.html": "HTML", "content.text": "Text", "content.title": "Title", "content.link": "Opens",
   "content.sender": "Sender", "content.template": "Template id",
+  "content.push.image": "Image", "content.push.subtitle": "Subtitle", "content.push.badge": "Number on the icon", "content.push.buttons": "Buttons", "content.push.data": "Keys for the app",
+  "content.push.sound": "Sound", "content.push.channel": "Notification channel", "content.push.category": "Category", "content.push.thread": "Thread", "content.push.collapse": "Takes the place of",
   trigger: "When", "trigger.type": "When", "trigger.event": "Event", "trigger.without": "And then does not do", "trigger.within": "Within", "trigger.delay": "Wait",
   "trigger.hold": "Held constant", "trigger.audience": "To these people", "trigger.at": "At",
 };

@@ -1,0 +1,8 @@
+publisher "acme" {
+  connector "sms" "main" {
+    plugin = "notebook"
+    settings {
+      folder = "here"
+    }
+  }
+}
