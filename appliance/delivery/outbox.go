@@ -136,6 +136,7 @@ type Delivery struct {
 	channels  []*channel
 	routes    routes
 	pausing   sync.Mutex // a connector is paused or resumed
+	early     early
 
 	goneMu sync.Mutex
 	gone   [][]byte // keys of messages that are told, to be removed

@@ -54,7 +54,11 @@ func (d *Delivery) conclude(results []result, held []*record) error {
 			c.wakeUp()
 		}
 	}
-	return d.tell(settled)
+	if err := d.tell(settled); err != nil {
+		return err
+	}
+	d.caught(results)
+	return nil
 }
 
 // write is an Update that waits while the disk is full: what it has to write

@@ -20,13 +20,28 @@ const maxReceiptAge = 30 * 24 * time.Hour
 
 // Receipts turns what the provider of a channel's connector reports into facts
 // and appends them. Receipts that name no message of that connector's, and no
-// address that anybody has, are counted and dropped. A provider's ids are its own:
+// address that anybody has, are counted and dropped; those by a provider's id that
+// is not known yet wait a while for their message's outcome. A provider's ids are its own:
 // two connectors may have the same.
 func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []connector.Receipt) error {
 	var facts []event.Fact
-	caughtUp := false
-	for _, rc := range rs {
+	caughtUp, came := false, len(rs)
+	for len(rs) > 0 {
+		rc := rs[0]
+		rs = rs[1:]
 		r, err := d.receiptOf(channel, from, rc)
+		if errors.Is(err, ErrUnknown) && rc.MessageID == "" && rc.ProviderID != "" && rc.Address == "" {
+			d.early.put(from, rc, d.o.Now())
+			d.counts.strays.Add(1)
+			// The outcome may have been written since it was looked for: then whoever
+			// takes what waits, here or there, sees to all of it.
+			if _, err = d.receiptOf(channel, from, rc); !errors.Is(err, ErrUnknown) {
+				rs = append(slices.Clone(rs), d.early.take(from, rc.ProviderID)...)
+			}
+			if err == nil || errors.Is(err, ErrUnknown) {
+				continue
+			}
+		}
 		if err != nil && !errors.Is(err, ErrUnknown) {
 			return err
 		}
@@ -62,7 +77,7 @@ func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []conn
 		return nil
 	}
 	if err := d.o.Journal.Append(ctx, facts); err != nil {
-		return fmt.Errorf("telling the journal of %d receipts: %w", len(rs), err)
+		return fmt.Errorf("telling the journal of %d receipts: %w", came, err)
 	}
 	return nil
 }

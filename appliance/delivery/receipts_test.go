@@ -313,3 +313,42 @@ func TestSoftBouncesInARow(t *testing.T) {
 		})
 	}
 }
+
+// TestEarly: what a provider tells by its own id before the batch is answered is
+// known once it is, and once; what nobody sends does not wait for ever.
+func TestEarly(t *testing.T) {
+	h := newHouse(t, nil)
+	h.answers("relay", func(batch []connector.Message) (outs []connector.Outcome, err error) {
+		for _, m := range batch {
+			h.receive("email", connector.Receipt{ProviderID: "p-" + m.ID, Kind: connector.Delivered}, connector.Receipt{ProviderID: "p-" + m.ID, Kind: connector.Opened})
+			outs = append(outs, connector.Outcome{ID: m.ID, Result: connector.Accepted, ProviderID: "p-" + m.ID})
+		}
+		return outs, nil
+	})
+	ins := h.run(50, "example.com")
+	h.d.Start()
+	for _, in := range ins {
+		h.settles(in.Message)
+	}
+	h.until("all arrived", func() bool {
+		return len(h.told(event.NotificationDelivered)) == 50 && len(h.told(event.NotificationViewed)) == 50
+	})
+	h.receive("email", connector.Receipt{ProviderID: "p-" + ins[0].Message, Kind: connector.Delivered})
+	if n := len(h.told(event.NotificationDelivered)); n != 50 {
+		t.Errorf("%d arrived", n)
+	}
+	for i := range 2 * maxEarly {
+		h.d.early.put("relay", connector.Receipt{ProviderID: fmt.Sprint(i % 15_000)}, h.clock())
+	}
+	if n := len(h.d.early.in); n != maxEarly {
+		t.Errorf("%d wait", n)
+	}
+	h.advance(longestEarly + time.Second)
+	h.d.early.put("relay", connector.Receipt{ProviderID: "last"}, h.clock())
+	if n, names := len(h.d.early.in), len(h.d.early.wait); n != 1 || names != 1 {
+		t.Errorf("%d wait, by %d names", n, names)
+	}
+	if len(h.d.early.take("other", "last")) != 0 || len(h.d.early.take("relay", "last")) != 1 || len(h.d.early.take("relay", "last")) != 0 {
+		t.Error("what waits is not given to whom it is for, once")
+	}
+}

@@ -57,7 +57,7 @@ func (c *counts) settled(state, reason string) {
 type Stats struct {
 	Enqueued, Sent, Held, Failed, Unknown, Retried uint64
 	Receipts                                       uint64            // taken
-	Strays                                         uint64            // receipts about no message known here
+	Strays                                         uint64            // receipts about no message known here when they came
 	ByReason                                       map[string]uint64 // held, failed and unknown
 	Waiting                                        map[string]int    // by channel
 	InFlight                                       int               // handed over, not answered yet

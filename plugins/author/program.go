@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -32,8 +33,9 @@ type Program struct {
 }
 
 // Open takes a program, or a project's folder, whose program has its name. dir is
-// where sockets go: a path that is short.
-func Open(path, dir string) (*Program, error) {
+// where sockets go: a path that is short. log gets what the program prints while
+// it is asked what it is.
+func Open(path, dir string, log *slog.Logger) (*Program, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -50,13 +52,13 @@ func Open(path, dir string) (*Program, error) {
 		return nil, err
 	}
 	p := &Program{Name: filepath.Base(path), dir: own, Path: filepath.Join(own, "bin", filepath.Base(path))}
-	if err := p.open(path); err != nil {
+	if err := p.open(path, log); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(own))
 	}
 	return p, nil
 }
 
-func (p *Program) open(from string) error {
+func (p *Program) open(from string, log *slog.Logger) error {
 	raw, err := readProgram(from)
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (p *Program) open(from string) error {
 	if err := os.WriteFile(p.Path, raw, 0o700); err != nil {
 		return err
 	}
-	p.Host, err = host.Open(host.Options{Dirs: []string{filepath.Dir(p.Path)}, RunDir: filepath.Join(p.dir, "run")})
+	p.Host, err = host.Open(host.Options{Dirs: []string{filepath.Dir(p.Path)}, RunDir: filepath.Join(p.dir, "run"), Logger: log})
 	return err
 }
 

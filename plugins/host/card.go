@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/connectorpb"
 	"github.com/cloisterhq/cloister/plugins/parcel"
 )
@@ -78,10 +79,19 @@ func (h *Host) absent(plugin string) *about {
 	return nil
 }
 
-// onCard is what the card beside a program says, if it is that program's.
-func (h *Host) onCard(bin *binary) *connectorpb.DescribeReply {
+// cardOf is the card beside a program, if it is that program's; else nil.
+func (h *Host) cardOf(bin *binary) *parcel.Manifest {
 	m := h.card(filepath.Dir(bin.path), filepath.Base(bin.path))
 	if m == nil || m.SHA256 != strings.ToLower(bin.sum) {
+		return nil
+	}
+	return m
+}
+
+// onCard is what a program's card says.
+func (h *Host) onCard(bin *binary) *connectorpb.DescribeReply {
+	m := h.cardOf(bin)
+	if m == nil {
 		return nil
 	}
 	reply, err := m.Describe()
@@ -89,6 +99,15 @@ func (h *Host) onCard(bin *binary) *connectorpb.DescribeReply {
 		return nil
 	}
 	return reply
+}
+
+// unasked is all that can be said of settings where the program does not run.
+func unasked(a *about, s connector.Settings, why string) []connector.Problem {
+	_, problems := a.policy(s, nil)
+	return append(problems, connector.Problem{
+		Severity: connector.SeverityWarning, Summary: why,
+		Detail: "What its schema says was checked; what the program itself thinks of the settings is seen where it runs.",
+	})
 }
 
 // Manifest asks a program what it is, for a parcel: what Write fills in is empty.

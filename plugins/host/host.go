@@ -21,6 +21,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/health"
 	"github.com/cloisterhq/cloister/plugins/connector"
+	"github.com/cloisterhq/cloister/plugins/parcel"
 	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
@@ -242,11 +243,7 @@ func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings
 	bin, err := h.open(plugin, "")
 	if errors.Is(err, ErrNotFound) {
 		if a := h.absent(plugin); a != nil {
-			_, problems := a.policy(s, nil)
-			return append(problems, connector.Problem{
-				Severity: connector.SeverityWarning, Summary: "only its card is on this machine, and not its program",
-				Detail: "What its schema says was checked; what the program itself thinks of the settings is seen where it is installed.",
-			}), nil
+			return unasked(a, s, "only its card is on this machine, and not its program"), nil
 		}
 	}
 	if err != nil {
@@ -256,6 +253,9 @@ func (h *Host) Validate(ctx context.Context, plugin string, s connector.Settings
 	a, err := h.describe(ctx, bin)
 	if err != nil {
 		return nil, err
+	}
+	if card := h.cardOf(bin); card != nil && !parcel.RunsHere(card.Platform) {
+		return unasked(a, s, "its program is for "+card.Platform+", and not for this machine"), nil
 	}
 	problems := h.folderProblems(a, s)
 	_, reach := a.policy(s, nil)

@@ -228,6 +228,30 @@ func TestCard(t *testing.T) {
 	}
 }
 
+// Of a folder that was copied from another kind of machine the cards count too.
+func TestCardOfAnotherMachine(t *testing.T) {
+	r := newRig(t, Options{})
+	const script = "#!/nothing"
+	p := parcelOf(t, "1.0.0", script, "linux/"+other(), authorKey(1))
+	if _, err := Install(r.dir, p, InstallOptions{CardOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "beeper"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := r.Validate(short(t), "beeper", connector.Settings{"url": "x"}, "")
+	if err != nil || len(problems) != 1 || problems[0].Severity != connector.SeverityWarning || !strings.Contains(problems[0].Summary, other()) {
+		t.Errorf("%v, %v", problems, err)
+	}
+	if err := os.Remove(filepath.Join(r.dir, "beeper.json")); err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := r.Validate(short(t), "beeper", connector.Settings{"url": "x"}, ""); err == nil {
+		// The description is remembered by checksum; the program still does not start.
+		t.Errorf("without the card: %v", problems)
+	}
+}
+
 func TestManifest(t *testing.T) {
 	r := newRig(t, Options{}, "good", "noname")
 	m, err := r.Manifest(short(t), "good")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,7 +70,7 @@ message; otherwise nothing can be reached, and nothing may count as accepted.
 --wrong, which may be repeated, names a file with a block that fits the schema
 and that the connector must complain of.`,
 		RunE: verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			p, err := author.Open(args[0], shortTemp())
+			p, err := author.Open(args[0], shortTemp(), printed(cmd))
 			if err != nil {
 				return err
 			}
@@ -107,6 +108,16 @@ and that the connector must complain of.`,
 	cmd.Flags().StringToStringVar(&to, "to", nil, "addresses that are accepted, CHANNEL=ADDRESS")
 	cmd.Flags().StringVar(&platform, "platform", "", "the kind of device of push messages: fcm, apns or webpush")
 	return cmd
+}
+
+// printed shows an author what the program prints: why it does not start.
+func printed(cmd *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
 
 // blockOf reads the settings of a program's block, and prints what is wrong there.
@@ -173,7 +184,7 @@ own name. No daemon is needed.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", keyFile, err)
 			}
-			p, err := author.Open(args[0], shortTemp())
+			p, err := author.Open(args[0], shortTemp(), printed(cmd))
 			if err != nil {
 				return err
 			}
