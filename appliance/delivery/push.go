@@ -104,13 +104,19 @@ func (d *Delivery) leads(e *entry, fill *filler, name string, p part) string {
 
 // push renders what only a push has.
 func (d *Delivery) push(e *entry, fill *filler, s *pushSet, m *connector.Message) {
+	// Apps tell by their libraries what they showed, browsers by this.
+	seen := ""
+	if e.tracked && m.Platform == "webpush" {
+		seen = d.o.Links.Open(e.rec.Message)
+		m.Push = &connector.Push{Seen: seen}
+	}
 	if s.p == nil {
 		return
 	}
 	p := &connector.Push{
 		Subtitle: fill.header("subtitle", s.subtitle, liquid.Line), Image: fill.header("image", s.image, liquid.URL),
 		Sound: s.p.Sound, Channel: s.p.Channel, Category: s.p.Category, Thread: s.p.Thread, Collapse: s.p.Collapse,
-		Urgent: s.p.Urgent, Silent: s.p.Silent,
+		Urgent: s.p.Urgent, Silent: s.p.Silent, Seen: seen,
 	}
 	if p.Image != "" && !(strings.HasPrefix(p.Image, "https://") && web(p.Image)) {
 		fill.fail(fmt.Errorf("image: %w", errImage))

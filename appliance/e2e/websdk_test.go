@@ -25,8 +25,10 @@ publisher "shop" {
     plugin    = "webpush"
     platforms = ["webpush"]
     settings {
-      key     = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
-      subject = "mailto:ops@shop.example"
+      key      = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
+      subject  = "mailto:ops@shop.example"
+      services = [%q]
+      ca       = file(%q)
     }
   }
   key "app" { id = "SHOP-APP" }
@@ -42,11 +44,9 @@ publisher "shop" {
 }
 `
 
-// shop is a site with cloister.js and the strictest policy that it works under;
-// seen is told when a push message was shown.
-func shop(collect string, seen chan<- struct{}) http.Handler {
+// shop is a site with cloister.js and the strictest policy that it works under.
+func shop(collect string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /seen", func(http.ResponseWriter, *http.Request) { seen <- struct{}{} })
 	mux.HandleFunc("GET /empty", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -115,10 +115,10 @@ func (v visitor) consented(purpose, channel string) string {
 
 // TestWebSDK is one visitor's life with cloister.js under the strictest policy.
 func TestWebSDK(t *testing.T) {
-	d := newDaemon(t, false, webHCL)
+	service := newPushService(t)
+	d := newDaemon(t, false, fmt.Sprintf(webHCL, service.host, service.ca))
 	d.start()
-	seen := make(chan struct{}, 8)
-	b := browse(t, shop(d.collect, seen))
+	b := browse(t, shop(d.collect))
 	// Browsers have Global Privacy Control; this one is told by the address.
 	_, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 		Source: `Object.defineProperty(Navigator.prototype, "globalPrivacyControl", {get: () => location.search.includes("gpc")})`})
@@ -192,12 +192,15 @@ func TestWebSDK(t *testing.T) {
 			Permission: &browser.PermissionDescriptor{Name: name, UserVisibleOnly: name == "push"}, Setting: browser.PermissionSettingGranted, Origin: b.site})
 		must(t, err)
 	}
-	// The browser's push service is the one thing that is not there. The key is
-	// the public one of the connector's.
+	// The browser's push service is the one thing that is not there, and ours stands
+	// in for it: the message goes through the daemon and the connector to it, is
+	// opened as a browser would, and from there on the browser has it. The key is the
+	// public one of the connector's.
+	endpoint, keys := service.subscribe()
 	b.run(`PushManager.prototype.subscribe = async (o) => {
 		const key = btoa(String.fromCharCode(...new Uint8Array(o.applicationServerKey)));
 		if (key !== "BP4z9KsN6nGRTbVYI/c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8=") throw new Error("key " + key);
-		return {toJSON: () => ({endpoint: "https://push.example/asha", keys: {p256dh: "P", auth: "A"}})};
+		return {toJSON: () => ({endpoint: "` + endpoint + `", keys: ` + keys + `})};
 	}`)
 	if !eval[bool](b, "cloister.subscribe()") {
 		t.Fatal("she could not subscribe")
@@ -222,16 +225,29 @@ func TestWebSDK(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("there is no service worker")
 	}
+	code := d.call("POST", "/publishers/shop/campaigns", map[string]any{
+		"id": "cart", "name": "cart", "state": "running", "channel": "push", "purpose": "offers", "class": "marketing",
+		"trigger": map[string]any{"type": "once", "audience": map[string]any{"reachable": "push"}},
+		"content": map[string]any{"title": "Your cart waits", "text": "Two things are in it, {{ Profile.plan }}", "link": b.site + "/cart"},
+	}, nil)
+	if code/100 != 2 {
+		t.Fatalf("making the campaign: %d", code)
+	}
+	data := ""
+	select {
+	case body := <-service.posted:
+		data = service.open(body)
+	case <-time.After(60 * time.Second):
+		t.Fatal("nothing arrived at the push service")
+	}
+	if !strings.Contains(data, `"title":"Your cart waits"`) || !strings.Contains(data, `"body":"Two things are in it, gold"`) {
+		t.Errorf("the browser gets %s", data)
+	}
 	// It asks for the address seen once the browser has shown it. What the browser
 	// lists as shown is no measure: without a desktop it forgets at once.
-	_, err = chromedp.Call(b.ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: b.site, RegistrationID: worker,
-		Data: `{"title":"Your cart waits","body":"Two things are in it","link":"` + b.site + `/cart","seen":"` + b.site + `/seen"}`})
+	_, err = chromedp.Call(b.ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: b.site, RegistrationID: worker, Data: data})
 	must(t, err)
-	select {
-	case <-seen:
-	case <-time.After(20 * time.Second):
-		t.Error("the message was not shown")
-	}
+	counts("Notification Viewed", 1)
 	b.run(`await cloister.unsubscribe()`)
 	eventually(t, 20*time.Second, "her browser cannot be reached any more", func() bool { return len(d.visitor("asha").Channels) == 1 })
 
