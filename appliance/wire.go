@@ -26,6 +26,7 @@ func roomsOf(p *config.Publisher) publisher.Options {
 		o.Quiet = delivery.QuietHours{From: q.From, To: q.To}
 	}
 	o.Rate = p.Rate
+	o.Probe = int(p.Probe / (24 * time.Hour))
 	for _, u := range p.Purposes {
 		one := publisher.Purpose{Name: u.Name, Title: u.Title, Basis: u.Basis, Channels: u.Channels}
 		for _, c := range p.Caps {

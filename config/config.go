@@ -151,8 +151,9 @@ type Publisher struct {
 	Detect     Detect
 	Collect    CollectRules
 	Limits     Limits
-	WebPushKey string  // public VAPID key, base64url; "" = that of a connector, if there is one
-	Rate       float64 // marketing messages a second, over all connectors; 0 = unbounded
+	WebPushKey string        // public VAPID key, base64url; "" = that of a connector, if there is one
+	Probe      time.Duration // each device is asked by a silent push once in so long, in whole days, whether the app is there; 0 = never
+	Rate       float64       // marketing messages a second, over all connectors; 0 = unbounded
 	Connectors []Connector
 	Range      Range
 }

@@ -40,6 +40,7 @@ const (
 	settledKey   = 's'
 	providerKey  = 'i'
 	pausedKey    = 'c'
+	probeKey     = 'p'
 	idBytes      = 16
 	maxAttempts  = 20 // kept in a decision
 	maxTargets   = 100

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,9 @@ type centreSaw struct {
 	Status int
 	To     string
 	Text   string
+	From   string
+	Coding int
+	TLVs   map[string]string
 }
 
 func startCentre(t *testing.T) *centre {
@@ -133,5 +137,82 @@ publisher "shop" {
 	eventually(t, 60*time.Second, "both came back", func() bool { return d.total("shop", "Notification Bounced") == 2 })
 	if n := d.total("shop", "Notification Delivered"); n != 2 {
 		t.Errorf("%v delivered", n)
+	}
+}
+
+// TestRegistered: a campaign's sender and template reach the message centre as
+// DLT wants them, also of a text that is not GSM's; a text that does not fit its
+// template does not leave, and its messages say why.
+func TestRegistered(t *testing.T) {
+	const entity, template = "1101234567890123456", "1107161234567890123"
+	smsc := startCentre(t)
+	d := newDaemon(t, false, fmt.Sprintf(`
+publisher "shop" {
+  key "app" { id = "SHOP-APP" }
+  purpose "service" { basis = "contract" }
+  connector "sms" "smsc" {
+    plugin = "smpp"
+    settings {
+      host      = "127.0.0.1"
+      port      = %d
+      system_id = "shop"
+      password  = "secret"
+      sender    = "OTHERS"
+      dlt {
+        entity    = %q
+        headers   = ["ACMEBK-S"]
+        templates = { %q = "Dear {#var#}, your statement is ready. ACME Bank" }
+      }
+    }
+  }
+}
+`, smsc.port, entity, template))
+	d.start()
+	profiles := filepath.Join(t.TempDir(), "people.ndjson")
+	must(t, os.WriteFile(profiles, []byte(`{"user":"asha","profile":{"Name":"Asha"},"channels":{"sms":"+919812345678"}}
+{"user":"bela","profile":{"Name":"\u092c\u0947\u0932\u093e"},"channels":{"sms":"+919812345679"}}
+`), 0o600))
+	t.Log(run(t, program, "import", "profiles", "--config", d.config, "--publisher", "shop", profiles))
+	campaign := func(id, text string) {
+		t.Helper()
+		c := map[string]any{
+			"id": id, "name": id, "state": "running", "channel": "sms", "purpose": "service", "class": "transactional",
+			"trigger": map[string]any{"type": "once", "audience": map[string]any{"reachable": "sms"}},
+			"content": map[string]any{"text": text, "sender": "ACMEBK", "template": template},
+		}
+		if code := d.call("POST", "/publishers/shop/campaigns", c, nil); code/100 != 2 {
+			t.Fatalf("making the campaign: %d", code)
+		}
+	}
+	campaign("fits", "Dear {{ Profile.Name }}, your statement is ready. ACME Bank")
+	eventually(t, 60*time.Second, "both are delivered", func() bool { return d.total("shop", "Notification Delivered") == 2 })
+	codings := map[string]int{"+919812345678": 0, "+919812345679": 8}
+	texts := map[string]string{"+919812345678": "Dear Asha, your statement is ready. ACME Bank", "+919812345679": "Dear \u092c\u0947\u0932\u093e, your statement is ready. ACME Bank"}
+	eventually(t, 60*time.Second, "the message centre says what it saw", func() bool { return len(smsc.saw("submit_sm")) == 2 })
+	for _, s := range smsc.saw("submit_sm") {
+		to := "+" + strings.TrimPrefix(s.To, "+")
+		if s.From != "ACMEBK" || s.Text != texts[to] || s.Coding != codings[to] {
+			t.Errorf("%+v", s)
+		}
+		if e, id := strings.TrimRight(s.TLVs["5120"], "\x00"), strings.TrimRight(s.TLVs["5121"], "\x00"); e != entity || id != template {
+			t.Errorf("%s: entity %q, template %q", s.To, e, id)
+		}
+	}
+
+	campaign("strays", "Dear {{ Profile.Name }}, buy now. ACME Bank")
+	eventually(t, 60*time.Second, "both failed", func() bool { return d.total("shop", "Notification Failed") == 2 })
+	if n := len(smsc.saw("submit_sm")); n != 2 {
+		t.Errorf("%d messages at the message centre", n)
+	}
+	var failed struct {
+		Messages []struct{ Campaign, Detail, Reason string }
+	}
+	eventually(t, 60*time.Second, "both are listed", func() bool {
+		return d.call("GET", "/publishers/shop/messages?state=failed", nil, &failed) == 200 && len(failed.Messages) == 2
+	})
+	for _, m := range failed.Messages {
+		if m.Campaign != "strays" || !strings.Contains(m.Reason+" "+m.Detail, "the text does not fit its template") {
+			t.Errorf("%+v", m)
+		}
 	}
 }

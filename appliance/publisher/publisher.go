@@ -85,6 +85,7 @@ type Options struct {
 	Quiet      delivery.QuietHours
 	Rate       float64 // marketing messages a second, 0 = no limit
 	Retention  history.Retention
+	Probe      int   // each device is asked by a silent push once in so many days whether the app is there; 0 = never
 	MaxJournal int64 // bytes of the journal's stream; 0 = the journal's default
 
 	Sender    delivery.Sender
@@ -229,6 +230,9 @@ func (p *Publisher) Start() {
 		}
 		p.wg.Go(p.keepRetention)
 		p.delivery.Start()
+		if p.o.Probe > 0 {
+			p.wg.Go(p.keepProbing)
+		}
 		p.campaigns.Start()
 		p.erasure.Start()
 		p.o.Logger.Info("caught up with the journal; sending begins")

@@ -195,6 +195,11 @@ publisher "main" {
   # connector webpush gives its own; write one only if something else sends.
   # web_push_key = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
 
+  # Asks each Android and iOS device once in so long, in whole days, by a silent
+  # push that shows nothing, whether the app is still there: from three in the
+  # morning on. One that is not becomes an App Uninstalled with its reason.
+  # probe_devices = "1d"
+
   # How much of the journal may lie on the disk, and how much may come with each
   # key. A publisher never has more in work than it leaves free for the others.
   # limits {

@@ -361,6 +361,11 @@ export interface ConnectorStatus {
   missing?: string;
   description?: string;
   webhook?: string;
+  paused?: string;
+  left_out?: string;
+  failing?: string;
+  why?: string;
+  in_flight: number;
 }
 
 export interface MailboxMessage {

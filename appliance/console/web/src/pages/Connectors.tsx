@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { explain, get, post } from "../api/client";
 import type { ConnectorStatus } from "../api/types";
 import { Button } from "../parts/Button";
-import { ago, channel, dateTime, num, title, value } from "../parts/format";
+import { ago, channel, dateTime, num, plural, sentence, title, value } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Badge, Empty, Notice, Page, Show } from "../parts/Page";
 import { useLoad } from "../state/load";
@@ -34,7 +34,7 @@ export function Connectors() {
             <ul class="connectors">
               {d.connectors.map((c) => (
                 <li key={c.channel + c.name}>
-                  <One c={c} />
+                  <One c={c} reload={loaded.reload} />
                 </li>
               ))}
             </ul>
@@ -45,7 +45,7 @@ export function Connectors() {
   );
 }
 
-function One({ c }: { c: ConnectorStatus }) {
+function One({ c, reload }: { c: ConnectorStatus; reload: () => void }) {
   const [result, setResult] = useState<{ ok: boolean; text: string } | null>(null);
   const [busy, setBusy] = useState(false);
   const check = async () => {
@@ -54,6 +54,18 @@ function One({ c }: { c: ConnectorStatus }) {
     try {
       const r = await post<{ ok: boolean; problem?: string }>(api(`connectors/${encodeURIComponent(c.name)}/check?channel=${encodeURIComponent(c.channel)}`));
       setResult({ ok: r.ok, text: r.ok ? "It reaches its provider." : (r.problem ?? "It does not reach its provider.") });
+    } catch (e) {
+      setResult({ ok: false, text: explain(e) });
+    } finally {
+      setBusy(false);
+    }
+  };
+  const turn = async (verb: "pause" | "resume") => {
+    setBusy(true);
+    setResult(null);
+    try {
+      await post(api(`connectors/${encodeURIComponent(c.name)}/${verb}`));
+      reload();
     } catch (e) {
       setResult({ ok: false, text: explain(e) });
     } finally {
@@ -73,7 +85,7 @@ function One({ c }: { c: ConnectorStatus }) {
             {c.version && ` ${c.version}`}
           </p>
         </div>
-        <Badge state={c.state} />
+        <Badge state={c.paused ? (c.in_flight ? "draining" : "paused") : c.left_out ? "left out" : c.state} tone={c.paused || c.left_out ? "warn" : undefined} />
       </header>
       {c.description && <p class="connector-text">{c.description}</p>}
       <dl class="stats inset">
@@ -90,13 +102,23 @@ function One({ c }: { c: ConnectorStatus }) {
           <dd class="plain" title={dateTime(c.since)}>{ago(c.since).replace(/ ago$/, "")}</dd>
         </div>
       </dl>
+      {c.paused && (
+        <Notice kind="warn" title={`Paused ${ago(c.paused)}`}>
+          {c.why && sentence(c.why) + " "}Its messages wait{c.in_flight > 0 && `; ${plural(c.in_flight, "message")} that it was given before ${c.in_flight === 1 ? "is" : "are"} not answered yet`}.
+        </Notice>
+      )}
+      {!c.paused && c.left_out && (
+        <Notice kind="warn" title={c.failing ? `Takes no messages since ${dateTime(c.failing)}` : "Takes no messages"}>
+          {c.why && sentence(c.why) + " "}It is left out, and tried again at {dateTime(c.left_out)}.
+        </Notice>
+      )}
       {c.sandbox != null && c.sandbox !== "" && (
         <p class="connector-sandbox">
           <Icon name="key" size={14} />
           <span>Confined by {value(c.sandbox)}</span>
         </p>
       )}
-      {c.missing && <Notice kind="warn" title="Not fully confined">{c.missing}</Notice>}
+      {c.missing && <Notice kind="warn" title="Not fully confined">{sentence(c.missing)}</Notice>}
       {c.webhook && (
         <p class="connector-sandbox">
           <Icon name="link" size={14} />
@@ -108,7 +130,10 @@ function One({ c }: { c: ConnectorStatus }) {
       {can("check") && (
         <footer>
           <Button small icon="reload" onClick={check} disabled={busy} aria-busy={busy}>
-            {busy ? "Checking" : "Check now"}
+            {busy ? "Wait" : "Check now"}
+          </Button>
+          <Button small icon={c.paused ? "play" : "pause"} onClick={() => turn(c.paused ? "resume" : "pause")} disabled={busy}>
+            {c.paused ? "Resume" : "Pause"}
           </Button>
         </footer>
       )}
