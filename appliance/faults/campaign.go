@@ -37,7 +37,7 @@ const (
 // down each message that it was given. Afterwards that is held beside what the
 // daemon says became of each.
 func campaignKills(ctx context.Context, h *harness, kills int) (result, error) {
-	c := &campaigned{h: h, people: kills * perKill}
+	c := &campaigned{h: h, name: "campaign", people: kills * perKill}
 	if err := c.setUp(ctx); err != nil {
 		return result{}, err
 	}
@@ -56,6 +56,8 @@ func campaignKills(ctx context.Context, h *harness, kills int) (result, error) {
 // campaigned is a daemon with a campaign to so many people, and the sink.
 type campaigned struct {
 	h      *harness
+	name   string
+	act    string // what the sink does, "" = it works
 	d      *daemon
 	people int
 	dir    string   // of the sink
@@ -88,8 +90,8 @@ func (c *campaigned) landed(got int) (daemons, connectors int) {
 
 func (c *campaigned) setUp(ctx context.Context) (err error) {
 	programs := filepath.Join(c.h.dir, "connectors")
-	c.dir = filepath.Join(c.h.dir, "sink")
-	if err := errors.Join(os.Mkdir(programs, 0o755), os.Mkdir(c.dir, 0o755)); err != nil {
+	c.dir = filepath.Join(c.h.dir, "sink-"+c.name)
+	if err := errors.Join(os.MkdirAll(programs, 0o755), os.Mkdir(c.dir, 0o755)); err != nil {
 		return err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(programs, "sink"), "./appliance/faults/sink")
@@ -97,9 +99,9 @@ func (c *campaigned) setUp(ctx context.Context) (err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the sink: %w: %s", err, out)
 	}
-	c.d, err = c.h.newDaemonWith("campaign", filepath.Join(c.h.dir, "campaign"),
+	c.d, err = c.h.newDaemonWith(c.name, filepath.Join(c.h.dir, c.name),
 		fmt.Sprintf("  connector_dirs = [%q]\n", programs),
-		fmt.Sprintf("  connector \"email\" \"sink\" {\n    plugin = \"sink\"\n    settings { dir = %q }\n  }\n", c.dir))
+		fmt.Sprintf("  connector \"email\" \"sink\" {\n    plugin = \"sink\"\n    settings {\n      dir = %q\n      act = %q\n    }\n  }\n", c.dir, c.act))
 	if err != nil {
 		return err
 	}

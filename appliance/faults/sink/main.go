@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -20,10 +21,12 @@ func main() { serve.Run(&sink{}) }
 type sink struct {
 	dir  string
 	each time.Duration // of work for a message
+	act  string
 
-	open sync.Once // not when settings are merely checked, without leave to write
-	got  *os.File
-	err  error
+	flood sync.Once
+	open  sync.Once // not when settings are merely checked, without leave to write
+	got   *os.File
+	err   error
 }
 
 // Describe implements connector.Connector.
@@ -35,12 +38,14 @@ func (s *sink) Describe() connector.Description {
 func (s *sink) Schema() connector.Schema {
 	return connector.Schema{Settings: []connector.Setting{
 		{Name: "dir", Type: connector.TypeString, Required: true, Folder: true, Doc: "Folder of the file got, to which a line a message is appended: id and address."},
+		{Name: "act", Type: connector.TypeString, Enum: acts, Doc: "What it does instead of its work."},
 		{Name: "each", Type: connector.TypeNumber, Default: 1000.0, Doc: "Microseconds of work for a message."},
 	}}
 }
 
 // Configure implements connector.Connector.
 func (s *sink) Configure(_ context.Context, set connector.Settings) ([]connector.Problem, error) {
+	s.act = set.Text("act")
 	s.dir, s.each = set.Text("dir"), time.Duration(set.Number("each"))*time.Microsecond
 	return nil, nil
 }
@@ -51,9 +56,37 @@ func (s *sink) Check(context.Context) error { return nil }
 // Drain implements connector.Connector.
 func (s *sink) Drain(context.Context) error { return nil }
 
+// acts are ways to misbehave, once there is a batch.
+var acts = []string{"", "crash", "hang", "leak", "flood"}
+
+var leaked [][]byte
+
+// misbehave returns where the batch may be worked off all the same.
+func (s *sink) misbehave() {
+	switch s.act {
+	case "crash":
+		os.Exit(3)
+	case "hang":
+		select {}
+	case "leak":
+		for range 64 {
+			leaked = append(leaked, bytes.Repeat([]byte("leak"), 1<<18))
+		}
+	case "flood":
+		s.flood.Do(func() {
+			go func() {
+				for line := bytes.Repeat([]byte("flood "), 200); ; {
+					fmt.Fprintf(os.Stderr, "%s\n", line)
+				}
+			}()
+		})
+	}
+}
+
 // Send implements connector.Connector. One write is whole or not at all, and is
 // there when the process is killed after it.
 func (s *sink) Send(_ context.Context, batch []connector.Message) ([]connector.Outcome, error) {
+	s.misbehave()
 	s.open.Do(func() {
 		s.got, s.err = os.OpenFile(filepath.Join(s.dir, "got"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	})
