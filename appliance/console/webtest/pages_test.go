@@ -155,7 +155,7 @@ func (b *browser) pages() []page {
 		{"campaigns", at + "/campaigns"}, {"campaign", at + "/campaigns/" + found.Campaign},
 		{"campaign-edit", at + "/campaigns/" + found.Campaign + "/edit"}, {"campaign-new", at + "/campaigns/new"},
 		{"incoming", at + "/incoming"}, {"incoming-held", at + "/incoming#show=held"}, {"developers", at + "/developers"}, {"developers-dialects", at + "/developers#d=dialects"}, {"developers-http", at + "/developers#d=http"}, {"developers-clevertap", at + "/developers#d=clevertap"},
-		{"connectors", at + "/connectors"}, {"mailbox", at + "/mailbox"},
+		{"connectors", at + "/connectors"}, {"messages", at + "/messages"}, {"mailbox", at + "/mailbox"},
 		{"health", "/health"}, {"settings", "/settings"}, {"settings-publisher", "/settings/publisher"}, {"settings-export", "/settings/export"}, {"settings-suppression", "/settings/suppression"},
 		{"settings-operators", "/settings/operators"}, {"settings-tokens", "/settings/tokens"}, {"settings-audit", "/settings/audit"},
 		{"nothing", at + "/no-such-page"},

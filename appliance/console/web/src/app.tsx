@@ -18,6 +18,7 @@ import { Incoming } from "./pages/Incoming";
 import { Live } from "./pages/Live";
 import { Mailbox } from "./pages/Mailbox";
 import { MessagePage } from "./pages/Message";
+import { Messages } from "./pages/Messages";
 import { People } from "./pages/People";
 import { PersonPage } from "./pages/Person";
 import { SegmentPage } from "./pages/Segment";
@@ -43,6 +44,7 @@ const pages: [string, (p: Params) => ComponentChildren][] = [
   ["/p/:p/campaigns/new", () => <CampaignEdit key="new" id="" />],
   ["/p/:p/campaigns/:id", (p) => <CampaignPage key={p["id"]} id={p["id"]!} />],
   ["/p/:p/campaigns/:id/edit", (p) => <CampaignEdit key={p["id"]} id={p["id"]!} />],
+  ["/p/:p/messages", () => <Messages />],
   ["/p/:p/messages/:id", (p) => <MessagePage key={p["id"]} id={p["id"]!} />],
   ["/p/:p/erasures/:request", (p) => <ErasurePage key={p["request"]} request={p["request"]!} />],
   ["/p/:p/connectors", () => <Connectors />],

@@ -184,6 +184,7 @@ export interface Decision {
   settled?: string;
   attempts?: Attempt[] | null;
   tries?: number;
+  replayed_as?: string;
   provider_id?: string;
 }
 

@@ -2,17 +2,21 @@
 import { useState } from "preact/hooks";
 import { explain, get, post } from "../api/client";
 import type { ConnectorStatus } from "../api/types";
-import { Button } from "../parts/Button";
+import { Button, LinkButton } from "../parts/Button";
 import { ago, channel, dateTime, num, plural, sentence, title, value } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Badge, Empty, Notice, Page, Show } from "../parts/Page";
 import { useLoad } from "../state/load";
-import { api, can } from "../state/session";
+import { api, can, link } from "../state/session";
 
 export function Connectors() {
   const loaded = useLoad((s) => get<{ connectors: ConnectorStatus[] | null }>(api("connectors"), s), [], { every: 5 });
   return (
-    <Page title="Connectors" lead={<p>Each is a process of its own. One that hangs or crashes is started again; its messages wait, and nobody else's do.</p>}>
+    <Page
+      title="Connectors"
+      actions={can("people") && <LinkButton href={link("messages")}>Failed messages</LinkButton>}
+      lead={<p>Each is a process of its own. One that hangs or crashes is started again; its messages wait, and nobody else's do.</p>}
+    >
       <Show of={loaded} what="The connectors">
         {(d) =>
           !d.connectors?.length ? (
