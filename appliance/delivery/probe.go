@@ -47,6 +47,10 @@ func (d *Delivery) Probe(ctx context.Context, who *roaring.Bitmap, days int) (ou
 	if err != nil || over || i < 0 {
 		return out, err
 	}
+	// What was acknowledged holds here too: who was erased, which token went.
+	if err := d.o.Barrier.CaughtUp(ctx); err != nil {
+		return out, fmt.Errorf("probing devices: %w", err)
+	}
 	var batch []*entry
 	all := who.Iterator()
 	all.AdvanceIfNeeded(from)
@@ -101,7 +105,8 @@ func (d *Delivery) probedTo(today uint32) (from uint32, over bool, err error) {
 
 func (d *Delivery) probedUpTo(today uint32, next uint64) error {
 	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, today), next)
-	if err := d.write(func(t *kv.Txn) error { return t.Set(kv.Delivery, []byte{probeKey}, v) }); err != nil {
+	// Not d.write: on a full disk there is nothing to wait for, it is tried again later.
+	if err := d.db.Update(func(t *kv.Txn) error { return t.Set(kv.Delivery, []byte{probeKey}, v) }); err != nil {
 		return fmt.Errorf("writing down how far devices were probed: %w", err)
 	}
 	return nil
@@ -147,6 +152,7 @@ func (d *Delivery) probe(ctx context.Context, c *channel, devices []*entry, out 
 		route := d.routes.choose(e, d.o.Now())
 		if wait := route.until.Sub(d.o.Now()); route.route == "" && wait > 0 && wait < longestWait {
 			d.pause(wait, ctx.Done()) // its rate, or it is tried just now
+			e.rec.Turn, e.rec.Due = route.turn, route.until
 			route = d.routes.choose(e, d.o.Now())
 		}
 		if route.route == "" {

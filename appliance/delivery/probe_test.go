@@ -174,3 +174,31 @@ func TestProbeDoubted(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestProbeUnderRate: a rate makes it slow, and nobody is left out for it.
+func TestProbeUnderRate(t *testing.T) {
+	h := newHouse(t, nil)
+	h.use(Route{Name: "push", Rate: 100})
+	h.answers("push", with(connector.Outcome{Result: connector.Accepted}))
+	who := h.phones("fcm", 300)
+	h.advance(24 * time.Hour)
+	begun, done := h.clock(), make(chan struct{})
+	var out Probed
+	var err error
+	go func() {
+		defer close(done)
+		out, err = h.d.Probe(t.Context(), who, 1)
+	}()
+	h.until("all are asked", func() bool {
+		h.advance(5 * time.Millisecond)
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if took := h.clock().Sub(begun); err != nil || out != (Probed{Asked: 300}) || took < 1500*time.Millisecond {
+		t.Errorf("%+v in %v: %v", out, took, err)
+	}
+}
