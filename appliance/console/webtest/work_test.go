@@ -92,11 +92,6 @@ func check(b *browser) {
 	b.press("Check now")
 	b.until("the answer shows", `document.querySelector(".connector .notice")`)
 	b.shoot("walk-connector-check")
-	b.press("Pause")
-	b.until("it says that it is paused", `[...document.querySelectorAll(".connector .notice")].some((n) => n.innerText.includes("Its messages wait"))`)
-	b.shoot("walk-connector-paused")
-	b.press("Resume")
-	b.until("it is not paused any more", `![...document.querySelectorAll(".connector button")].some((x) => x.innerText.trim() === "Resume")`)
 }
 
 // again sends a message again that was perhaps sent. The demo has none, so the
