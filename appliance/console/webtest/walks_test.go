@@ -17,7 +17,7 @@ var walks = []struct {
 	walk func(*browser)
 }{
 	{"palette", palette}, {"trend by hand", trend}, {"condition", condition}, {"funnel list", funnel}, {"make a segment", segment},
-	{"make a campaign", campaign}, {"make a push", push}, {"pause and go on", pause}, {"what a campaign brought about", effect}, {"check a connector", check}, {"read a letter", letter},
+	{"make a campaign", campaign}, {"make a push", push}, {"pause and go on", pause}, {"what a campaign brought about", effect}, {"check a connector", check}, {"send a message again", again}, {"read a letter", letter},
 	{"see what an app sends", incoming}, {"decide about what is held", held},
 	{"let somebody in", operators}, {"a token", token}, {"erase a person", erase},
 	{"skip link", skip}, {"lost connection", lost}, {"other roles", roles}, {"sign out", signOut},

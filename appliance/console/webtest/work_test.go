@@ -88,10 +88,50 @@ func effect(b *browser) {
 }
 
 func check(b *browser) {
+	// A button that waits for an answer takes no click, and is there all the same.
+	ready := func(text string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll(".connector button")].some((x) => x.innerText.trim() === %q && !x.disabled)`, text)
+	}
 	b.visit(b.publisher() + "/connectors")
 	b.press("Check now")
-	b.until("the answer shows", `document.querySelector(".connector .notice")`)
+	// Another notice may say already what this machine cannot confine.
+	b.until("the answer shows", `[...document.querySelectorAll(".connector .notice")].some((n) => !/confined/i.test(n.innerText)) && `+ready("Pause"))
 	b.shoot("walk-connector-check")
+	b.press("Pause")
+	b.until("it says that it is paused", `[...document.querySelectorAll(".connector .notice")].some((n) => n.innerText.includes("Its messages wait")) && `+ready("Resume"))
+	b.shoot("walk-connector-paused")
+	b.press("Resume")
+	b.until("it is not paused any more", `![...document.querySelectorAll(".connector button")].some((x) => x.innerText.trim() === "Resume")`)
+}
+
+// again sends a message again that was perhaps sent. The demo has none, so the
+// daemon's answers stand here, as appliance/console's own tests have them.
+func again(b *browser) {
+	b.visit(b.publisher() + "/connectors")
+	b.until("the way to them is there", `[...document.querySelectorAll("a")].some((x) => x.innerText.trim() === "Failed messages")`)
+	ask[bool](b, `(() => {
+		const real = window.fetch
+		const json = (v) => Promise.resolve(new Response(JSON.stringify(v), {headers: {"Content-Type": "application/json"}}))
+		const one = (id, more) => ({message: id.repeat(32), campaign: "left-cart", channel: "sms", settled: "2026-01-02T10:00:00Z", reason: "rejected", ...more})
+		window.fetch = (url, o) => {
+			const at = String(url.url ?? url)
+			if (at.includes("/messages/replay")) { window.asked = JSON.parse(o.body); return json({messages: [{message: "b".repeat(32), as: "c".repeat(32)}]}) }
+			if (at.includes("/messages?") && at.includes("state=failed")) return json({messages: [one("a", {detail: "DLT: the text does not fit its template", replayed_as: "d".repeat(32)})], next: ""})
+			if (at.includes("/messages?") && at.includes("state=unknown")) return json({messages: [one("b")], next: ""})
+			return real(url, o)
+		}
+		return true
+	})()`)
+	b.do(chromedp.Click(chromedp.Search(`//a[normalize-space(.)="Failed messages"]`)))
+	b.until("it says why, and that it was sent again", `document.querySelector("tbody")?.innerText.includes("does not fit its template") && document.querySelector("tbody").innerText.includes("sent again")`)
+	b.shoot("walk-messages-failed")
+	b.do(chromedp.Click(chromedp.Search(`//label[normalize-space(.)="Unknown"]`)))
+	b.press("Send again")
+	b.until("it warns", `document.querySelector(".dialog[open]")?.innerText.includes("may get it twice")`)
+	b.shoot("walk-messages-again")
+	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
+	b.until("it was asked for that one, perhaps twice", `window.asked?.perhaps_twice === true && window.asked.messages.join() === "b".repeat(32)`)
+	b.until("it is named", `!document.querySelector(".dialog") && document.querySelector("tbody").innerText.includes("sent again")`)
 }
 
 // letter reads a mail as it was sent: in a frame that may do nothing.
