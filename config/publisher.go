@@ -87,7 +87,9 @@ func (l *loader) publisher(r *reader, seen keys) Publisher {
 		b.end()
 	}
 	p.WebPushKey = r.text("web_push_key", textRule{pattern: webPushPattern, form: "It is the public VAPID key, a point of P-256 as 87 characters of base64url: B.. .", example: `"BEl62iUY..7JbE"`})
-	p.Probe = r.duration("probe_devices", false, 0, day, 90*day)
+	if p.Probe = r.duration("probe_devices", false, 0, day, 90*day); p.Probe%day != 0 {
+		r.bad(codeBounds, "probe_devices", "probe_devices is not of whole days", `It is a number of whole days: "1d", "7d".`)
+	}
 	p.Rate, _ = measure(r, "rate", false, 0, `"500/s"`, rateForm, ParseRate)
 	p.Connectors = l.connectors(r.many("connector", "channel", "name"))
 	r.end()

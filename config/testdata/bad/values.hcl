@@ -43,6 +43,7 @@ publisher "Acme Bank" { # E1101: lower case letters, digits
   }
   properties "" { allow = ["a"] } # E1101: the name of an event
   web_push_key = "AEl62" # E1025: the public VAPID key
+  probe_devices = "36h" # E1024: It is a number of whole days
   limits {
     journal      = "1MiB" # E1024: between 64MiB and 1024TiB
     key_requests = 0 # E1024: a whole number from 1 to 100000
