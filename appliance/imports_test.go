@@ -34,22 +34,23 @@ var floors = [][]string{
 
 // also are the imports beside those that the floors allow.
 var also = map[string][]string{
-	"appliance/block":         {"appliance/event"},                  // columns hold its values
-	"appliance/csv":           {"appliance/event"},                  // cells become its values
-	"appliance/export":        {"appliance/event", "appliance/csv"}, // records hold its values
-	"appliance":               {"config", "plugins/host", "plugins/sandbox", "appliance/demo"},
-	"appliance/cmd/cloister":  {"config", "plugins/host", "plugins/sandbox", "plugins/author", "plugins/conformance", "plugins/parcel"},
-	"plugins/author":          {"plugins", "config", "plugins/conformance", "plugins/connector", "plugins/host", "plugins/parcel"},
-	"plugins/author/notebook": {"plugins/connector", "plugins/serve"}, // what an author begins with
-	"config":                  {"plugins/connector"},
-	"plugins/connectorpb":     {"plugins/connector"},
-	"plugins/calls":           {"plugins/connector"},
-	"plugins/serve":           {"plugins/connector", "plugins/connectorpb"},
-	"plugins/parcel":          {"plugins/connectorpb"},
-	"plugins/host":            {"plugins/parcel", "plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
-	"plugins/sandbox":         {"plugins/connector"}, // what a host is
-	"plugins/conformance":     {"plugins/connector", "plugins/host"},
-	"appliance/demo":          {},
+	"appliance/block":                 {"appliance/event"},                  // columns hold its values
+	"appliance/csv":                   {"appliance/event"},                  // cells become its values
+	"appliance/export":                {"appliance/event", "appliance/csv"}, // records hold its values
+	"appliance":                       {"config", "plugins/host", "plugins/sandbox", "appliance/demo"},
+	"appliance/cmd/cloister":          {"config", "plugins/host", "plugins/sandbox", "plugins/author", "plugins/conformance", "plugins/parcel"},
+	"plugins/author":                  {"plugins", "config", "plugins/conformance", "plugins/connector", "plugins/host", "plugins/parcel"},
+	"plugins/author/notebook":         {"plugins/connector", "plugins/serve"}, // what an author begins with
+	"config":                          {"plugins/connector"},
+	"plugins/connectorpb":             {"plugins/connector"},
+	"plugins/calls":                   {"plugins/connector"},
+	"plugins/serve":                   {"plugins/connector", "plugins/connectorpb"},
+	"plugins/parcel":                  {"plugins/connectorpb"},
+	"plugins/host":                    {"plugins/parcel", "plugins/connector", "plugins/connectorpb", "plugins/sandbox", "plugins/serve", "appliance/health"},
+	"plugins/sandbox":                 {"plugins/connector"}, // what a host is
+	"plugins/conformance":             {"plugins/connector", "plugins/host"},
+	"plugins/conformance/testprogram": {"plugins/sandbox"},
+	"appliance/demo":                  {},
 }
 
 // connectorMay is all of the house that a connector sees, so that a third

@@ -21,8 +21,8 @@ const maxReceiptAge = 30 * 24 * time.Hour
 // Receipts turns what the provider of a channel's connector reports into facts
 // and appends them. Receipts that name no message of that connector's, and no
 // address that anybody has, are counted and dropped; those by a provider's id that
-// is not known yet wait a while for their message's outcome. A provider's ids are its own:
-// two connectors may have the same.
+// is not known yet wait a while for their message's outcome. A provider's ids are
+// its own: two connectors may have the same.
 func (d *Delivery) Receipts(ctx context.Context, channel, from string, rs []connector.Receipt) error {
 	var facts []event.Fact
 	caughtUp, came := false, len(rs)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -16,41 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/cloisterhq/cloister/connectors/apns/standin"
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The test program is the connector too, when it is started as one.
-func TestMain(m *testing.M) {
-	sandbox.Exec()
-	if os.Getenv("CLOISTER_CONNECTOR") != "" {
-		main()
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
-
-// installed is this program under the connector's name.
-func installed(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "apns")
-	raw, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(path, raw, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+func TestMain(m *testing.M) { testprogram.Main(m, main) }
 
 func newServer(t testing.TB) *standin.Server {
 	t.Helper()
@@ -117,7 +88,7 @@ func TestConformance(t *testing.T) {
 		return w
 	}
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: good, Reachable: true, Platform: "apns",
+		Path: testprogram.Install(t, "apns"), Settings: good, Reachable: true, Platform: "apns",
 		Wrong: []connector.Settings{wrong("key", "x"), wrong("key_id", ""), wrong("url", "http://apple.example"), wrong("ca", "x"), wrong("proxy", "proxy:3128")},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/connectors/apns/standin"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/host"
 )
@@ -24,7 +25,7 @@ func BenchmarkPush(b *testing.B) {
 				if delay > 0 {
 					s.Answer = func(http.ResponseWriter, *http.Request, standin.Notification) bool { time.Sleep(delay); return false }
 				}
-				path := installed(b)
+				path := testprogram.Install(b, "apns")
 				h, err := host.Open(host.Options{Dirs: []string{filepath.Dir(path)}, RunDir: b.TempDir()})
 				if err != nil {
 					b.Fatal(err)

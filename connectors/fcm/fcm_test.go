@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,41 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/cloisterhq/cloister/connectors/fcm/standin"
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The test program is the connector too, when it is started as one.
-func TestMain(m *testing.M) {
-	sandbox.Exec()
-	if os.Getenv("CLOISTER_CONNECTOR") != "" {
-		main()
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
-
-// installed is this program under the connector's name.
-func installed(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "fcm")
-	raw, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(path, raw, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+func TestMain(m *testing.M) { testprogram.Main(m, main) }
 
 func newServer(t testing.TB) *standin.Server {
 	t.Helper()
@@ -121,7 +92,7 @@ func TestConformance(t *testing.T) {
 		return w
 	}
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: good, Reachable: true,
+		Path: testprogram.Install(t, "fcm"), Settings: good, Reachable: true,
 		Wrong: []connector.Settings{wrong("service_account", "{}"), wrong("url", "http://fcm.example"), wrong("ca", "x"), wrong("proxy", "proxy:3128")},
 	})
 }

@@ -12,41 +12,16 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The test program is the connector too, when it is started as one.
-func TestMain(m *testing.M) {
-	sandbox.Exec()
-	if os.Getenv("CLOISTER_CONNECTOR") != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// installed is this program under the connector's name.
-func installed(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "mailbox")
-	raw, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(path, raw, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+func TestMain(m *testing.M) { testprogram.Main(m, main) }
 
 func TestConformance(t *testing.T) {
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: connector.Settings{"dir": t.TempDir(), "keep": 1000.0}, Reachable: true,
+		Path: testprogram.Install(t, "mailbox"), Settings: connector.Settings{"dir": t.TempDir(), "keep": 1000.0}, Reachable: true,
 		Wrong: []connector.Settings{{"dir": "here"}},
 	})
 }

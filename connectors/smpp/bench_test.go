@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/host"
 )
@@ -27,7 +28,7 @@ func BenchmarkSubmit(b *testing.B) {
 					time.AfterFunc(delay, func() { l.usual(p); l.flush() })
 					return true
 				}
-				path := installed(b)
+				path := testprogram.Install(b, "smpp")
 				h, err := host.Open(host.Options{Dirs: []string{filepath.Dir(path)}, RunDir: b.TempDir()})
 				if err != nil {
 					b.Fatal(err)

@@ -7,46 +7,17 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The test program is the connector too, when it is started as one.
-func TestMain(m *testing.M) {
-	sandbox.Exec()
-	if os.Getenv("CLOISTER_CONNECTOR") != "" {
-		main()
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
-
-// installed is this program under the connector's name.
-func installed(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "smpp")
-	raw, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(path, raw, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+func TestMain(m *testing.M) { testprogram.Main(m, main) }
 
 // centre is a message centre that does what a test says. That peers which
 // nobody here wrote understand us is peer_test.go's.

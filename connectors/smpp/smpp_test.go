@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -26,7 +27,7 @@ func TestConformance(t *testing.T) {
 		return w
 	}
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: settingsFor(s.addr, nil), Reachable: true,
+		Path: testprogram.Install(t, "smpp"), Settings: settingsFor(s.addr, nil), Reachable: true,
 		Wrong: []connector.Settings{
 			with("host", "smpp://smsc.example"),
 			with("sender", "a name too long"),
@@ -47,7 +48,7 @@ func TestConformance(t *testing.T) {
 
 // Nobody is there: everything comes again, nothing is accepted.
 func TestConformanceWithoutCentre(t *testing.T) {
-	conformance.Test(t, conformance.Target{Path: installed(t), Settings: settingsFor("127.0.0.1:1", nil)})
+	conformance.Test(t, conformance.Target{Path: testprogram.Install(t, "smpp"), Settings: settingsFor("127.0.0.1:1", nil)})
 }
 
 func TestMessage(t *testing.T) {

@@ -10,46 +10,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
-	"github.com/cloisterhq/cloister/plugins/sandbox"
 )
 
 // The test program is the connector too, when it is started as one.
-func TestMain(m *testing.M) {
-	sandbox.Exec()
-	if os.Getenv("CLOISTER_CONNECTOR") != "" {
-		main()
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { testprogram.Main(m, main) }
 
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// installed is this program under the connector's name.
-func installed(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	raw, err := os.ReadFile(self)
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "smshttp")
-	must(t, os.WriteFile(path, raw, 0o755))
-	return path
 }
 
 // asked is a request that a provider got.

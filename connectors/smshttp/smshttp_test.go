@@ -20,6 +20,7 @@ import (
 
 	"github.com/cloisterhq/cloister/plugins/calls"
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -36,7 +37,7 @@ func TestConformance(t *testing.T) {
 	secret := strings.Repeat("s", 16)
 	callbacks := connector.Settings{"secret": secret, "id": "id", "status": "status"}
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: with("callbacks", callbacks), Reachable: true,
+		Path: testprogram.Install(t, "smshttp"), Settings: with("callbacks", callbacks), Reachable: true,
 		Wrong: []connector.Settings{
 			generic(p.URL, connector.Settings{"timeout": "60s"}),
 			generic(p.URL, connector.Settings{"stop_words": []string{"..."}}),
@@ -79,7 +80,7 @@ func TestConformanceTwilio(t *testing.T) {
 	noSender := with(nil)
 	delete(noSender, "sender")
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: with(nil), Reachable: true,
+		Path: testprogram.Install(t, "smshttp"), Settings: with(nil), Reachable: true,
 		Wrong: []connector.Settings{
 			noSender,
 			with(connector.Settings{"callback": "engage.acme.example"}),
@@ -91,7 +92,7 @@ func TestConformanceTwilio(t *testing.T) {
 
 // Nobody is at the other end.
 func TestUnreachable(t *testing.T) {
-	conformance.Test(t, conformance.Target{Path: installed(t), Settings: generic("http://127.0.0.1:1", nil)})
+	conformance.Test(t, conformance.Target{Path: testprogram.Install(t, "smshttp"), Settings: generic("http://127.0.0.1:1", nil)})
 }
 
 // Texts that look like what stands around them.

@@ -24,13 +24,14 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 func TestConformance(t *testing.T) {
 	s := newSink(t, nil)
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: settingsFor(s.addr, nil), Reachable: true,
+		Path: testprogram.Install(t, "smtp"), Settings: settingsFor(s.addr, nil), Reachable: true,
 		Wrong: []connector.Settings{
 			{"host": "relay", "from": "nobody"},
 			{"host": "http://relay", "from": "a@example.com"},
@@ -53,7 +54,7 @@ func TestConformance(t *testing.T) {
 
 // Nobody is there: everything comes again, nothing is accepted.
 func TestConformanceWithoutRelay(t *testing.T) {
-	conformance.Test(t, conformance.Target{Path: installed(t), Settings: settingsFor("127.0.0.1:1", nil)})
+	conformance.Test(t, conformance.Target{Path: testprogram.Install(t, "smtp"), Settings: settingsFor("127.0.0.1:1", nil)})
 }
 
 func TestMessage(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -21,7 +22,7 @@ func TestConformance(t *testing.T) {
 	r := newReceiver(t, nil)
 	with := func(name string, v any) connector.Settings { return settingsFor(r, connector.Settings{name: v}) }
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: settingsFor(r, nil), Reachable: true,
+		Path: testprogram.Install(t, "webhook"), Settings: settingsFor(r, nil), Reachable: true,
 		To: map[string]string{"webhook": "asha"},
 		Wrong: []connector.Settings{
 			with("url", "ftp://hooks.acme.example/"),
@@ -51,7 +52,7 @@ func TestConformance(t *testing.T) {
 // Nobody is there: everything comes again, nothing is accepted.
 func TestConformanceWithoutReceiver(t *testing.T) {
 	conformance.Test(t, conformance.Target{
-		Path:     installed(t),
+		Path:     testprogram.Install(t, "webhook"),
 		Settings: connector.Settings{"url": "https://127.0.0.1:1/hook", "private": []string{"127.0.0.1:1"}, "secret": testSecret},
 		To:       map[string]string{"webhook": "asha"},
 	})

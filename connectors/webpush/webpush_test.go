@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cloisterhq/cloister/plugins/conformance"
+	"github.com/cloisterhq/cloister/plugins/conformance/testprogram"
 	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
@@ -33,7 +34,7 @@ func TestConformance(t *testing.T) {
 		return w
 	}
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: settingsFor(s, nil), Reachable: true,
+		Path: testprogram.Install(t, "webpush"), Settings: settingsFor(s, nil), Reachable: true,
 		To: map[string]string{"push": s.url + "/sub/a"}, Platform: "webpush", Extra: newBrowser(t).extra(),
 		Wrong: []connector.Settings{
 			with("key", "AAAA"),
@@ -57,7 +58,7 @@ func TestConformance(t *testing.T) {
 // Nobody is there: everything comes again, nothing is accepted.
 func TestConformanceWithoutService(t *testing.T) {
 	conformance.Test(t, conformance.Target{
-		Path: installed(t), Settings: connector.Settings{"key": testKey, "subject": "mailto:ops@acme.example", "services": []string{"127.0.0.1:1"}},
+		Path: testprogram.Install(t, "webpush"), Settings: connector.Settings{"key": testKey, "subject": "mailto:ops@acme.example", "services": []string{"127.0.0.1:1"}},
 		To: map[string]string{"push": "https://127.0.0.1:1/sub"}, Platform: "webpush", Extra: newBrowser(t).extra(),
 	})
 }

@@ -73,8 +73,8 @@ func parts(language, name string) []part {
 }
 
 // New writes a project into dir, whose last part is the connector's name and
-// which must not be there yet. It can be built, asked by the suite and packed as it is. After an
-// error what was written is taken away again.
+// which must not be there yet. It can be built, asked by the suite and packed as
+// it is. After an error what was written is taken away again.
 func New(dir, language string) (err error) {
 	name := filepath.Base(dir)
 	if !projectName.MatchString(name) || slices.Contains(taken, name) {
