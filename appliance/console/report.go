@@ -111,6 +111,7 @@ func (c *Console) report(r *request) error {
 		return err
 	}
 	var days trend
+	copies := map[string]any{"property": event.PropCopyOf, "op": "exists"}
 	err = ask(map[string]any{
 		"kind": "trend", "interval": "day",
 		"filter": map[string]any{"property": event.PropCampaign, "op": "=", "value": s.ID},
@@ -120,6 +121,9 @@ func (c *Console) report(r *request) error {
 			{"name": "sent", "event": event.NotificationSent, "measure": "count"},
 			{"name": "opened", "event": event.NotificationViewed, "measure": "unique"},
 			{"name": "clicked", "event": event.NotificationClicked, "measure": "unique"},
+			{"name": "copies sent", "event": event.NotificationSent, "filter": copies, "measure": "count"},
+			{"name": "copies failed", "event": event.NotificationFailed, "filter": copies, "measure": "count"},
+			{"name": "copies held", "event": event.NotificationHeld, "filter": copies, "measure": "count"},
 		},
 	}, &days)
 	if err != nil {
@@ -136,6 +140,7 @@ func makeReport(became campaignAnswer, days trend, run *campaign.Progress) repor
 		Goal: became.Goal, Converted: became.Converted, Revenue: became.Revenue,
 		ByDay: byDayJSON{Buckets: list(days.Buckets), Sent: []int64{}, Opened: []int64{}, Clicked: []int64{}},
 	}
+	var copies int64 // to further devices of somebody: of these no run knows beforehand
 	for _, s := range days.Series {
 		switch s.Name {
 		case "sent":
@@ -144,6 +149,10 @@ func makeReport(became campaignAnswer, days trend, run *campaign.Progress) repor
 			out.ByDay.Opened = whole(s.Values)
 		case "clicked":
 			out.ByDay.Clicked = whole(s.Values)
+		case "copies sent", "copies failed", "copies held":
+			for _, n := range whole(s.Values) {
+				copies += n
+			}
 		}
 	}
 	out.Decided = out.Sent
@@ -156,7 +165,7 @@ func makeReport(became campaignAnswer, days trend, run *campaign.Progress) repor
 	// Of a run it is known how many went into the outbox; what did not come out
 	// of it yet is waiting. With a range the events tell only part of it.
 	if run != nil {
-		out.Waiting = max(0, int64(run.Enqueued)-out.Decided)
+		out.Waiting = max(0, int64(run.Enqueued)-(out.Decided-copies))
 		out.Decided += out.Waiting
 	}
 	return out

@@ -297,6 +297,20 @@ func TestReport(t *testing.T) {
 	if r := makeReport(campaignAnswer{}, trend{}, &campaign.Progress{Enqueued: 5}); r.Waiting != 5 || r.Decided != 5 {
 		t.Errorf("of a run: %+v", r)
 	}
+	// Of five people two had a push, one of them on three devices, of which one failed.
+	var became campaignAnswer
+	var days trend
+	for into, s := range map[any]string{
+		&became: `{"sent":{"count":3},"failed":{"reasons":[{"reason":"gone","count":1}]}}`,
+		&days:   `{"series":[{"name":"sent","values":[3]},{"name":"copies sent","values":[1]},{"name":"copies failed","values":[1]},{"name":"copies held","values":[0]}]}`,
+	} {
+		if err := json.Unmarshal([]byte(s), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := makeReport(became, days, &campaign.Progress{Enqueued: 5}); r.Waiting != 3 || r.Decided != 7 {
+		t.Errorf("of a run with copies: %+v", r)
+	}
 	h.want(400, token, "GET", "/v1/publishers/acme/campaigns/cart/report?day=1", "")
 }
 

@@ -40,6 +40,8 @@ type Decision struct {
 	Attempts   []Attempt  `json:"attempts,omitempty"` // the latest 20
 	Tries      int        `json:"tries,omitempty"`
 	ProviderID string     `json:"provider_id,omitempty"`
+	CopyOf     string     `json:"copy_of,omitempty"`     // of a push: the message to another device of the same person, which was decided on
+	Copies     int        `json:"copies,omitempty"`      // of a push: further devices that it went to, each by a message of its own
 	ReplayOf   string     `json:"replay_of,omitempty"`   // the message that an operator had sent again by this one
 	ReplayedAs string     `json:"replayed_as,omitempty"` // and the other way round
 }

@@ -70,6 +70,7 @@ type Recipient struct {
 	Profile   []event.Prop    // personal attributes included
 	Addresses []event.Address // the newest first
 	Since     []int64         // when each of them was last registered, microseconds since 1970
+	On        []string        // the device that each of them is on, "" = unknown
 	// Allowed is People's, of the person as they were read with the rest.
 	Allowed func(purpose, channel string) (bool, Consent)
 }

@@ -113,6 +113,9 @@ func (d *Delivery) judge(e *entry, now time.Time) (verdict, error) {
 // workers cannot both take the last place.
 func (d *Delivery) reserve(t *kv.Txn, e *entry, now time.Time) (verdict, error) {
 	r := e.rec
+	if r.counted() {
+		return verdict{pass: true}, nil
+	}
 	unique := d.uniqueKey(r)
 	if other, err := t.Get(kv.Delivery, unique); err == nil && string(other) != r.Message {
 		return verdict{reason: ReasonDuplicate, detail: string(other)}, nil
@@ -177,16 +180,24 @@ func (d *Delivery) uniqueKey(r *record) []byte {
 
 // addressFor is the address that a message goes to: of several, the one that
 // became known last and is not suppressed, as people expects of a bounce that
-// names none. If all are suppressed it is one of these.
-func (d *Delivery) addressFor(addresses []event.Address, channel string, platforms []string) (to event.Address, suppressed bool) {
-	for _, a := range addresses {
+// names none. If all are suppressed it is one of these. A push that has copies,
+// and each of these, keeps to its device.
+func (d *Delivery) addressFor(who *Recipient, r *record) (to event.Address, suppressed bool) {
+	for _, a := range who.Addresses {
 		switch {
-		case a.Channel != channel || len(platforms) > 0 && !slices.Contains(platforms, a.Platform) || a.Removed || a.Value == "" || hasControl(a.Value) || hasControl(a.Extra):
-		case !d.o.People.Suppressed(channel, a.Value):
+		case !usable(a, r.Channel, r.Platforms) || r.copied() && !slices.Equal(r.Device, d.device(who, a)):
+		case !d.o.People.Suppressed(r.Channel, a.Value):
 			return a, false
 		case to.Value == "":
 			to, suppressed = a, true
 		}
 	}
 	return to, suppressed
+}
+
+// usable says whether an address is one that a message by channel, to these
+// platforms (none = any), can go to.
+func usable(a event.Address, channel string, platforms []string) bool {
+	return a.Channel == channel && (len(platforms) == 0 || slices.Contains(platforms, a.Platform)) &&
+		!a.Removed && a.Value != "" && !hasControl(a.Value) && !hasControl(a.Extra)
 }

@@ -276,7 +276,7 @@ func (h *house) Recipient(person uint32) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	return Recipient{Person: p.Number, Profile: p.Profile, Addresses: p.Addresses, Since: p.Since, Allowed: func(purpose, channel string) (bool, Consent) {
+	return Recipient{Person: p.Number, Profile: p.Profile, Addresses: p.Addresses, Since: p.Since, On: p.On, Allowed: func(purpose, channel string) (bool, Consent) {
 		ok, c := p.Allowed(purpose, channel)
 		return ok, Consent{Granted: c.Granted, Since: c.Since, Source: c.Source, Version: c.Version}
 	}}, nil

@@ -75,7 +75,8 @@ type record struct {
 	Sealed    uint32   `json:"sealed,omitempty"`    // Person at the latest attempt
 	Platforms []string `json:"platforms,omitempty"` // of push that it may go to
 	Avoid     []string `json:"avoid,omitempty"`     // connectors that sent it back since it last waited
-	Origin    string   `json:"origin,omitempty"`    // the message that was replayed first; "" = this is none's replay
+	Device    []byte   `json:"device,omitempty"`    // that this one of several pushes to a person keeps to
+	Origin    string   `json:"origin,omitempty"`    // the message that a campaign decided on; "" = this one
 	Turn      bool     `json:"turn,omitempty"`      // Due is its turn in the rates that it is under
 }
 
@@ -194,10 +195,12 @@ func Open(db *kv.DB, o Options) (*Delivery, error) {
 // Enqueue puts an intention into the outbox, in the caller's transaction, which
 // commits within the process's one applier or a broadcast's worker. A message
 // that is known, waiting or settled, is left as it is. Call Committed afterwards.
-func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error { return d.enqueue(t, in, nil) }
+func (d *Delivery) Enqueue(t *kv.Txn, in Intention) error {
+	return d.enqueue(t, in, func(*record) {})
+}
 
-// enqueue takes an intention; old is the message that it replays, nil = none.
-func (d *Delivery) enqueue(t *kv.Txn, in Intention, old *record) error {
+// enqueue takes an intention; mark notes in its record which message it comes of.
+func (d *Delivery) enqueue(t *kv.Txn, in Intention, mark func(*record)) error {
 	i, ok := parseID(in.Message)
 	n := slices.Index(event.Channels, in.Channel)
 	switch {
@@ -218,9 +221,7 @@ func (d *Delivery) enqueue(t *kv.Txn, in Intention, old *record) error {
 		Person: in.Person, Cause: in.Cause, Class: in.Class, Channel: in.Channel, Purpose: in.Purpose,
 		State: Waiting, Decided: d.o.Now().UTC(), Due: micros(in.At), Expires: micros(in.Expires),
 	}}
-	if old != nil {
-		r.ReplayOf, r.Origin = old.Message, old.origin()
-	}
+	mark(&r)
 	plain := event.AppendProps(nil, in.Props)
 	if len(plain) > maxEvent {
 		// The applier must never stand still for one large event.

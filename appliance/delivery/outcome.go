@@ -155,8 +155,12 @@ func (d *Delivery) requeue(t *kv.Txn, r *record, at time.Time, unsent bool) erro
 	return d.save(t, r)
 }
 
-// giveBack releases what a message reserved.
+// giveBack releases what a message reserved; not if it is one of several, since
+// another of them may have arrived.
 func (d *Delivery) giveBack(t *kv.Txn, r *record) error {
+	if r.copied() {
+		return nil
+	}
 	c, err := d.o.Programme.Content(r.Campaign, r.Revision)
 	if err != nil && !errors.Is(err, ErrGone) {
 		return fmt.Errorf("campaign %s: %w", r.Campaign, err)
@@ -263,6 +267,9 @@ func (d *Delivery) fact(r *record, name, distinct string, at time.Time, reason s
 		{Key: event.PropChannel, Value: event.OfText(r.Channel)},
 		{Key: event.PropVariant, Value: event.OfText(r.Variant)},
 		{Key: event.PropPurpose, Value: event.OfText(r.Purpose)},
+	}
+	if r.CopyOf != "" {
+		props = append(props, event.Prop{Key: event.PropCopyOf, Value: event.OfText(r.CopyOf)})
 	}
 	if reason != "" {
 		props = append(props, event.Prop{Key: event.PropReason, Value: event.OfText(reason)})

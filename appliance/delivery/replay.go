@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cloisterhq/cloister/appliance/event"
 	"github.com/cloisterhq/cloister/appliance/kv"
 )
 
@@ -86,17 +85,11 @@ func (d *Delivery) replay(t *kv.Txn, message string, perhapsTwice bool) (as stri
 	case d.o.Keys.Destroyed(old.Asked) || d.o.Keys.Destroyed(old.Person):
 		return "", ErrGone
 	}
-	var props []event.Prop
-	if len(old.Event) > 0 {
-		plain, err := d.o.Keys.OpenPerson(old.Asked, aad(sealedEvent, i), old.Event)
-		if err != nil {
-			return "", fmt.Errorf("opening what caused it: %w", err)
-		}
-		if props, _, err = event.ReadProps(plain); err != nil {
-			return "", fmt.Errorf("what caused it is damaged: %w", err)
-		}
+	props, err := d.causing(old)
+	if err != nil {
+		return "", fmt.Errorf("opening what caused it: %w", err)
 	}
-	if old.State == Lost {
+	if old.State == Lost && !old.copied() {
 		c, err := d.o.Programme.Content(old.Campaign, old.Revision)
 		if err != nil && !errors.Is(err, ErrGone) {
 			return "", fmt.Errorf("campaign %s: %w", old.Campaign, err)
@@ -114,7 +107,9 @@ func (d *Delivery) replay(t *kv.Txn, message string, perhapsTwice bool) (as stri
 		At: now.UnixMicro(), Expires: now.Add(max(old.Expires.Sub(old.Decided), time.Minute)).UnixMicro(),
 		Class: old.Class, Channel: old.Channel, Purpose: old.Purpose, Props: props, Platforms: old.Platforms,
 	}
-	if err := d.enqueue(t, in, old); err != nil {
+	if err := d.enqueue(t, in, func(r *record) {
+		r.ReplayOf, r.Origin, r.CopyOf, r.Device = old.Message, old.origin(), old.CopyOf, old.Device
+	}); err != nil {
 		return "", err
 	}
 	old.ReplayedAs, old.Event = in.Message, nil // the new one keeps it

@@ -117,7 +117,7 @@ func (d *Delivery) meet(e *entry) {
 		return
 	}
 	e.to = to
-	e.address, e.suppressed = d.addressFor(to.Addresses, e.rec.Channel, e.rec.Platforms)
+	e.address, e.suppressed = d.addressFor(&to, e.rec)
 	e.addressTo(&e.msg)
 	if e.msg.ID != "" && (e.mayTrack != d.mayTrack(e) || e.platform != e.address.Platform) {
 		e.msg.ID = "" // rendered for another consent or platform than there is now: next time
@@ -285,6 +285,9 @@ func (d *Delivery) enact(t *kv.Txn, e *entry, v verdict, now time.Time) error {
 	}
 	switch {
 	case v.pass:
+		if err := d.copy(t, e); err != nil {
+			return err
+		}
 		if err := d.sealHandOff(e); err != nil {
 			return err
 		}

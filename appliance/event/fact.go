@@ -185,6 +185,7 @@ const (
 	PropKind     = "kind"
 	PropURL      = "url"
 	PropPurpose  = "purpose"
+	PropCopyOf   = "copy_of" // the message to another device of the same person
 )
 
 var own = map[string]bool{

@@ -19,6 +19,7 @@ type Person struct {
 	Consents   []ConsentState  // by purpose, then channel
 	Addresses  []event.Address // the newest first; suppressed ones too
 	Since      []int64         // when each of them was last registered, microseconds since 1970
+	On         []string        // the device that told each of them, "" = unknown
 	Joined     []Joined        // what was merged into them, in the order of the merges
 	Created    int64           // time of the first fact
 	Seen       int64           // time of the latest fact that told something of them, to the day; what they did last, history knows
@@ -189,7 +190,8 @@ func (p *People) Person(person uint32) (*Person, error) {
 		return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Channel, b.Channel))
 	})
 	for i := len(r.addresses) - 1; i >= 0; i-- {
-		out.Addresses, out.Since = append(out.Addresses, r.addresses[i].Address), append(out.Since, r.addresses[i].since)
+		a := &r.addresses[i]
+		out.Addresses, out.Since, out.On = append(out.Addresses, a.Address), append(out.Since, a.since), append(out.On, a.device)
 	}
 	if out.Joined, err = p.joined(n); err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ func (r recipients) Recipient(person uint32) (delivery.Recipient, error) {
 		since = append(slices.Clone(since), id.Since)
 	}
 	return delivery.Recipient{
-		Person: who.Number, Profile: who.Profile, Addresses: addresses, Since: since,
+		Person: who.Number, Profile: who.Profile, Addresses: addresses, Since: since, On: who.On,
 		Allowed: func(purpose, channel string) (bool, delivery.Consent) {
 			return consentOf(who.Allowed(purpose, channel))
 		},

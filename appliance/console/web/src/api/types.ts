@@ -185,6 +185,8 @@ export interface Decision {
   attempts?: Attempt[] | null;
   tries?: number;
   replayed_as?: string;
+  copy_of?: string;
+  copies?: number;
   provider_id?: string;
 }
 
