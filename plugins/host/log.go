@@ -24,7 +24,7 @@ const (
 	logLine  = 2 << 10  // bytes of a line; the rest of it is dropped
 	logRate  = 2 << 10  // bytes a second into the log: 7 MiB an hour
 	logBurst = 64 << 10 // bytes at once
-	readRate = 4 << 20  // bytes a second off the pipe; faster writers wait
+	readRate = 1 << 20  // bytes a second off the pipe; faster writers wait: sifting takes of the processor that collecting needs
 )
 
 // ration puts what a connector prints into the log, as much as is sensible.
