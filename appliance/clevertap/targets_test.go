@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloisterhq/cloister/appliance/campaign"
 	"github.com/cloisterhq/cloister/appliance/event"
+	"github.com/cloisterhq/cloister/plugins/connector"
 )
 
 // email is the body of a target; more are members before the rest.
@@ -191,6 +192,14 @@ func devices(h *house, user string) {
 	h.tell(f)
 }
 
+// pushed waits for n pushes after so many letters, and gives them by platform.
+func (h *house) pushed(before, n int) []connector.Message {
+	h.eventually("the pushes", func() bool { return len(h.post.letters()) == before+n })
+	out := slices.Clone(h.post.letters()[before:])
+	slices.SortFunc(out, func(a, b connector.Message) int { return strings.Compare(a.Platform, b.Platform) })
+	return out
+}
+
 func TestAPushGoesToThePlatformsThatWereMeant(t *testing.T) {
 	h := open(t)
 	shop(h)
@@ -199,18 +208,23 @@ func TestAPushGoesToThePlatformsThatWereMeant(t *testing.T) {
 		return `{"name":"x","target_mode":"` + mode + `","purpose":"offers","when":"now","where":{"common_profile_properties":{"profile_fields":[{"name":"Identity","value":"ann"}]}},` +
 			`"content":{"title":"Hi","body":"{{ Profile.Plan }}","platform_specific":{"android":{"deep_link":"app://1","wzrk_cid":"c"},"ios":{"deep_link":"app://1","badge_count":1},"chrome":{"deep_link":"app://1"}}}` + more + `}`
 	}
-	for _, c := range []struct{ mode, more, platform string }{
-		{"push", `,"devices":["android"]`, "fcm"}, {"push", `,"devices":["ios"]`, "apns"}, {"webpush", "", "webpush"}, {"push", `,"devices":["android","ios"]`, "apns"},
+	for _, c := range []struct {
+		mode, more string
+		platforms  []string
+	}{
+		{"push", `,"devices":["android"]`, []string{"fcm"}}, {"push", `,"devices":["ios"]`, []string{"apns"}}, {"webpush", "", []string{"webpush"}},
+		{"push", `,"devices":["android","ios"]`, []string{"apns", "fcm"}},
 	} {
 		before := len(h.post.letters())
 		a := h.ok("targets/create.json", push(c.mode, c.more))
-		name := map[string]string{"fcm": "android", "apns": "ios", "webpush": "webpush"}[c.platform]
-		if e := a["estimates"].(map[string]any); e[name] != 1.0 || len(e) > 1 != (c.more == `,"devices":["android","ios"]`) {
+		name := map[string]string{"fcm": "android", "apns": "ios", "webpush": "webpush"}[c.platforms[0]]
+		if e := a["estimates"].(map[string]any); e[name] != 1.0 || len(e) != len(c.platforms) {
 			t.Errorf("%s %s: %v", c.mode, c.more, e)
 		}
-		h.eventually("one push", func() bool { return len(h.post.letters()) == before+1 })
-		if m := h.post.letters()[before]; m.Platform != c.platform || m.Subject != "Hi" || m.Text != "gold" || m.Link != "app://1" {
-			t.Errorf("%s %s: %+v", c.mode, c.more, m)
+		for n, m := range h.pushed(before, len(c.platforms)) {
+			if m.Platform != c.platforms[n] || m.Subject != "Hi" || m.Text != "gold" || m.Link != "app://1" {
+				t.Errorf("%s %s: %+v", c.mode, c.more, m)
+			}
 		}
 	}
 }
@@ -229,20 +243,22 @@ func TestAPushSaysWhatItsPlatformsDo(t *testing.T) {
 		`{"to":{"Identity":"ann"},"purpose":"offers",` + content + `}`,
 		`{"to":{"Identity":"ann"},"purpose":"offers","devices":["android"],` + content + `}`,
 	} {
-		path, platform, link := "send/push.json", "apns", "app://i"
+		path, platforms := "send/push.json", []string{"apns", "fcm"}
 		if i == 0 {
 			path = "targets/create.json"
 		}
 		if i == 2 {
-			platform, link = "fcm", "app://a"
+			platforms = platforms[1:]
 		}
 		before := len(h.post.letters())
 		h.ok(path, body)
-		h.eventually("one push", func() bool { return len(h.post.letters()) == before+1 })
-		m := h.post.letters()[before]
-		if m.Platform != platform || m.Link != link || m.Push == nil || len(m.Data) != 1 {
-			t.Fatalf("%s: %+v", path, m)
+		all := h.pushed(before, len(platforms))
+		for n, platform := range platforms {
+			if m := all[n]; m.Platform != platform || m.Link != map[string]string{"apns": "app://i", "fcm": "app://a"}[platform] || m.Push == nil || len(m.Data) != 1 {
+				t.Fatalf("%s: %+v", path, m)
+			}
 		}
+		m := all[0]
 		p := m.Push
 		if p.Image != "https://cdn.example/gold.png" || p.Channel != "news" || p.Collapse != "offer" || m.Data[0].Name != "plan" || m.Data[0].Value != "gold" {
 			t.Errorf("%s: %+v, %+v", path, p, m.Data)
@@ -269,8 +285,11 @@ func TestADirectMessageReachesWhoIsNamed(t *testing.T) {
 		if a["message"] != "Added to queue for processing" || a["queued"] != 1.0 {
 			t.Error(a)
 		}
-		h.eventually("one message", func() bool { return len(h.post.letters()) == before+1 })
-		m := h.post.letters()[before]
+		n := 1
+		if c.path == "send/push.json" {
+			n = 2 // to her Android as well
+		}
+		m := h.pushed(before, n)[0]
 		if got := m.Channel + " " + m.Platform + " " + m.To + ": " + m.Subject + "|" + m.Text + "|" + m.HTML + "|" + m.Link; !strings.HasPrefix(got, strings.TrimSuffix(c.want, "|a://1")) || c.path == "send/push.json" && m.Link != "a://1" {
 			t.Errorf("%s: %s, not %s", c.path, got, c.want)
 		}
@@ -291,8 +310,8 @@ func TestADirectMessageReachesWhoIsNamed(t *testing.T) {
 	}
 	// The same kind of message needs no other campaign, whatever it says.
 	h.ok("send/sms.json", `{"to":{"identity":["ann"]},"purpose":"offers","content":{"body":"Code 5678","sender":"ACMEBK","template":"1107"}}`)
-	h.eventually("the next", func() bool { return len(h.post.letters()) == 5 })
-	if m := h.post.letters()[4]; m.Sender != "ACMEBK" || m.Template != "1107" {
+	h.eventually("the next", func() bool { return len(h.post.letters()) == 6 })
+	if m := h.post.letters()[5]; m.Sender != "ACMEBK" || m.Template != "1107" {
 		t.Errorf("%+v", m)
 	}
 	if again, err := h.pub.Campaigns().List(); err != nil || len(again) != 4 {
