@@ -37,7 +37,7 @@ func Install(dir string, p *parcel.Parcel, o InstallOptions) (bool, error) {
 	if !o.CardOnly && !parcel.RunsHere(p.Platform) {
 		return false, fmt.Errorf("installing %s: %w: it is for %s", p.Name, ErrPlatform, p.Platform)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeFolders(dir); err != nil {
 		return false, fmt.Errorf("installing %s: %w", p.Name, err)
 	}
 	path, err := safeFolder(dir)
@@ -54,6 +54,23 @@ func Install(dir string, p *parcel.Parcel, o InstallOptions) (bool, error) {
 		return false, fmt.Errorf("installing %s: %w", p.Name, err)
 	}
 	return done, nil
+}
+
+// makeFolders makes dir and what is missing above it such that the service's user
+// can enter, whatever the umask is. What is there stays as it is.
+func makeFolders(dir string) error {
+	if exists(dir) {
+		return nil
+	}
+	if err := makeFolders(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 func layInto(folder *os.File, p *parcel.Parcel, o InstallOptions) (bool, error) {

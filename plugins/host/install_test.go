@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
@@ -163,6 +164,21 @@ func TestInstallDamaged(t *testing.T) {
 		}
 		if got := names(t, dir); got != "" {
 			t.Errorf("left %s", got)
+		}
+	}
+}
+
+// Whatever root's umask is, the service's user can enter the folders that are made.
+func TestInstallMakesFolders(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "vendor", "connectors")
+	defer syscall.Umask(syscall.Umask(0o077))
+	if _, err := Install(dir, parcelOf(t, "1.0.0", "#!/x", "linux/any", authorKey(1)), InstallOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{filepath.Dir(dir), dir} {
+		if info, err := os.Stat(at); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: %v, %v", at, info.Mode(), err)
 		}
 	}
 }
