@@ -32,13 +32,9 @@ func Connectors(configured []string) []string {
 			dirs = append(dirs, dir)
 		}
 	}
-	if exists(installedConnectors) || len(dirs) == 0 {
-		dirs = append(dirs, installedConnectors)
-	}
-	if exists(LocalConnectors) {
-		dirs = append(dirs, LocalConnectors)
-	}
-	return dirs
+	// Also where there is none yet: the first parcel makes the folder while the
+	// daemon runs.
+	return append(dirs, installedConnectors, LocalConnectors)
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
