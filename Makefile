@@ -46,6 +46,7 @@ test: need-test build appliance/sdks/node_modules/.package-lock.json connectors/
 	cd $(SDK) && npm run --silent check && npm test --silent
 	$(GO) test ./...
 	$(GO) test -tags e2e -count=1 ./plugins/sandbox ./plugins/conformance ./appliance/e2e ./appliance/console/webtest ./connectors/smtp ./connectors/smpp ./connectors/smshttp ./connectors/webpush ./connectors/webhook
+	$(GO) test -tags e2e -count=1 -run TestHostileLanguages ./plugins/host
 	$(GO) run ./appliance/faults -short
 	$(MAKE) --no-print-directory sdks SDKS='-only @segment/analytics-node,@rudderstack/rudder-sdk-node,@segment/analytics-next'
 
@@ -84,9 +85,11 @@ faults: need-test build
 groups: need-go
 	$(GO) test -tags groups -count=1 -run TestGroups -v ./plugins/host
 
-# The report of a connector that tries all that it must not be able to do.
-hostile: need-go
-	$(GO) test -count=1 -run TestHostile -v ./plugins/host
+# The report of a connector that tries all that it must not be able to do, and of
+# one in Python and one for Node that try the most important of it.
+hostile: need-go plugins/node/node_modules/.package-lock.json
+	@packaging/scripts/need.sh /usr/bin/node:nodejs /usr/lib/python3/dist-packages/grpc/__init__.py:python3,python3-grpcio /usr/lib/python3/dist-packages/google/protobuf/__init__.py:python3-protobuf /usr/lib/python3/dist-packages/cryptography/__init__.py:python3-cryptography
+	$(GO) test -tags e2e -count=1 -run TestHostile -v ./plugins/host
 
 # The appliance beside its peers, target by target (appliance/bench/README.md).
 # Takes about twenty minutes on a machine that does nothing else; BENCH passes flags.
