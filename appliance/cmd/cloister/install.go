@@ -100,7 +100,14 @@ author "NAME" {
 			if o.CardOnly {
 				return nil
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Add this to a publisher, fill it in, cloister validate, cloister reload:\n\n")
+			next := "Add this to a publisher, fill it in, cloister validate, cloister reload"
+			if old := outdated(c, p.Name, p.SHA256); len(old) > 0 {
+				for _, one := range old {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s has it already, and not this program of it.\n", one)
+				}
+				next = "Write the sha256 of this there, cloister validate, cloister reload"
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s:\n\n", next)
 			_, err = fmt.Fprint(w, block)
 			return err
 		}),
@@ -110,4 +117,17 @@ author "NAME" {
 	cmd.Flags().BoolVar(&o.Replace, "replace", false, "take the place of whatever has the name, also of a newer version")
 	cmd.Flags().BoolVar(&o.CardOnly, "card-only", false, "without the program")
 	return cmd
+}
+
+// outdated names the connectors that run the plugin and whose blocks do not say
+// that it is to be this program of it.
+func outdated(c *config.Config, plugin, sum string) (out []string) {
+	for _, p := range c.Publishers {
+		for _, one := range p.Connectors {
+			if one.Plugin == plugin && one.SHA256 != sum {
+				out = append(out, fmt.Sprintf("connector %q %q of publisher %q", one.Channel, one.Name, p.Name))
+			}
+		}
+	}
+	return out
 }
