@@ -39,3 +39,8 @@ func (l *listing) run(path string, show func(json.RawMessage) error) func(*cobra
 		return show(raw)
 	})
 }
+
+// printListed prints what was listed by pages as one list.
+func printListed(cmd *cobra.Command, name string, all []json.RawMessage) error {
+	return printJSON(cmd, map[string][]json.RawMessage{name: all})
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,6 +46,7 @@ type decided struct {
 	Attempts   []struct {
 		Connector string `json:"connector"`
 	} `json:"attempts"`
+	all json.RawMessage // as the daemon says it
 }
 
 // each calls fn with the messages that are meant, a page at a time, until all
@@ -58,13 +60,20 @@ func (m *troubled) each(ctx context.Context, c *client, base string, fn func([]d
 	}
 	for {
 		var page struct {
-			Messages []decided `json:"messages"`
-			Next     string    `json:"next"`
+			Messages []json.RawMessage `json:"messages"`
+			Next     string            `json:"next"`
 		}
 		if err := c.do(ctx, http.MethodGet, base+"/messages?"+q.Encode(), nil, &page); err != nil {
 			return err
 		}
-		more, err := fn(page.Messages)
+		messages := make([]decided, len(page.Messages))
+		for i, raw := range page.Messages {
+			if err := json.Unmarshal(raw, &messages[i]); err != nil {
+				return fmt.Errorf("reading what the daemon lists: %w", err)
+			}
+			messages[i].all = raw
+		}
+		more, err := fn(messages)
 		if err != nil || !more || page.Next == "" {
 			return err
 		}
@@ -83,6 +92,8 @@ func newMessageList() *cobra.Command {
 	m.flags(cmd)
 	limit := cmd.Flags().Int("limit", 1000, "at most so many")
 	count := cmd.Flags().Bool("count", false, "say only how many")
+	asJSON := cmd.Flags().Bool("json", false, "as JSON")
+	cmd.MarkFlagsMutuallyExclusive("count", "json")
 	_ = cmd.MarkFlagRequired("state")
 	cmd.RunE = verb(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		c, err := t.open()
@@ -93,7 +104,7 @@ func newMessageList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		n := 0
+		n, listed := 0, []json.RawMessage{}
 		table := newTable(cmd.OutOrStdout(), "settled", "message", "campaign", "channel", "connector", "reason", "replayed as")
 		err = m.each(ctx, c, base, func(page []decided) (bool, error) {
 			for _, d := range page {
@@ -102,6 +113,10 @@ func newMessageList() *cobra.Command {
 				}
 				if n > *limit {
 					return false, nil
+				}
+				if *asJSON {
+					listed = append(listed, d.all)
+					continue
 				}
 				connector, settled := "", any("")
 				if len(d.Attempts) > 0 {
@@ -121,7 +136,12 @@ func newMessageList() *cobra.Command {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), n)
 			return err
 		}
-		if err := table.end(); err != nil {
+		if *asJSON {
+			err = printListed(cmd, "messages", listed)
+		} else {
+			err = table.end()
+		}
+		if err != nil {
 			return err
 		}
 		if n > *limit {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +71,7 @@ func newSuppressionList() *cobra.Command {
 	publisher := publisherFlag(cmd)
 	reason := cmd.Flags().String("reason", "", "only for this reason: "+strings.Join(people.Reasons, ", "))
 	limit := cmd.Flags().Int("limit", 1000, "at most so many")
+	asJSON := cmd.Flags().Bool("json", false, "as JSON")
 	cmd.RunE = verb(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		c, base, err := t.of(ctx, *publisher)
 		if err != nil {
@@ -80,28 +82,40 @@ func newSuppressionList() *cobra.Command {
 			q.Set("reason", *reason)
 		}
 		table := newTable(cmd.OutOrStdout(), "since", "reason", "channel", "address", "person")
+		listed := []json.RawMessage{}
+		end := func() error {
+			if *asJSON {
+				return printListed(cmd, "addresses", listed)
+			}
+			return table.end()
+		}
 		for n := 0; ; {
 			var page struct {
-				Addresses []struct {
-					Reason   string     `json:"reason"`
-					Since    *time.Time `json:"since"`
-					Identity string     `json:"identity"`
-					Channel  string     `json:"channel"`
-					Address  string     `json:"address"`
-				} `json:"addresses"`
-				Next string `json:"next"`
+				Addresses []json.RawMessage `json:"addresses"`
+				Next      string            `json:"next"`
 			}
 			if err := c.do(ctx, http.MethodGet, base+"/suppression/addresses?"+q.Encode(), nil, &page); err != nil {
 				return err
 			}
-			for _, a := range page.Addresses {
+			for _, raw := range page.Addresses {
 				if n++; n > *limit {
-					if err := table.end(); err != nil {
+					if err := end(); err != nil {
 						return err
 					}
 					_, err := fmt.Fprintf(cmd.ErrOrStderr(), "and more than %d; --limit lists more\n", *limit)
 					return err
 				}
+				var a struct {
+					Reason   string     `json:"reason"`
+					Since    *time.Time `json:"since"`
+					Identity string     `json:"identity"`
+					Channel  string     `json:"channel"`
+					Address  string     `json:"address"`
+				}
+				if err := json.Unmarshal(raw, &a); err != nil {
+					return fmt.Errorf("reading what the daemon lists: %w", err)
+				}
+				listed = append(listed, raw)
 				since := any("")
 				if a.Since != nil {
 					since = *a.Since
@@ -109,7 +123,7 @@ func newSuppressionList() *cobra.Command {
 				table.row(since, a.Reason, a.Channel, a.Address, a.Identity)
 			}
 			if page.Next == "" {
-				return table.end()
+				return end()
 			}
 			q.Set("cursor", page.Next)
 		}

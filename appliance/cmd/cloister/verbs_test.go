@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // called runs the program in this process.
@@ -224,6 +226,19 @@ func TestVerbs(t *testing.T) {
 			out: "m1       cart      email    relay      no such mailbox",
 		},
 		{
+			name: "message list as JSON", args: "message list --state failed --json --limit 2 --publisher acme",
+			answers: map[string]string{
+				"GET /v1/publishers/acme/messages?limit=100&state=failed":          `{"messages":[{"message":"m1","copy_of":"m0"}],"next":"n"}`,
+				"GET /v1/publishers/acme/messages?cursor=n&limit=100&state=failed": `{"messages":[{"message":"m2"},{"message":"m3"}],"next":""}`,
+			},
+			out: "{\n  \"messages\": [\n    {\n      \"message\": \"m1\",\n      \"copy_of\": \"m0\"\n    },\n    {\n      \"message\": \"m2\"\n    }\n  ]\n}\n", errs: "and more than 2",
+		},
+		{
+			name: "nothing as JSON", args: "suppression list --json --publisher acme",
+			answers: map[string]string{"GET /v1/publishers/acme/suppression/addresses?limit=1000": `{"addresses":[],"next":""}`},
+			out:     "{\n  \"addresses\": []\n}\n",
+		},
+		{
 			name: "message list counts", args: "message list --state unknown --count --publisher acme",
 			answers: map[string]string{"GET /v1/publishers/acme/messages?limit=100&state=unknown": `{"messages":[{"message":"m1"},{"message":"m2"}],"next":""}`}, out: "2\n",
 		},
@@ -362,5 +377,25 @@ func TestSocketOfConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	if got := (&target{config: []string{filepath.Join(dir, "missing")}}).socketPath(); got != "/var/lib/cloister/admin.sock" {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestEveryListIsJSON: what lists can be read by programs.
+func TestEveryListIsJSON(t *testing.T) {
+	lists := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "list" && !cmd.HasSubCommands() {
+			if lists++; cmd.Flags().Lookup("json") == nil {
+				t.Errorf("%s has no --json", cmd.CommandPath())
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot())
+	if lists < 6 {
+		t.Errorf("only %d lists", lists)
 	}
 }
