@@ -79,7 +79,7 @@ export function MessagePage({ id }: { id: string }) {
             <Pair k="Worth sending until" v={dateTimeSeconds(d.expires)} />
             {d.settled && <Pair k="Settled" v={dateTimeSeconds(d.settled)} />}
             {d.copies && <Pair k="Also on" v={plural(d.copies, "further device", "further devices")} />}
-            {d.copy_of && <Pair k="Another device of" v={<a class="clip" href={link("messages/" + d.copy_of)}><code>{d.copy_of}</code></a>} />}
+            {d.copy_of && <Pair k="Copy of" v={<a class="clip" href={link("messages/" + d.copy_of)}><code>{d.copy_of}</code></a>} />}
             {d.provider_id && <Pair k="Provider's id" v={<code class="clip">{d.provider_id}</code>} />}
             <Pair k="Opens and clicks" v={d.tracked ? "followed" : "not followed"} />
           </dl>
