@@ -103,9 +103,9 @@ author "NAME" {
 			next := "Add this to a publisher, fill it in, cloister validate, cloister reload"
 			if old := outdated(c, p.Name, p.SHA256); len(old) > 0 {
 				for _, one := range old {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s has it already, and not this program of it.\n", one)
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s runs this plugin, but its sha256 is not that of this program.\n", one)
 				}
-				next = "Write the sha256 of this there, cloister validate, cloister reload"
+				next = "Write the sha256 of this one there, cloister validate, cloister reload"
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s:\n\n", next)
 			_, err = fmt.Fprint(w, block)

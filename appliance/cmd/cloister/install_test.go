@@ -39,17 +39,17 @@ func TestInstallNamesBlocks(t *testing.T) {
 	}
 	const first = "Add this to a publisher"
 	for _, tc := range []struct{ blocks, named, not string }{
-		{"", first, "has it already"},
-		{`connector "sms" "other" { plugin = "mailbox" }`, first, "has it already"},
+		{"", first, "runs this plugin"},
+		{`connector "sms" "other" { plugin = "mailbox" }`, first, "runs this plugin"},
 		{`connector "sms" "old" {
   plugin = "beeper"
   sha256 = "` + strings.Repeat("ab", 32) + `"
-}`, `connector "sms" "old" of publisher "acme" has it already`, first},
-		{`connector "sms" "unpinned" { plugin = "beeper" }`, `connector "sms" "unpinned" of publisher "acme" has it already`, first},
+}`, `connector "sms" "old" of publisher "acme" runs this plugin`, first},
+		{`connector "sms" "unpinned" { plugin = "beeper" }`, `connector "sms" "unpinned" of publisher "acme" runs this plugin`, first},
 		{`connector "sms" "new" {
   plugin = "beeper"
   sha256 = "` + p.SHA256 + `"
-}`, first, "has it already"},
+}`, first, "runs this plugin"},
 	} {
 		text := fmt.Sprintf("author \"a\" {\n  key = %q\n}\npublisher \"acme\" {\n  key \"app\" { id = \"A\" }\n%s\n}\n", p.Author, tc.blocks)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
