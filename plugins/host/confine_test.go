@@ -240,8 +240,12 @@ func orphan(dir string) {
 }
 
 func TestCacheOnDisk(t *testing.T) {
-	cache := t.TempDir()
+	cache := filepath.Join(t.TempDir(), "data", "connectors")
 	r := newRig(t, Options{CacheDir: cache}, "good")
+	// Whoever starts the daemon with a wrong configuration, as root perhaps, leaves nothing.
+	if _, err := os.Stat(filepath.Dir(cache)); err == nil {
+		t.Error("opening made the data directory")
+	}
 	if _, _, err := r.Describe(t.Context(), "good"); err != nil {
 		t.Fatal(err)
 	}

@@ -154,6 +154,9 @@ func (h *Host) cache(sum string, r *connectorpb.DescribeReply) {
 	}
 	raw, err := protojson.Marshal(r)
 	if err == nil {
+		err = os.MkdirAll(h.o.CacheDir, 0o700)
+	}
+	if err == nil {
 		tmp := path + ".new"
 		if err = os.WriteFile(tmp, raw, 0o600); err == nil {
 			err = os.Rename(tmp, path)

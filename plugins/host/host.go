@@ -202,11 +202,6 @@ func Open(o Options) (*Host, error) {
 		}
 	}
 	o.RunDir = run
-	if o.CacheDir != "" {
-		if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
-			return nil, fmt.Errorf("connectors: the folder for schemas: %w", err)
-		}
-	}
 	h := &Host{
 		o: o, spawn: newSpawner(), abouts: make(map[string]*about), describing: make(map[string]chan struct{}), running: make(map[*Connector]bool),
 	}
