@@ -37,7 +37,16 @@ const (
 // down each message that it was given. Afterwards that is held beside what the
 // daemon says became of each.
 func campaignKills(ctx context.Context, h *harness, kills int) (result, error) {
-	c := &campaigned{h: h, name: "campaign", people: kills * perKill}
+	return killed(ctx, &campaigned{h: h, name: "campaign", people: kills * perKill}, kills)
+}
+
+// pushKills does the same to a campaign by push to people who have two devices
+// each, and whose messages to the second are made while those to the first go out.
+func pushKills(ctx context.Context, h *harness, kills int) (result, error) {
+	return killed(ctx, &campaigned{h: h, name: "push", people: kills * perKill / 2, devices: 2}, kills)
+}
+
+func killed(ctx context.Context, c *campaigned, kills int) (result, error) {
 	if err := c.setUp(ctx); err != nil {
 		return result{}, err
 	}
@@ -55,14 +64,15 @@ func campaignKills(ctx context.Context, h *harness, kills int) (result, error) {
 
 // campaigned is a daemon with a campaign to so many people, and the sink.
 type campaigned struct {
-	h      *harness
-	name   string
-	act    string // what the sink does, "" = it works
-	d      *daemon
-	people int
-	dir    string   // of the sink
-	got    *os.File // its file, read so far
-	lines  int      // in that
+	h       *harness
+	name    string
+	act     string // what the sink does, "" = it works
+	d       *daemon
+	people  int
+	devices int      // that each of them has, for a campaign by push; 0 = it is by e-mail
+	dir     string   // of the sink
+	got     *os.File // its file, read so far
+	lines   int      // in that
 
 	kills []landing
 }
@@ -72,6 +82,30 @@ type campaigned struct {
 type landing struct {
 	got       int  // before it
 	connector bool // else the daemon
+}
+
+// messages is how many the campaign has.
+func (c *campaigned) messages() int { return c.people * max(1, c.devices) }
+
+// channel is what the campaign goes by, and its content.
+func (c *campaigned) channel() (string, object) {
+	if c.devices > 0 {
+		return "push", object{"title": "Good morning", "text": "Good morning, {{ Profile.tier }}."}
+	}
+	return "email", object{"subject": "Good morning", "html": `<p>Good morning, {{ Profile.tier }}.</p><a href="{{ unsubscribe_url }}">No more</a>`}
+}
+
+// person is a line of the import.
+func (c *campaigned) person(i int) string {
+	address := fmt.Sprintf(`"profile":{"tier":"gold","email":"u%d@example.com"}`, i)
+	if c.devices > 0 {
+		var tokens []string
+		for n := range c.devices {
+			tokens = append(tokens, fmt.Sprintf(`{"platform":"fcm","token":"u%d-%d"}`, i, n))
+		}
+		address = `"profile":{"tier":"gold"},"channels":{"push":[` + strings.Join(tokens, ",") + `]}`
+	}
+	return fmt.Sprintf(`{"user":"u%d",%s,"consent":[{"purpose":"offers","granted":true}]}`+"\n", i, address)
 }
 
 // landed counts the kills in the middle of the campaign.
@@ -99,9 +133,10 @@ func (c *campaigned) setUp(ctx context.Context) (err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the sink: %w: %s", err, out)
 	}
+	channel, content := c.channel()
 	c.d, err = c.h.newDaemonWith(c.name, filepath.Join(c.h.dir, c.name),
 		fmt.Sprintf("  connector_dirs = [%q]\n", programs),
-		fmt.Sprintf("  connector \"email\" \"sink\" {\n    plugin = \"sink\"\n    settings {\n      dir = %q\n      act = %q\n    }\n  }\n", c.dir, c.act))
+		fmt.Sprintf("  connector %q \"sink\" {\n    plugin = \"sink\"\n    settings {\n      dir = %q\n      act = %q\n    }\n  }\n", channel, c.dir, c.act))
 	if err != nil {
 		return err
 	}
@@ -112,7 +147,7 @@ func (c *campaigned) setUp(ctx context.Context) (err error) {
 		var part bytes.Buffer
 		n := min(importPart, c.people-first)
 		for i := first; i < first+n; i++ {
-			fmt.Fprintf(&part, `{"user":"u%d","profile":{"tier":"gold","email":"u%[1]d@example.com"},"consent":[{"purpose":"offers","granted":true}]}`+"\n", i)
+			part.WriteString(c.person(i))
 		}
 		var out struct{ Taken int }
 		if err := c.d.post(ctx, fmt.Sprintf("/v1/publishers/shop/import/profiles?source=cafe&line=%d", first+1), part.Bytes(), &out); err != nil {
@@ -123,9 +158,9 @@ func (c *campaigned) setUp(ctx context.Context) (err error) {
 		}
 	}
 	return c.d.call(ctx, http.MethodPost, "/v1/publishers/shop/campaigns", object{
-		"id": "all", "name": "All", "state": "running", "channel": "email", "purpose": "offers", "class": "marketing",
+		"id": "all", "name": "All", "state": "running", "channel": channel, "purpose": "offers", "class": "marketing",
 		"trigger": object{"type": "once", "audience": object{"profile": object{"property": "tier", "op": "=", "value": "gold"}}},
-		"content": object{"subject": "Good morning", "html": `<p>Good morning, {{ Profile.tier }}.</p><a href="{{ unsubscribe_url }}">No more</a>`},
+		"content": content,
 	}, nil)
 }
 
@@ -175,7 +210,7 @@ func (c *campaigned) run(ctx context.Context, kills int) error {
 		if err != nil {
 			return err
 		}
-		c.h.tell("campaign: kill %d at %d of %d messages", k, before, c.people)
+		c.h.tell("campaign: kill %d at %d of %d messages", k, before, c.messages())
 		if inRow++; k%3 == 2 && inRow <= maxInRow && c.killConnector() {
 			c.kills = append(c.kills, landing{before, true})
 			continue
@@ -233,8 +268,8 @@ func (c *campaigned) count() (int, error) {
 // left is how many messages the sink may still get: of those that are unknown it
 // gets no more.
 func (c *campaigned) left(ctx context.Context, got int) (int, error) {
-	if got < c.people/4 {
-		return c.people - got, nil // not all is decided yet
+	if got < c.messages()/4 {
+		return c.messages() - got, nil // not all is decided yet
 	}
 	var s struct{ Publishers []struct{ Waiting int } }
 	if err := c.d.call(ctx, http.MethodGet, "/v1/admin/status", nil, &s); err != nil {
@@ -272,7 +307,7 @@ func (c *campaigned) untilGot(ctx context.Context, n int) error {
 func (c *campaigned) untilOver(ctx context.Context) error {
 	last, moved := -1, time.Now()
 	for {
-		all, err := c.messages(ctx)
+		all, err := c.told(ctx)
 		if err != nil {
 			return err
 		}
@@ -282,7 +317,7 @@ func (c *campaigned) untilOver(ctx context.Context) error {
 				over++
 			}
 		}
-		if over >= c.people {
+		if over >= c.messages() {
 			return nil
 		}
 		if over != last {
@@ -297,7 +332,7 @@ func (c *campaigned) untilOver(ctx context.Context) error {
 	}
 }
 
-func (c *campaigned) messages(ctx context.Context) (all []told, err error) {
+func (c *campaigned) told(ctx context.Context) (all []told, err error) {
 	return all, c.export(ctx, "messages?format=ndjson", func(line []byte) error {
 		var m told
 		if err := json.Unmarshal(line, &m); err != nil {
@@ -392,7 +427,7 @@ func sunk(file string) (messages, addresses map[string]int, err error) {
 // compare holds what the sink got beside what the daemon says.
 func (c *campaigned) compare(ctx context.Context) (r result, err error) {
 	var v verdict
-	if v.messages, err = c.messages(ctx); err != nil {
+	if v.messages, err = c.told(ctx); err != nil {
 		return r, err
 	}
 	if v.sent, err = c.facts(ctx, event.NotificationSent); err != nil {
@@ -407,7 +442,7 @@ func (c *campaigned) compare(ctx context.Context) (r result, err error) {
 	if v.got, v.addresses, err = sunk(filepath.Join(c.dir, "got")); err != nil {
 		return r, err
 	}
-	r = v.judge(c.people)
+	r = v.judge(c.people, max(1, c.devices))
 	total := 0
 	for _, n := range v.got {
 		total += n

@@ -18,10 +18,10 @@ type verdict struct {
 	got, addresses map[string]int  // how often the sink got each message, and each address
 }
 
-// judge holds the two beside each other: of people u0 to the last, all got one
-// message or may have, nobody two, and only what is unknown keeps sink and record
-// apart.
-func (v *verdict) judge(people int) result {
+// judge holds the two beside each other: of people u0 to the last, all got so many
+// messages as each is to have or may have, no address two, and only what is unknown
+// keeps sink and record apart.
+func (v *verdict) judge(people, each int) result {
 	r := result{acked: len(v.messages)}
 	var once, delivered, undelivered int
 	users, known := make(map[string]int), make(map[string]bool)
@@ -58,10 +58,10 @@ func (v *verdict) judge(people int) result {
 	}
 	for i := range people {
 		switch n := users[fmt.Sprint("u", i)]; {
-		case n == 0:
-			odd["missing: there is none for this person"]++
-		case n > 1:
-			odd["more than one for a person"] += n - 1
+		case n < each:
+			odd["missing: there is none for this person or device"] += each - n
+		case n > each:
+			odd["too many for a person"] += n - each
 		}
 	}
 	for id := range v.got {

@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(v)
 			}
-			r := v.judge(5)
+			r := v.judge(5, 1)
 			if r.lost != test.lost || r.duplicated != test.duplicated {
 				t.Errorf("%d lost and %d duplicated, not %d and %d: %v", r.lost, r.duplicated, test.lost, test.duplicated, r.notes)
 			}
@@ -64,5 +64,26 @@ func TestJudge(t *testing.T) {
 				t.Error("the table says otherwise")
 			}
 		})
+	}
+}
+
+// TestJudgeDevices: who has two devices gets two messages, one to each.
+func TestJudgeDevices(t *testing.T) {
+	for name, test := range map[string]struct {
+		addresses        map[string]int
+		messages         []told
+		lost, duplicated int
+	}{
+		"clean":            {map[string]int{"u0-0": 1, "u0-1": 1}, []told{{"m0", "sent", "", "u0"}, {"m1", "sent", "", "u0"}}, 0, 0},
+		"a device skipped": {map[string]int{"u0-0": 1}, []told{{"m0", "sent", "", "u0"}}, 1, 0},
+		"one got both":     {map[string]int{"u0-0": 2}, []told{{"m0", "sent", "", "u0"}, {"m1", "sent", "", "u0"}}, 0, 1},
+	} {
+		v := &verdict{messages: test.messages, addresses: test.addresses, got: map[string]int{}, sent: map[string]int{}}
+		for _, m := range test.messages {
+			v.got[m.Message], v.sent[m.Message] = 1, 1
+		}
+		if r := v.judge(1, 2); r.lost != test.lost || r.duplicated != test.duplicated {
+			t.Errorf("%s: %d lost and %d duplicated: %v", name, r.lost, r.duplicated, r.notes)
+		}
 	}
 }

@@ -31,7 +31,7 @@ type sink struct {
 
 // Describe implements connector.Connector.
 func (s *sink) Describe() connector.Description {
-	return connector.Description{Name: "sink", Version: "0.1.0", Summary: "Writes down what it was given.", Channels: []string{"email"}, Batch: 200}
+	return connector.Description{Name: "sink", Version: "0.1.0", Summary: "Writes down what it was given.", Channels: []string{"email", "push"}, Batch: 200}
 }
 
 // Schema implements connector.Connector.
