@@ -212,7 +212,8 @@ publisher "main" {
   # rate = "500/s"
 
   # A connector is a process of its own that speaks to a provider. What its
-  # settings may be: cloister connector inspect smtp. Several may serve a channel.
+  # settings may be: cloister connector inspect smtp. Several may serve a channel. An
+  # example of each: /usr/share/doc/cloister/connectors.
   # connector "email" "relay" {
   #   plugin = "smtp"
   #   rate   = "100/s"
