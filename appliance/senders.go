@@ -189,6 +189,19 @@ func (s *senders) webPushKey() string {
 	return ""
 }
 
+// webPushKeys are those of the connectors that have one, by their names.
+func (s *senders) webPushKeys() map[string]string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	keys := map[string]string{}
+	for _, r := range s.running {
+		if key := r.conn.Given().WebPushKey; key != "" {
+			keys[r.cfg.Name] = key
+		}
+	}
+	return keys
+}
+
 // all gives the connectors that run, or are to.
 func (s *senders) all() []*host.Connector {
 	s.mu.RLock()

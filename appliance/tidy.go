@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ const (
 	// longLeave is how long a connector may take no messages before somebody is
 	// told. One that nothing was tried with for as long is not known to fail still.
 	longLeave = 5 * time.Minute
+
+	problemWebPushKey = "connector.web_push_key"
 )
 
 // tidy lets go in time of what doors keep for a while, also where nothing comes
@@ -67,6 +70,7 @@ func (o *house) tidy() {
 	o.toldOfPauses()
 	o.toldOfDoubts()
 	o.toldOfLeftOut()
+	o.toldOfWebPushKeys()
 }
 
 // toldOfHeld raises a problem where held records cannot be read or removed.
@@ -151,4 +155,29 @@ func (o *house) toldOfLeftOut() {
 // failing says whether a connector took no messages for long, and still does not.
 func failing(r delivery.RouteState, now time.Time) bool {
 	return r.LeftOut != nil && now.Sub(r.Failing) >= longLeave && now.Sub(*r.LeftOut) < longLeave
+}
+
+// toldOfWebPushKeys raises a problem where browsers subscribe with another key than
+// a connector pushes with.
+func (o *house) toldOfWebPushKeys() {
+	names := strangers(o.webPush(), o.senders.webPushKeys())
+	if len(names) == 0 {
+		o.a.board.Clear(problemWebPushKey, o.cfg.Name)
+		return
+	}
+	o.a.board.Raise(health.Problem{Code: problemWebPushKey, Subject: o.cfg.Name, Severity: health.Warning,
+		Summary: "Browsers subscribe with another key than these connectors push with, so that push services refuse what they send: " + strings.Join(names, ", ") + ".",
+		Hint:    "Give all of them one VAPID key, and remove web_push_key from the publisher unless something else sends with that. Browsers that subscribed with another key are lost until they come again."})
+}
+
+// strangers names the connectors that push with another key than browsers
+// subscribe with.
+func strangers(subscribing string, pushing map[string]string) (names []string) {
+	for name, key := range pushing {
+		if key != subscribing {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

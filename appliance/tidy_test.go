@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,29 @@ func TestFailing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := failing(delivery.RouteState{LeftOut: c.left, Failing: now.Add(c.since)}, now); got != c.want {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// TestStrangers: browsers that subscribe with another key than is pushed with get
+// nothing, whichever of the two was written.
+func TestStrangers(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		subscribing string
+		pushing     map[string]string
+		want        []string
+	}{
+		{"no web push", "", nil, nil},
+		{"something else sends", "A", nil, nil},
+		{"one key", "A", map[string]string{"web": "A", "spare": "A"}, nil},
+		{"the configuration names another", "B", map[string]string{"web": "A", "spare": "A"}, []string{"spare", "web"}},
+		{"two connectors, two keys", "A", map[string]string{"web": "A", "spare": "B"}, []string{"spare"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := strangers(c.subscribing, c.pushing); !slices.Equal(got, c.want) {
 				t.Error(got)
 			}
 		})
