@@ -177,7 +177,7 @@ func (a *appliance) open(ctx context.Context) (err error) {
 	a.openProviders()
 	a.closes(a.houses.close)
 	for i := range cfg.Publishers {
-		if err := a.houses.open(ctx, cfg, &cfg.Publishers[i]); err != nil {
+		if err := a.houses.open(ctx, cfg, &cfg.Publishers[i], true); err != nil {
 			return err
 		}
 	}

@@ -47,14 +47,20 @@ type houses struct {
 	all []*house
 }
 
-// open builds a publisher's house, starts its connectors and opens its rooms.
-func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publisher) error {
+// open builds a publisher's house, starts its connectors and opens its rooms. When
+// the appliance itself is starting, a connector that does not start is tried again
+// later: it must keep nothing else from working.
+func (h *houses) open(ctx context.Context, cfg *config.Config, p *config.Publisher, starting bool) error {
 	a := h.a
 	log := a.log.With("publisher", p.Name)
 	s := &senders{host: a.host, publisher: p.Name, log: log}
 	var next []running
 	for _, c := range p.Connectors {
-		r, err := s.startAnyway(ctx, c)
+		start := s.start
+		if starting {
+			start = s.startAnyway
+		}
+		r, err := start(ctx, c)
 		if err != nil {
 			s.put(next)
 			s.swap(ctx, nil)

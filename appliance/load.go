@@ -39,9 +39,9 @@ func Connectors(configured []string) []string {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// load reads the configuration and prints what is wrong with it. The host of
-// connectors is opened on the way, since connectors' settings are checked by
-// the connectors.
+// load reads the configuration for a start and prints what is wrong with it. The
+// host of connectors is opened on the way, since connectors' settings are checked
+// by the connectors.
 func (a *appliance) load(ctx context.Context) (*config.Config, error) {
 	paths := a.o.ConfigPaths
 	if a.o.Demo != nil {
@@ -59,7 +59,7 @@ func (a *appliance) load(ctx context.Context) (*config.Config, error) {
 			return nil, err
 		}
 	}
-	cfg, ds := config.Load(paths, config.LoadOptions{Connectors: a.host, DataDir: a.dataDir()})
+	cfg, ds := config.Load(paths, config.LoadOptions{Connectors: a.host, DataDir: a.dataDir(), Starting: true})
 	if len(ds) > 0 {
 		if err := ds.WriteText(a.o.Stderr, false); err != nil {
 			return nil, err

@@ -121,7 +121,7 @@ func (h *houses) prove(ctx context.Context, old, next *config.Config) (plan []ch
 		p := &next.Publishers[i]
 		c := change{name: p.Name, old: h.find(p.Name), next: p}
 		if c.old == nil {
-			if err = h.open(ctx, next, p); err == nil {
+			if err = h.open(ctx, next, p, false); err == nil {
 				c.opened = h.find(p.Name)
 			}
 		} else {

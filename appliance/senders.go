@@ -47,22 +47,23 @@ func (s *senders) start(ctx context.Context, c config.Connector) (running, error
 	return running{cfg: c, route: routeOf(c), conn: conn}, nil
 }
 
-// startAnyway starts a connector, or has it started as soon as that works: one
-// that is broken must keep neither the daemon nor the publisher from working.
-// Only settings that it does not take are an error.
+// startAnyway starts a connector, or has it started as soon as that works. One that
+// could not be asked about its settings is not waited for once more.
 func (s *senders) startAnyway(ctx context.Context, c config.Connector) (running, error) {
-	r, err := s.start(ctx, c)
-	if rejected := (*host.Rejected)(nil); err == nil || errors.As(err, &rejected) {
-		return r, err
+	if !c.Unchecked {
+		r, err := s.start(ctx, c)
+		if err == nil {
+			return r, nil
+		}
+		s.log.Error("a connector did not start; trying again", "connector", c.Name, "error", err)
 	}
-	s.log.Error("a connector did not start; trying again", "connector", c.Name, "error", err)
 	conn, err := s.host.StartLater(instanceOf(s.publisher, c))
 	return running{cfg: c, route: routeOf(c), conn: conn}, err
 }
 
 func instanceOf(publisher string, c config.Connector) host.Instance {
 	return host.Instance{
-		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256,
+		Publisher: publisher, Channel: c.Channel, Name: c.Name, Plugin: c.Plugin, SHA256: c.SHA256, Unchecked: c.Unchecked,
 		// Rates are delivery's, which holds no attempts while it waits.
 		Settings: c.Settings, Platforms: c.Platforms, Hosts: c.Hosts, OwnNetwork: c.OwnNetwork,
 		Require: sandbox.Grade(max(0, slices.Index(config.Grades, c.Require))),

@@ -33,6 +33,7 @@ const (
 	codePlugin  = "E1201" // the plugin cannot be asked
 	codeChannel = "E1202" // the plugin does not serve the channel
 	codeRefused = "E1203" // the connector itself complains
+	codePinned  = "E1204" // the program is not the one that sha256 names
 
 	codeDataDir     = "E1301" // preflight: cannot be written
 	codePort        = "E1302" // preflight: cannot be listened on
@@ -47,4 +48,5 @@ const (
 	codeAdvice      = "W1405" // a connector's own warning
 	codeExpires     = "W1406" // preflight: a certificate that ends soon
 	codeNoHosts     = "W1407" // a connector that needs the network and lists no host
+	codeLeftOut     = "W1408" // at a start: the daemon goes on without this connector
 )

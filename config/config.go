@@ -353,7 +353,10 @@ type Connector struct {
 	// Settings are checked against the plugin's schema, with its defaults
 	// filled in. They may hold secrets: never print them.
 	Settings connector.Settings
-	Range    Range
+	// Unchecked: the plugin could not be asked when the daemon started, so that
+	// Settings hold what was written.
+	Unchecked bool
+	Range     Range
 }
 
 // DomainRate bounds the messages of an e-mail connector to some domains, together.
@@ -390,6 +393,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // Connectors is how configuration learns what a plugin allows, and what it
 // says of its settings. The methods are called one after another.
 type Connectors interface {
+	// Pinned says that the program is another than that of this SHA-256. It runs
+	// nothing; what else is wrong with a program Describe says.
+	Pinned(plugin, sha256 string) error
 	Describe(ctx context.Context, plugin string) (connector.Description, connector.Schema, error)
 	// Validate's require is one of Grades, or ""; a problem without a path is
 	// that of a machine which cannot confine so.
@@ -409,6 +415,10 @@ type LoadOptions struct {
 	// Credentials is the directory of credential("name"); "" = what systemd
 	// names in CREDENTIALS_DIRECTORY, else /etc/cloister/credentials.
 	Credentials string
+	// Starting is for the daemon's start: what keeps a connector from running is a
+	// warning then, so that one whose program is broken, or is another by now,
+	// keeps nothing else from starting.
+	Starting bool
 	// Patience bounds the time that one plugin may take to answer; default 20 s.
 	Patience time.Duration
 }

@@ -564,6 +564,50 @@ publisher "acme" {
 	}
 }
 
+// What keeps a connector from running, which may have come to this machine since the
+// configuration was checked, is told at a start and stops nothing else. A mistake in
+// the text still is one.
+func TestStarting(t *testing.T) {
+	const pin = "    sha256 = \"0bad000000000000000000000000000000000000000000000000000000000000\"\n"
+	const right = "    settings {\n      host = \"mail.acme.example\"\n      from = \"a@b\"\n    }\n"
+	for _, c := range []struct {
+		name, body string
+		code       string // not at a start, where it is W1408
+		unchecked  bool
+	}{
+		{"no such plugin", "    plugin = \"smtpp\"\n", codePlugin, true},
+		{"it hangs", "    plugin = \"frozen\"\n", codePlugin, true},
+		{"another program", "    plugin = \"smtp\"\n" + pin + right, codePinned, true},
+		{"it ends while it checks settings", "    plugin = \"ends\"\n", codePlugin, false},
+		{"the sandbox is too weak", "    plugin = \"smtp\"\n" + right, codeRefused, false},
+		{"a mistake", "    plugin = \"smtp\"\n    settings { host = 5 }\n", codeMissing, false},
+		{"a setting that the plugin refuses", "    plugin = \"smtp\"\n" + strings.Replace(right, "mail", "nowhere", 1), codeRefused, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"cloister.hcl": "sandbox { require = \"hosts\" }\nappliance { public_url = \"https://a.example\" }\npublisher \"acme\" {\n  key \"app\" { id = \"A\" }\n  connector \"email\" \"relay\" {\n" + c.body + "  }\n}\n"})
+			weak := c.name == "the sandbox is too weak"
+			_, ds := Load([]string{dir}, LoadOptions{Connectors: &fakeConnectors{weak: weak}})
+			if len(ds) != 1 || ds[0].Code != c.code || ds[0].Severity != Error {
+				t.Fatalf("otherwise:\n%s", text(t, ds))
+			}
+			said := ds[0].Summary
+			got, ds := Load([]string{dir}, LoadOptions{Connectors: &fakeConnectors{weak: weak}, Starting: true})
+			if c.name == "a mistake" || c.name == "a setting that the plugin refuses" {
+				if len(ds) != 1 || ds[0].Code != c.code || ds[0].Severity != Error {
+					t.Errorf("at a start:\n%s", text(t, ds))
+				}
+				return
+			}
+			if len(ds) != 1 || ds[0].Code != codeLeftOut || ds[0].Severity != Warning || ds[0].Summary != said {
+				t.Fatalf("at a start:\n%s", text(t, ds))
+			}
+			if relay := got.Publishers[0].Connectors[0]; relay.Unchecked != c.unchecked {
+				t.Errorf("unchecked: %t", relay.Unchecked)
+			}
+		})
+	}
+}
+
 // The listener for mail is there if it is written, with or without a certificate:
 // who sends to it decides.
 func TestMailListener(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -134,9 +135,9 @@ func (l *loader) settings(r, body *reader, channelOK bool, c *Connector) {
 		where = body.n
 	}
 	s := &settings{l: l, connector: r.n, body: where}
-	d, schema, ok := l.schema(r, c.Plugin)
+	d, schema, ok := l.schema(r, c)
 	if !ok {
-		c.Settings = s.unchecked(where)
+		c.Settings, c.Unchecked = s.unchecked(where), true
 		return
 	}
 	if channelOK && len(d.Channels) > 0 && !slices.Contains(d.Channels, c.Channel) {
@@ -170,19 +171,40 @@ func (s *settings) reach(r *reader, d connector.Description, schema connector.Sc
 	}
 }
 
-func (l *loader) schema(r *reader, plugin string) (connector.Description, connector.Schema, bool) {
-	if l.o.Connectors == nil || plugin == "" {
-		return connector.Description{}, connector.Schema{}, false
+// schema asks the plugin what may be set. A program that is not the one that was
+// pinned is not even asked.
+func (l *loader) schema(r *reader, c *Connector) (d connector.Description, schema connector.Schema, ok bool) {
+	if l.o.Connectors == nil || c.Plugin == "" {
+		return d, schema, false
+	}
+	if c.SHA256 != "" {
+		if err := l.o.Connectors.Pinned(c.Plugin, c.SHA256); err != nil {
+			l.cannotRun(codePinned, r.n, r.at("sha256"), "the connector "+strconv.Quote(c.Name)+" would not be the program that sha256 names", sentence(answer(err))+
+				" Find out who changed it; then put the right one in its place, or its checksum here.")
+			return d, schema, false
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
 	defer cancel()
-	d, schema, err := l.o.Connectors.Describe(ctx, plugin)
+	d, schema, err := l.o.Connectors.Describe(ctx, c.Plugin)
 	if err != nil {
-		r.bad(codePlugin, "plugin", "the plugin "+r.shown("plugin", plugin)+" cannot be used", "It was asked for its settings: "+answer(err)+".")
+		l.cannotRun(codePlugin, r.n, r.at("plugin"), "the plugin "+r.shown("plugin", c.Plugin)+" cannot be used", "It was asked for its settings: "+answer(err)+".")
 		return d, schema, false
 	}
 	return d, schema, true
 }
+
+// cannotRun tells what keeps a connector from running whatever is configured: a
+// mistake, but at the daemon's start no reason to keep all else from running.
+func (l *loader) cannotRun(code string, n *node, at hcl.Range, summary, detail string) {
+	if l.o.Starting {
+		l.warn(codeLeftOut, n, at, summary, detail+" The appliance runs without this connector, whose messages wait. Put it right and reload.")
+		return
+	}
+	l.bad(code, n, at, summary, detail)
+}
+
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
 
 // answer is an error's text as the end of a sentence.
 func answer(err error) string {
@@ -199,7 +221,7 @@ func (l *loader) validate(s *settings, c *Connector) {
 	defer cancel()
 	problems, err := l.o.Connectors.Validate(ctx, c.Plugin, c.Settings, c.Require)
 	if err != nil {
-		l.bad(codePlugin, s.connector, s.connector.at(), fmt.Sprintf("the plugin %q did not check its settings", c.Plugin), s.conceal(answer(err))+".")
+		l.cannotRun(codePlugin, s.connector, s.connector.at(), fmt.Sprintf("the plugin %q did not check its settings", c.Plugin), s.conceal(answer(err))+".")
 		return
 	}
 	for _, p := range problems {
@@ -210,6 +232,10 @@ func (l *loader) validate(s *settings, c *Connector) {
 		n, at := s.find(p.Path)
 		if len(p.Path) == 0 {
 			n, at = s.connector, s.connector.at()
+			if severity == Error {
+				l.cannotRun(code, n, at, c.Plugin+": "+s.conceal(p.Summary), s.conceal(p.Detail))
+				continue
+			}
 		}
 		l.say(severity, code, n, at, c.Plugin+": "+s.conceal(p.Summary), s.conceal(p.Detail))
 	}

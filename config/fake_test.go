@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
@@ -48,14 +49,26 @@ func (f *fakeConnectors) Describe(_ context.Context, plugin string) (connector.D
 		}, nil
 	case "silent":
 		return connector.Description{Name: "silent", Channels: []string{"sms"}, Network: true}, connector.Schema{}, nil
+	case "ends":
+		return connector.Description{Name: "ends", Channels: []string{"email"}}, connector.Schema{}, nil
 	case "frozen":
 		return connector.Description{}, connector.Schema{}, context.DeadlineExceeded
 	}
 	return connector.Description{}, connector.Schema{}, errors.New("there is no such connector: mailbox and smtp are there")
 }
 
+func (f *fakeConnectors) Pinned(plugin, sha256 string) error {
+	if strings.HasPrefix(sha256, "0bad") {
+		return fmt.Errorf("connector %q: it has another SHA-256", plugin)
+	}
+	return nil
+}
+
 func (f *fakeConnectors) Validate(_ context.Context, plugin string, s connector.Settings, require string) ([]connector.Problem, error) {
 	f.validated = append(f.validated, s)
+	if plugin == "ends" {
+		return nil, errors.New("it ended with exit code 1 before it answered")
+	}
 	var out []connector.Problem
 	if require == "hosts" && f.weak {
 		out = append(out, connector.Problem{Summary: "the sandbox is too weak"})

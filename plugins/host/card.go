@@ -60,20 +60,29 @@ func readCard(dir, plugin string) (*parcel.Manifest, error) {
 // absent is what is known of a plugin whose card is here and whose program is
 // not; nil if there is no card either.
 func (h *Host) absent(plugin string) *about {
+	m := h.absentCard(plugin)
+	if m == nil {
+		return nil
+	}
+	reply, err := m.Describe()
+	if err != nil {
+		return nil // ParseManifest has read it
+	}
+	a, err := readAbout(reply)
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
+// absentCard is the first card of a plugin whose program is not here.
+func (h *Host) absentCard(plugin string) *parcel.Manifest {
 	if !pluginName.MatchString(plugin) {
 		return nil
 	}
 	for _, dir := range h.o.Dirs {
-		m := h.card(dir, plugin)
-		if m == nil {
-			continue
-		}
-		reply, err := m.Describe()
-		if err != nil {
-			return nil // ParseManifest has read it
-		}
-		if a, err := readAbout(reply); err == nil {
-			return a
+		if m := h.card(dir, plugin); m != nil {
+			return m
 		}
 	}
 	return nil

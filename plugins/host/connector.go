@@ -24,6 +24,9 @@ type Instance struct {
 	Plugin    string
 	SHA256    string // of the program, hex; "" = whatever lies there, if it is safe
 	Settings  connector.Settings
+	// Unchecked: the program could not be asked what Settings mean. It is not
+	// started with them, and says why it could not be asked, or that it could now.
+	Unchecked bool
 	Platforms []string // of push, which of its platforms; empty = all
 	// Hosts are what it may connect to beside those that its settings name.
 	Hosts []connector.Host
@@ -191,6 +194,9 @@ func (c *Connector) begin(ctx context.Context) error {
 	a, err := c.h.describe(ctx, bin)
 	if err != nil {
 		return err
+	}
+	if c.i.Unchecked {
+		return fmt.Errorf("connector %s: %w", c.i.subject(), ErrUnchecked)
 	}
 	if problems := c.h.folderProblems(a, c.i.Settings); len(problems) > 0 {
 		return &Rejected{problems}

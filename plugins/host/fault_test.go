@@ -583,6 +583,65 @@ func TestTampering(t *testing.T) {
 	})
 }
 
+// What may be known of a program before it is asked anything.
+func TestPinned(t *testing.T) {
+	r := newRig(t, Options{}, "good")
+	c := r.start(t, "good")
+	sum := c.Status().SHA256
+	c.Close()
+	parcel := parcelOf(t, "1.0.0", "#!/nothing", "linux/any", authorKey(1))
+	if _, err := Install(r.dir, parcel, InstallOptions{CardOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Repeat("0", 64)
+	for _, tc := range []struct {
+		plugin, sum string
+		want        error
+	}{
+		{"good", sum, nil},
+		{"good", strings.ToUpper(sum), nil},
+		{"good", other, ErrChecksum},
+		{"beeper", parcel.SHA256, nil}, // its card alone is here
+		{"beeper", other, ErrChecksum},
+		{"absent", other, nil}, // Describe says so
+	} {
+		if err := r.Pinned(tc.plugin, tc.sum); !errors.Is(err, tc.want) {
+			t.Errorf("%s %s: %v, want %v", tc.plugin, tc.sum, err, tc.want)
+		}
+	}
+}
+
+// A connector whose settings nobody could check is not started with them when its
+// program is put right: who put it right is told to have them checked.
+func TestUnchecked(t *testing.T) {
+	r := newRig(t, Options{}, "good")
+	path := filepath.Join(r.dir, "good")
+	if err := os.Rename(path, path+"x"); err != nil {
+		t.Fatal(err)
+	}
+	i := instance("good")
+	i.Unchecked = true
+	c, err := r.StartLater(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(want error) {
+		t.Helper()
+		eventually(t, "it says "+want.Error(), func() bool {
+			_ = c.Check(short(t)) // which tries again
+			return strings.Contains(c.Status().Error, want.Error())
+		})
+	}
+	says(ErrNotFound)
+	if err := os.Rename(path+"x", path); err != nil {
+		t.Fatal(err)
+	}
+	says(ErrUnchecked)
+	if s := c.Status(); s.State != Quarantined || s.PID != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // copied makes path a file of its own.
 func copied(t *testing.T, path string) {
 	t.Helper()

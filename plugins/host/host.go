@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,6 +141,9 @@ var (
 	// ErrUnsupported means that this connector takes no receipts, or keeps
 	// nothing that it could forget.
 	ErrUnsupported = errors.New("the connector does not do this")
+	// ErrUnchecked means that the program could not be asked about the settings when
+	// they were read, and can be now.
+	ErrUnchecked = errors.New("the program can be used now, but the settings were not checked with it")
 	// ErrWeak means that a process cannot be confined here as is required.
 	ErrWeak = errors.New("the sandbox is too weak")
 )
@@ -228,6 +232,28 @@ func (h *Host) Describe(ctx context.Context, plugin string) (connector.Descripti
 		return connector.Description{}, connector.Schema{}, err
 	}
 	return a.description, a.schema, nil
+}
+
+// Pinned is ErrChecksum if a plugin's program, or the card of one that is not here,
+// is not that of this checksum. Nothing is started. What else is wrong with a
+// program Describe says.
+func (h *Host) Pinned(plugin, sum string) error {
+	bin, err := h.open(plugin, sum)
+	if errors.Is(err, ErrNotFound) {
+		if m := h.absentCard(plugin); m != nil {
+			if m.SHA256 != strings.ToLower(sum) {
+				return fmt.Errorf("connector %q: %w: the card says %s", plugin, ErrChecksum, m.SHA256)
+			}
+			return nil
+		}
+	}
+	switch {
+	case errors.Is(err, ErrChecksum):
+		return err
+	case err != nil:
+		return nil
+	}
+	return bin.Close()
 }
 
 // Validate asks a plugin what it thinks of settings that fit its schema, in a

@@ -73,8 +73,8 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 	text := connectorpb.Clean(why.Error(), connectorpb.MaxError)
 	var wait time.Duration
 	// A program that is not the right one does not become it by trying.
-	weak := errors.Is(why, ErrWeak)
-	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe) || weak
+	weak, unchecked := errors.Is(why, ErrWeak), errors.Is(why, ErrUnchecked)
+	refused := errors.Is(why, ErrChecksum) || errors.Is(why, ErrUnsafe) || weak || unchecked
 	c.mu.Lock()
 	c.failed++
 	if refused || len(failures) >= t.strikes {
@@ -92,10 +92,13 @@ func (c *Connector) pause(failures []time.Time, why error) bool {
 		hint := fmt.Sprintf("Messages wait meanwhile. See the log for what the connector printed; then check it in the console, which starts it again. It is tried every %s.", t.parole)
 		if refused {
 			summary = fmt.Sprintf("Connector %s is not started: %s", c.i.subject(), text)
+			hint = "Messages wait meanwhile. Find out who changed the file; put the right one in its place, or its checksum into the configuration. Then check the connector in the console, which starts it again."
+		}
+		if weak {
 			hint = "Messages wait meanwhile. Run the appliance where connectors can be confined as is required, or require less."
 		}
-		if refused && !weak {
-			hint = "Messages wait meanwhile. Find out who changed the file; put the right one in its place, or its checksum into the configuration. Then check the connector in the console, which starts it again."
+		if unchecked {
+			hint = "Messages wait meanwhile. cloister reload checks the settings, and starts it."
 		}
 		c.clear("connector.down")
 		c.raise("connector.quarantined", health.Degraded, summary, hint)

@@ -28,6 +28,11 @@ publisher "acme" {
   connector "email" "c" {
     plugin = "frozen" # E1201: it did not answer in time
   }
+  connector "email" "pinned" {
+    plugin = "smtp"
+    sha256 = "0bad000000000000000000000000000000000000000000000000000000000000" # E1204: the connector "pinned" would not be the program that sha256 names Connector "smtp": it has another SHA-256.
+    settings { anything = "is not looked at" }
+  }
   connector "email" "d" {} # E1013: "plugin" is missing Set it: plugin = "smtp"
   connector "sms" "rated" { # E1202: smtp does not serve the channel "sms"
     plugin = "smtp"
