@@ -39,6 +39,7 @@ type house struct {
 	journal   *journal.Server
 	post      *post
 	retention history.Retention
+	now       func() time.Time // nil = time.Now
 	budget    *query.Budget
 	forgotten atomic.Int64 // persons, by what a door has of them
 	*Publisher
@@ -111,7 +112,7 @@ func (h *house) start() {
 	h.Publisher, err = Open(Options{
 		Name: "acme", Title: "Acme", Dir: filepath.Join(h.dir, "acme"), Journal: h.journal, Keys: keys, Shelves: kv.NewShelfCache(4), Small: true,
 		Purposes: []Purpose{{Name: "offers", Channels: []string{"email"}}},
-		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget, Retention: h.retention,
+		Sender:   h.post, Forgetter: h.post, Links: addresses, Budget: h.budget, Retention: h.retention, Now: h.now,
 		Holders: []erasure.Holder{holder{"a door", h.atDoor}},
 		Failed:  func(err error) { h.t.Errorf("the applier stopped: %v", err) },
 	})
@@ -496,6 +497,34 @@ func TestRetentionTakesEventsOffAnswersAndDisk(t *testing.T) {
 	}
 	if left := shelves(); len(left) != 1 || left[0] == 1 {
 		t.Errorf("shelves %v", left)
+	}
+}
+
+// TestRetentionTakesDecisions: what became of a message goes with the events that
+// it was about, and no sooner than its links may go.
+func TestRetentionTakesDecisions(t *testing.T) {
+	h := open(t)
+	h.campaign(letter)
+	h.tell(asha(true), track("asha", "Charged", event.Prop{Key: "Amount", Value: event.OfInt(7)}))
+	h.eventually("the letter is sent", func() bool { return len(h.post.letters()) == 1 })
+	message := h.post.letters()[0].ID
+	h.eventually("that is told", func() bool { events, _ := h.count(event.NotificationSent); return events == 1 })
+	h.retention = history.Retention{Events: 30 * 24 * time.Hour}
+	for _, one := range []struct {
+		days int
+		kept bool
+	}{{60, true}, {95, false}} {
+		h.now = func() time.Time { return time.Now().Add(time.Duration(one.days) * 24 * time.Hour) }
+		h.reopen()
+		if err := h.expire(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Delivery().Explain(message); errors.Is(err, delivery.ErrUnknown) == one.kept {
+			t.Errorf("after %d days: %v", one.days, err)
+		}
+		if events, _ := h.count(event.NotificationSent); events != 0 {
+			t.Errorf("after %d days the fact is there", one.days)
+		}
 	}
 }
 

@@ -126,7 +126,9 @@ publisher "main" {
   }
 
   # How long events are kept; without the block until the person is erased.
-  # What is past it leaves every answer and the disk within a day or two.
+  # What is past it leaves every answer and the disk within a day or two. What
+  # became of messages goes too, after 90 days at the soonest: the links in them
+  # need it.
   # retention {
   #   events = "400d"
   #   event "Page Viewed" { keep = "90d" } # shorter than the others
