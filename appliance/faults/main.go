@@ -35,7 +35,7 @@ var faults = []fault{
 	{"kill -9", 200, 6, nil, kills},
 	{"kill -9 amid a campaign", 200, 8, nil, campaignKills},
 	{"kill -9 amid a campaign by push", 60, 2, nil, pushKills},
-	{"a connector misbehaves", 2, 0, nil, misbehaving},
+	{"a connector misbehaves", 5, 0, nil, misbehaving},
 	{"kill -9 and again amid the start", 20, 1, nil, killsAmidStart},
 	{"power cut", 70, 1, tryDisk, powerCuts},
 	{"power cut at a journal file's rotation", 10, 1, tryDisk, cutsAtRotation},

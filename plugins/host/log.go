@@ -21,10 +21,10 @@ import (
 
 // How much of what a connector prints is taken.
 const (
-	logLine  = 2 << 10  // bytes of a line; the rest of it is dropped
-	logRate  = 2 << 10  // bytes a second into the log: 7 MiB an hour
-	logBurst = 64 << 10 // bytes at once
-	readRate = 1 << 20  // bytes a second off the pipe; faster writers wait: sifting takes of the processor that collecting needs
+	logLine  = 2 << 10   // bytes of a line; the rest of it is dropped
+	logRate  = 2 << 10   // bytes a second into the log: 7 MiB an hour
+	logBurst = 64 << 10  // bytes at once
+	readRate = 128 << 10 // bytes a second off the pipe, 1 MiB at once; faster writers wait: sifting takes of the processor that collecting needs
 )
 
 // ration puts what a connector prints into the log, as much as is sensible.
