@@ -93,13 +93,15 @@ func (p *People) setHolder(t *kv.Txn, h hash, n uint32, holds bool) error {
 	return nil
 }
 
-// showReach makes visible to questions by which channels someone is reached.
+// showReach makes visible to questions by which channels someone is reached. A
+// webhook needs no address: the publisher's own service knows people by the ids
+// that it gave them.
 func (p *People) showReach(n uint32, r *record) {
 	for _, channel := range event.Channels {
-		p.showReachable(channel, n, r, func(a *addressEntry) bool { return a.Channel == channel })
+		p.showReachable(channel, n, channel == "webhook" && len(r.identities) > 0, r, func(a *addressEntry) bool { return a.Channel == channel })
 	}
 	for _, platform := range event.Platforms {
-		p.showReachable(onPlatform(platform), n, r, func(a *addressEntry) bool { return a.Channel == "push" && a.Platform == platform })
+		p.showReachable(onPlatform(platform), n, false, r, func(a *addressEntry) bool { return a.Channel == "push" && a.Platform == platform })
 	}
 }
 
@@ -107,8 +109,10 @@ func (p *People) showReach(n uint32, r *record) {
 // channels.
 func onPlatform(platform string) string { return "push " + platform }
 
-func (p *People) showReachable(by string, n uint32, r *record, of func(*addressEntry) bool) {
-	reached := slices.ContainsFunc(r.addresses, func(a addressEntry) bool {
+// showReachable shows one way by which someone is reached: without, or by an
+// address that is not suppressed.
+func (p *People) showReachable(by string, n uint32, without bool, r *record, of func(*addressEntry) bool) {
+	reached := without || slices.ContainsFunc(r.addresses, func(a addressEntry) bool {
 		return of(&a) && p.suppress.find(p.hashAddress(a.Channel, a.Value)) == sendable
 	})
 	s := p.reachable[by]

@@ -189,3 +189,23 @@ func TestPlatformsAreReachedEach(t *testing.T) {
 	on("after a restart", "fcm", 1)
 	on("after a restart", "apns")
 }
+
+// TestAWebhookReachesWhoHasAnID: by no address, from the moment that the person is
+// known on, after a restart too.
+func TestAWebhookReachesWhoHasAnID(t *testing.T) {
+	h := open(t, Options{})
+	h.apply(identify("", "phone"))
+	h.reached("webhook")
+	h.apply(identify("ann", "phone"), identify("bob", ""), identify("", "tablet"))
+	for range 2 {
+		h.reached("webhook", 1, 2)
+		h.reopen()
+	}
+	h.apply(event.Fact{Kind: event.Alias, Previous: "tablet", User: "cid"})
+	h.reached("webhook", 1, 2, 3)
+	h.erase(2)
+	for range 2 {
+		h.reached("webhook", 1, 3)
+		h.reopen()
+	}
+}

@@ -148,6 +148,7 @@ func (a *applying) attachIdentity(value string, h hash) error {
 	if r.identity(value) < 0 {
 		if len(r.identities) < maxIdentities {
 			r.identities = append(r.identities, identityEntry{Identity: Identity{Value: value, Since: a.time}})
+			a.p.showReach(a.person, r)
 		} else {
 			a.drop("identity") // it belongs to the person, and is not listed
 		}

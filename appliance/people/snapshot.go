@@ -58,7 +58,8 @@ func (s *Snapshot) Keys() []string {
 	return keys
 }
 
-// Reachable are the people with an address on channel that is not suppressed.
+// Reachable are the people with an address on channel that is not suppressed; of
+// webhook also those with an id that the publisher gave.
 func (s *Snapshot) Reachable(channel string) *roaring.Bitmap {
 	if b := s.v.reachable[channel]; b != nil {
 		return b

@@ -231,7 +231,9 @@ func (n *naive) segment(q object) any {
 	reach := object{"email": 0.0, "sms": 0.0, "push": 0.0}
 	for _, p := range people {
 		for _, c := range p.reach {
-			reach[c] = reach[c].(float64) + 1
+			if n, told := reach[c].(float64); told { // by webhook is not
+				reach[c] = n + 1
+			}
 		}
 	}
 	out := object{"count": float64(len(people)), "reachable": reach}
