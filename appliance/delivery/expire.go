@@ -95,6 +95,9 @@ func (d *Delivery) expire(t *kv.Txn, i id, before time.Time) (bool, error) {
 		return false, err
 	}
 	r, err := d.load(t, i)
+	if errors.Is(err, ErrUnknown) {
+		return false, nil // another Expire was there first
+	}
 	if err != nil {
 		return false, err
 	}
