@@ -16,7 +16,8 @@ import (
 )
 
 // project holds what belongs to a project beside its language's kit and example.
-// Every "notebook" in it becomes the project's name.
+// Every "notebook" in it becomes the project's name, and what is sms's there the
+// channel's.
 //
 //go:embed project notebook/main.go
 var project embed.FS
@@ -28,6 +29,7 @@ var Languages = []string{"go", "python", "node"}
 var (
 	ErrName     = errors.New("a connector's name is of a-z, 0-9, _ and -, begins with a letter, has at most 64 characters, and is none of " + strings.Join(taken, ", "))
 	ErrLanguage = errors.New("there is no such language")
+	ErrChannel  = errors.New("there is no such channel")
 )
 
 // taken are names that something else in a project has.
@@ -72,16 +74,20 @@ func parts(language, name string) []part {
 	return all
 }
 
-// New writes a project into dir, whose last part is the connector's name and
-// which must not be there yet. It can be built, asked by the suite and packed as
-// it is. After an error what was written is taken away again.
-func New(dir, language string) (err error) {
+// New writes a project for a channel into dir, whose last part is the connector's
+// name and which must not be there yet. It can be built, asked by the suite and
+// packed as it is. After an error what was written is taken away again.
+func New(dir, language, channel string) (err error) {
 	name := filepath.Base(dir)
 	if !projectName.MatchString(name) || slices.Contains(taken, name) {
 		return fmt.Errorf("%q: %w", name, ErrName)
 	}
 	if !slices.Contains(Languages, language) {
 		return fmt.Errorf("%q: %w: there are %s", language, ErrLanguage, strings.Join(Languages, ", "))
+	}
+	n := slices.Index(Channels(), channel)
+	if n < 0 {
+		return fmt.Errorf("%q: %w: there are %s", channel, ErrChannel, strings.Join(Channels(), ", "))
 	}
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return err
@@ -92,14 +98,14 @@ func New(dir, language string) (err error) {
 		}
 	}()
 	for _, p := range parts(language, name) {
-		if err := p.write(dir, name); err != nil {
+		if err := p.write(dir, name, channels[n].of(language)); err != nil {
 			return fmt.Errorf("writing the project %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (p part) write(dir, name string) error {
+func (p part) write(dir, name string, channel *strings.Replacer) error {
 	return fs.WalkDir(p.from, p.path, func(at string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasSuffix(at, "_test.go") {
 			return err
@@ -111,7 +117,8 @@ func (p part) write(dir, name string) error {
 		to := path.Join(p.to, strings.TrimPrefix(at, p.path))
 		// The kit is as it is; all else is the author's.
 		if !strings.Contains(to, "/") {
-			raw = []byte(strings.NewReplacer("notebook", name, `"../connector.js"`, `"./cloister/connector.js"`).Replace(string(raw)))
+			text := channel.Replace(string(raw))
+			raw = []byte(strings.NewReplacer("notebook", name, `"../connector.js"`, `"./cloister/connector.js"`).Replace(text))
 		}
 		full := filepath.Join(dir, filepath.FromSlash(to))
 		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {

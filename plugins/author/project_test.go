@@ -17,7 +17,7 @@ func TestNew(t *testing.T) {
 	for language, program := range map[string]string{"go": "main.go", "python": "__main__.py", "node": "two-words.js"} {
 		t.Run(language, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "two-words")
-			if err := New(dir, language); err != nil {
+			if err := New(dir, language, "sms"); err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range []string{program, "Makefile", "README.md", "example.hcl", "wrong.hcl", ".gitignore"} {
@@ -38,7 +38,7 @@ func TestNew(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if err := New(dir, language); !errors.Is(err, fs.ErrExist) {
+			if err := New(dir, language, "sms"); !errors.Is(err, fs.ErrExist) {
 				t.Errorf("over one that is there: %v", err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
@@ -48,18 +48,50 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// TestNewChannel: nothing of the examples' channel is left in a project of another,
+// and all that is a channel's is there.
+func TestNewChannel(t *testing.T) {
+	for language, program := range map[string]string{"go": "main.go", "python": "__main__.py", "node": "beeper.js"} {
+		for _, c := range channels {
+			dir := filepath.Join(t.TempDir(), "beeper")
+			if err := New(dir, language, c.name); err != nil {
+				t.Fatal(err)
+			}
+			for file, wants := range map[string][]string{
+				program:       {`"` + c.name + `"`, "only " + c.name, "Writes " + c.writes, c.address, c.reason, c.fields[language]},
+				"README.md":   {c.lacks},
+				"example.hcl": {`connector "` + c.name + `"`},
+				"wrong.hcl":   {`connector "` + c.name + `"`},
+			} {
+				raw, err := os.ReadFile(filepath.Join(dir, file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range wants {
+					if !strings.Contains(string(raw), want) {
+						t.Errorf("%s for %s: %s lacks %q", language, c.name, file, want)
+					}
+				}
+				if c.name != "sms" && regexp.MustCompile(`(?i)\bsms\b|number`).Match(raw) {
+					t.Errorf("%s for %s: %s speaks of sms", language, c.name, file)
+				}
+			}
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for _, c := range []struct {
-		name, language string
-		want           error
+		name, language, channel string
+		want                    error
 	}{
-		{"Beeper", "go", ErrName}, {"1beeper", "go", ErrName}, {"a.b", "go", ErrName}, {strings.Repeat("a", 65), "go", ErrName},
-		{"cloister", "go", ErrName}, {"test", "go", ErrName}, {"cloister_connector", "python", ErrName},
-		{"beeper", "", ErrLanguage}, {"beeper", "cobol", ErrLanguage},
+		{"Beeper", "go", "sms", ErrName}, {"1beeper", "go", "sms", ErrName}, {"a.b", "go", "sms", ErrName}, {strings.Repeat("a", 65), "go", "sms", ErrName},
+		{"cloister", "go", "sms", ErrName}, {"test", "go", "sms", ErrName}, {"cloister_connector", "python", "sms", ErrName},
+		{"beeper", "", "sms", ErrLanguage}, {"beeper", "cobol", "sms", ErrLanguage}, {"beeper", "go", "", ErrChannel}, {"beeper", "node", "pigeon", ErrChannel},
 	} {
 		dir := filepath.Join(t.TempDir(), c.name)
-		if err := New(dir, c.language); !errors.Is(err, c.want) {
-			t.Errorf("%q in %q: %v", c.name, c.language, err)
+		if err := New(dir, c.language, c.channel); !errors.Is(err, c.want) {
+			t.Errorf("%q in %q for %q: %v", c.name, c.language, c.channel, err)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q in %q: something is there", c.name, c.language)

@@ -25,7 +25,7 @@ import (
 const defaultKey = "connector.key"
 
 func newConnectorNew() *cobra.Command {
-	var language string
+	var language, channel string
 	cmd := &cobra.Command{
 		Use: "new NAME", Short: "Write a project to begin a connector with", Args: cobra.ExactArgs(1),
 		Long: `Writes the folder NAME: a small connector that is built, asked by the suite and
@@ -36,8 +36,8 @@ is needed.`,
 			if err != nil {
 				return err
 			}
-			err = author.New(dir, language)
-			if errors.Is(err, author.ErrName) || errors.Is(err, author.ErrLanguage) {
+			err = author.New(dir, language, channel)
+			if errors.Is(err, author.ErrName) || errors.Is(err, author.ErrLanguage) || errors.Is(err, author.ErrChannel) {
 				return usage("%v", err)
 			}
 			if err != nil {
@@ -48,6 +48,7 @@ is needed.`,
 		}),
 	}
 	cmd.Flags().StringVar(&language, "language", "go", "what it is written in: "+strings.Join(author.Languages, ", "))
+	cmd.Flags().StringVar(&channel, "channel", "sms", "what it sends by: "+strings.Join(author.Channels(), ", "))
 	return cmd
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/cloisterhq/cloister/plugins/connector"
 	"github.com/cloisterhq/cloister/plugins/serve"
@@ -52,15 +54,17 @@ func (s *sender) Send(ctx context.Context, batch []connector.Message) ([]connect
 	return outs, nil
 }
 
-var number = regexp.MustCompile(`^\+[0-9]{5,15}$`)
+var address = regexp.MustCompile(`^\+[0-9]{5,15}$`)
 
 func (s *sender) one(ctx context.Context, m connector.Message) connector.Outcome {
 	out := connector.Outcome{ID: m.ID, Result: connector.Accepted}
 	switch {
 	case m.Channel != "sms":
 		out.Result, out.Class, out.Reason = connector.Refused, connector.ClassConfig, "only sms"
-	case !number.MatchString(m.To):
+	case !address.MatchString(m.To):
 		out.Result, out.Class, out.Reason = connector.Refused, connector.ClassAddress, "not a number"
+	case broken(m):
+		out.Result, out.Class, out.Reason = connector.Refused, connector.ClassContent, "a line break in a header"
 	case ctx.Err() != nil: // out of time: what was not begun comes again
 		out.Result = connector.Again
 	default:
@@ -69,9 +73,18 @@ func (s *sender) one(ctx context.Context, m connector.Message) connector.Outcome
 	return out
 }
 
+// broken says whether a line break is where it could end a header.
+func broken(m connector.Message) bool {
+	texts := []string{m.To, m.ToName, m.Subject}
+	for _, h := range m.Headers {
+		texts = append(texts, h.Name, h.Value)
+	}
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsAny(s, "\r\n") })
+}
+
 // write appends the message, or says what became of it.
 func (s *sender) write(m connector.Message, out *connector.Outcome) {
-	line, err := json.Marshal(map[string]string{"id": m.ID, "to": m.To, "text": m.Text})
+	line, err := json.Marshal(map[string]any{"id": m.ID, "to": m.To, "text": m.Text})
 	if err != nil {
 		out.Result, out.Class, out.Reason = connector.Refused, connector.ClassContent, "it cannot be written as JSON"
 		return

@@ -3,6 +3,9 @@ import { appendFile, readdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { Failed, serve } from "../connector.js";
 
+// Whether a line break is where it could end a header.
+const broken = (m) => [m.to, m.toName, m.subject, ...m.headers.flatMap((h) => [h.name, h.value])].some((text) => /[\r\n]/.test(text));
+
 serve({
   describe: () => ({
     name: "notebook", version: "0.1.0", summary: "Writes short messages into a file.", channels: ["sms"], batch: 100,
@@ -26,11 +29,13 @@ serve({
     return outcomes;
   },
 
-  async one({ id, channel, to, text }, left) {
-    if (channel !== "sms") return { id, result: "REFUSED", class: "config", reason: "only sms" };
-    if (!/^\+[0-9]{5,15}$/.test(to)) return { id, result: "REFUSED", class: "address", reason: "not a number" };
+  async one(m, left) {
+    const { id } = m;
+    if (m.channel !== "sms") return { id, result: "REFUSED", class: "config", reason: "only sms" };
+    if (!/^\+[0-9]{5,15}$/.test(m.to)) return { id, result: "REFUSED", class: "address", reason: "not a number" };
+    if (broken(m)) return { id, result: "REFUSED", class: "content", reason: "a line break in a header" };
     if (left() <= 0) return { id, result: "AGAIN" };
-    await appendFile(join(this.folder, "messages.jsonl"), JSON.stringify({ id, to, text }) + "\n");
+    await appendFile(join(this.folder, "messages.jsonl"), JSON.stringify({ id, to: m.to, text: m.text }) + "\n");
     return { id, result: "ACCEPTED" };
   },
 });

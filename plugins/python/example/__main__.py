@@ -36,14 +36,22 @@ class Sender:
     def one(self, m, left):
         if m.channel != "sms":
             return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "config"}, reason="only sms")
-        if not re.fullmatch(r"\+[0-9]{5,15}", m.to):
+        if not re.fullmatch(r"^\+[0-9]{5,15}$", m.to):
             return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "address"}, reason="not a number")
+        if broken(m):
+            return pb.Outcome(id=m.id, result=pb.Outcome.REFUSED, **{"class": "content"}, reason="a line break in a header")
         if left() <= 0:
             return pb.Outcome(id=m.id, result=pb.Outcome.AGAIN)
         line = json.dumps({"id": m.id, "to": m.to, "text": m.text}) + "\n"
         with self.mu, open(os.path.join(self.folder, "messages.jsonl"), "a") as f:
             f.write(line)
         return pb.Outcome(id=m.id, result=pb.Outcome.ACCEPTED)
+
+
+def broken(m):
+    """Whether a line break is where it could end a header."""
+    texts = [m.to, m.to_name, m.subject] + [text for h in m.headers for text in (h.name, h.value)]
+    return any("\r" in text or "\n" in text for text in texts)
 
 
 serve(Sender())
