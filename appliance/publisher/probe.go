@@ -18,18 +18,16 @@ const (
 func (p *Publisher) keepProbing() {
 	var next time.Time
 	for {
-		now := p.o.Now().In(p.o.Location)
-		if now.Hour() >= probeFrom && !now.Before(next) {
-			if err := p.probe(); err != nil && p.ctx.Err() == nil {
+		if now := p.o.Now().In(p.o.Location); probeDue(now, next) {
+			err := p.probe()
+			if err != nil && p.ctx.Err() == nil {
 				p.o.Logger.Error("asking devices whether the app is there failed", "error", err)
 				p.raise(health.Problem{
 					Code: problemProbe, Severity: health.Warning, Summary: "Devices could not be asked whether the app is still there: " + err.Error(),
 					Hint: "It is tried again every ten minutes; uninstalls are known by the next campaign at the latest.",
 				})
-				next = now.Add(probeRetry)
-			} else {
-				next = time.Date(now.Year(), now.Month(), now.Day()+1, probeFrom, 0, 0, 0, p.o.Location)
 			}
+			next = probeAfter(now, err != nil)
 		}
 		select {
 		case <-time.After(lookEvery):
@@ -37,6 +35,19 @@ func (p *Publisher) keepProbing() {
 			return
 		}
 	}
+}
+
+// probeDue says whether devices are asked now: from three o'clock on, also by a
+// daemon that was not there at three. What was asked that day is not asked again
+// (delivery.Probe).
+func probeDue(now, next time.Time) bool { return now.Hour() >= probeFrom && !now.Before(next) }
+
+// probeAfter is when devices are asked after a run that began then.
+func probeAfter(began time.Time, failed bool) time.Time {
+	if failed {
+		return began.Add(probeRetry)
+	}
+	return time.Date(began.Year(), began.Month(), began.Day()+1, probeFrom, 0, 0, 0, began.Location())
 }
 
 func (p *Publisher) probe() error {
