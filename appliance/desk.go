@@ -399,7 +399,7 @@ func (d desk) Connectors() []console.Connector {
 		}
 		one := console.Connector{
 			Channel: s.Channel, Name: s.Name, Plugin: s.Plugin, Version: s.Version, State: string(s.State), Since: s.Since,
-			Restarts: s.Restarts, Error: s.Error, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Grade: s.Grade, Missing: s.Missing, Description: s.Description, Webhook: webhook,
+			Restarts: s.Restarts, Error: s.Error, Unreachable: s.Unreachable, Sent: s.Sent.Accepted, Sandbox: s.Sandbox, Grade: s.Grade, Missing: s.Missing, Description: s.Description, Webhook: webhook,
 		}
 		if d.rooms != nil {
 			route := d.rooms.Delivery().Route(s.Name)

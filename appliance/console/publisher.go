@@ -230,10 +230,11 @@ type Connector struct {
 	Name        string    `json:"name"`
 	Plugin      string    `json:"plugin"`
 	Version     string    `json:"version"`
-	State       string    `json:"state"` // "running", "starting", "restarting", "failed", "stopped"
+	State       string    `json:"state"` // "starting", "running", "restarting", "quarantined", "draining", "stopped"
 	Since       time.Time `json:"since"` // when that began
 	Restarts    int       `json:"restarts"`
-	Error       string    `json:"error"` // "" = none
+	Error       string    `json:"error"`                 // "" = none
+	Unreachable string    `json:"unreachable,omitempty"` // why it did not reach its provider when last tried; "" = it did
 	Sent        uint64    `json:"sent"`
 	Sandbox     string    `json:"sandbox"`           // what holds it, in words
 	Grade       string    `json:"grade"`             // how well that is: "none", "files", "ports", "hosts"

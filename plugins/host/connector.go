@@ -83,7 +83,10 @@ type Status struct {
 	Since       time.Time `json:"since"`    // when this state began
 	Restarts    int       `json:"restarts"` // since Start
 	Error       string    `json:"error,omitempty"`
-	Sent        Sent      `json:"sent"`
+	// Unreachable is why the running process did not reach its provider when that was
+	// tried last, "" if it did.
+	Unreachable string `json:"unreachable,omitempty"`
+	Sent        Sent   `json:"sent"`
 	// Sandbox is what confines the process, in words; Grade the grade that this
 	// is, and Missing what the machine cannot give, "" if nothing.
 	Sandbox     string              `json:"sandbox"`
@@ -114,22 +117,23 @@ type Connector struct {
 
 	sent [4]atomic.Uint64 // by connector.Result
 
-	mu       sync.Mutex
-	about    *about
-	given    Given
-	proc     *process // nil = none
-	level    sandbox.Level
-	sum      string
-	state    State
-	since    time.Time
-	ran      bool // there was a process before
-	restarts int
-	failed   int // times that there was no process, or none any more
-	err      string
-	draining bool
-	closed   bool
-	raised   map[string]bool
-	flights  sync.WaitGroup // Sends; added to under mu, before draining is set
+	mu          sync.Mutex
+	about       *about
+	given       Given
+	proc        *process // nil = none
+	level       sandbox.Level
+	sum         string
+	state       State
+	since       time.Time
+	ran         bool // there was a process before
+	restarts    int
+	failed      int // times that there was no process, or none any more
+	err         string
+	unreachable string
+	draining    bool
+	closed      bool
+	raised      map[string]bool
+	flights     sync.WaitGroup // Sends; added to under mu, before draining is set
 }
 
 // Start verifies, starts and configures an instance, and then keeps it running
@@ -293,6 +297,7 @@ func (c *Connector) Status() Status {
 		c.proc.run.mu.Lock()
 		s.PID = c.proc.run.pid
 		c.proc.run.mu.Unlock()
+		s.Unreachable = c.unreachable
 	}
 	return s
 }
@@ -326,7 +331,11 @@ func (c *Connector) Check(ctx context.Context) error {
 			case <-c.wake:
 			default:
 			}
-			return p.check(ctx)
+			err := p.check(ctx)
+			if err == nil {
+				c.reached(nil)
+			}
+			return err
 		}
 		c.mu.Lock()
 		failed := c.failed != before

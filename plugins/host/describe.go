@@ -100,7 +100,7 @@ func (h *Host) ask(ctx context.Context, bin *binary, plugin string) (*connectorp
 		return p.rpc.Describe(ctx, &connectorpb.DescribeRequest{})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connector %q: %w: asked what it is: %w", plugin, ErrBroken, rpcError(err))
+		return nil, fmt.Errorf("connector %q: %w: asked what it is: %w", plugin, ErrBroken, p.insteadOf(rpcError(err)))
 	}
 	return reply, nil
 }

@@ -342,8 +342,23 @@ func TestUnreachableProvider(t *testing.T) {
 	if _, err := c.Send(short(t), messages(1)); err != nil {
 		t.Error(err)
 	}
-	if c.Status().State != Running {
-		t.Errorf("status %+v", c.Status())
+	if s := c.Status(); s.State != Running || !strings.Contains(s.Unreachable, "connection refused") {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// One that ends over a question is said to have ended, and how: by no path of a
+// socket, of which an operator makes nothing.
+func TestEndsWhenAsked(t *testing.T) {
+	r := newRig(t, Options{}, "exitdescribe", "exitconfigure")
+	for _, plugin := range []string{"exitdescribe", "exitconfigure"} {
+		_, err := r.Start(t.Context(), instance(plugin))
+		if !errors.Is(err, ErrBroken) || !strings.HasSuffix(err.Error(), "it ended with exit code 3") {
+			t.Errorf("%s: %v", plugin, err)
+		}
+	}
+	if _, err := r.Validate(t.Context(), "exitconfigure", connector.Settings{}, ""); err == nil || !strings.HasSuffix(err.Error(), "it ended with exit code 3") {
+		t.Error(err)
 	}
 }
 

@@ -145,6 +145,8 @@ func (f *faulty) Describe() connector.Description {
 	switch f.mode {
 	case "slowdescribe":
 		time.Sleep(time.Hour)
+	case "exitdescribe":
+		os.Exit(3)
 	case "noname":
 		return connector.Description{}
 	}
@@ -181,6 +183,8 @@ func (f *faulty) Configure(_ context.Context, s connector.Settings) ([]connector
 			{Severity: connector.SeverityWarning, Path: []string{"limit"}, Summary: "rather low"},
 			{Path: []string{"tls", "mode"}, Summary: "not like this", Detail: "write \"on\""},
 		}, nil
+	case "exitconfigure":
+		os.Exit(3)
 	case "unconfigurable":
 		return nil, errors.New("cannot be configured")
 	case "slowconfigure":

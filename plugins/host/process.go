@@ -189,7 +189,7 @@ func (p *process) configure(ctx context.Context, s connector.Settings) ([]connec
 		return p.rpc.Configure(ctx, &connectorpb.ConfigureRequest{SettingsJson: raw})
 	})
 	if err != nil {
-		return nil, rpcError(err)
+		return nil, p.insteadOf(rpcError(err))
 	}
 	var problems []connector.Problem
 	for _, q := range r.GetProblems()[:min(len(r.GetProblems()), 100)] {
@@ -230,6 +230,19 @@ type callError struct {
 
 func (e *callError) Error() string              { return e.text }
 func (e *callError) GRPCStatus() *status.Status { return status.New(e.code, e.text) }
+
+// insteadOf is a call's error or, if the process ended over the call, how it did:
+// that says more than a connection that is gone.
+func (p *process) insteadOf(err error) error {
+	if status.Code(err) != codes.Unavailable {
+		return err
+	}
+	p.run.await(p.h.o.timing.kill)
+	if _, ended := p.run.ended(); !ended {
+		return err
+	}
+	return fmt.Errorf("it %s", p.run.ending())
+}
 
 // kill ends the whole process group now.
 func (p *process) kill() { p.run.signal(syscall.SIGKILL) }

@@ -179,13 +179,12 @@ func (c *Connector) watch(p *process) error {
 			return fmt.Errorf("%w: it does not answer: %w", ErrBroken, err)
 		case err := <-checked:
 			if err == nil || status.Code(err) == codes.Unimplemented {
-				c.clear("connector.unreachable")
+				c.reached(nil)
 				recheck = nil
 				continue
 			}
 			if ctx.Err() == nil {
-				c.raise("connector.unreachable", health.Warning,
-					fmt.Sprintf("Connector %s does not reach its provider: %s", c.i.subject(), err), "Look at its settings, at the provider, and at the firewall between.")
+				c.reached(err)
 			}
 			recheck = time.After(t.recheck)
 		case <-recheck:
@@ -193,6 +192,23 @@ func (c *Connector) watch(p *process) error {
 			check()
 		}
 	}
+}
+
+// reached notes whether the provider was reached, nil = it was.
+func (c *Connector) reached(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	c.mu.Lock()
+	c.unreachable = why
+	c.mu.Unlock()
+	if err == nil {
+		c.clear("connector.unreachable")
+		return
+	}
+	c.raise("connector.unreachable", health.Warning,
+		fmt.Sprintf("Connector %s does not reach its provider: %s", c.i.subject(), why), "Look at its settings, at the provider, and at the firewall between.")
 }
 
 func (c *Connector) raise(code string, s health.Severity, summary, hint string) {

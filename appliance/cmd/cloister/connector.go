@@ -30,21 +30,22 @@ func newConnectorList() *cobra.Command {
 	cmd.RunE = l.run("/connectors", func(raw json.RawMessage) error {
 		var all struct {
 			Connectors []struct {
-				Channel  string          `json:"channel"`
-				Name     string          `json:"name"`
-				Plugin   string          `json:"plugin"`
-				Version  string          `json:"version"`
-				State    string          `json:"state"`
-				Restarts int             `json:"restarts"`
-				Error    string          `json:"error"`
-				Sandbox  json.RawMessage `json:"sandbox"`
-				Grade    string          `json:"grade"`
-				Missing  string          `json:"missing"`
-				Webhook  string          `json:"webhook"`
-				Paused   *time.Time      `json:"paused"`
-				LeftOut  *time.Time      `json:"left_out"`
-				Why      string          `json:"why"`
-				InFlight int             `json:"in_flight"`
+				Channel     string          `json:"channel"`
+				Name        string          `json:"name"`
+				Plugin      string          `json:"plugin"`
+				Version     string          `json:"version"`
+				State       string          `json:"state"`
+				Restarts    int             `json:"restarts"`
+				Error       string          `json:"error"`
+				Unreachable string          `json:"unreachable"`
+				Sandbox     json.RawMessage `json:"sandbox"`
+				Grade       string          `json:"grade"`
+				Missing     string          `json:"missing"`
+				Webhook     string          `json:"webhook"`
+				Paused      *time.Time      `json:"paused"`
+				LeftOut     *time.Time      `json:"left_out"`
+				Why         string          `json:"why"`
+				InFlight    int             `json:"in_flight"`
 			} `json:"connectors"`
 		}
 		if err := json.Unmarshal(raw, &all); err != nil {
@@ -58,6 +59,9 @@ func newConnectorList() *cobra.Command {
 			}
 			if c.LeftOut != nil {
 				state += ", left out"
+			}
+			if c.Unreachable != "" {
+				state += ", unreachable"
 			}
 			t.row(c.Channel, c.Name, c.Plugin, c.Version, state, c.Restarts, c.Grade, strings.Trim(string(c.Sandbox), `"`), c.Error)
 		}
@@ -80,6 +84,11 @@ func newConnectorList() *cobra.Command {
 			}
 			if said != "" {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), c.Name, said); err != nil {
+					return err
+				}
+			}
+			if c.Unreachable != "" {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s does not reach its provider: %s\n", c.Name, plain(c.Unreachable)); err != nil {
 					return err
 				}
 			}

@@ -161,6 +161,11 @@ func TestVerbs(t *testing.T) {
 			out:     "relay is paused since 2026-01-02T00:00:00Z, and has 3 messages to answer\n",
 		},
 		{
+			name: "connector list says what reaches no provider", args: "connector list --publisher acme",
+			answers: map[string]string{"GET /v1/publishers/acme/connectors": `{"connectors":[{"channel":"email","name":"relay","state":"running","unreachable":"connection refused"}]}`},
+			out:     "relay does not reach its provider: connection refused\n",
+		},
+		{
 			name: "connector pause", args: "connector pause relay --publisher acme",
 			answers: map[string]string{"POST /v1/publishers/acme/connectors/relay/pause": `{"paused":"2026-01-02T00:00:00Z"}`},
 		},

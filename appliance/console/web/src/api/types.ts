@@ -358,6 +358,7 @@ export interface ConnectorStatus {
   since: string;
   restarts: number;
   error?: string;
+  unreachable?: string;
   sent: number;
   sandbox?: Json;
   grade?: string;

@@ -89,7 +89,7 @@ function One({ c, reload }: { c: ConnectorStatus; reload: () => void }) {
             {c.version && ` ${c.version}`}
           </p>
         </div>
-        <Badge state={c.paused ? (c.in_flight ? "draining" : "paused") : c.left_out ? "left out" : c.state} tone={c.paused || c.left_out ? "warn" : undefined} />
+        <Badge state={c.paused ? (c.in_flight ? "draining" : "paused") : c.left_out ? "left out" : c.unreachable ? "unreachable" : c.state} tone={c.paused || c.left_out || c.unreachable ? "warn" : undefined} />
       </header>
       {c.description && <p class="connector-text">{c.description}</p>}
       <dl class="stats inset">
@@ -119,7 +119,10 @@ function One({ c, reload }: { c: ConnectorStatus; reload: () => void }) {
       {c.sandbox != null && c.sandbox !== "" && (
         <p class="connector-sandbox">
           <Icon name="key" size={14} />
-          <span>Confined by {value(c.sandbox)}</span>
+          <span>
+            Confined by {value(c.sandbox)}
+            {c.grade && <> (grade <b>{c.grade}</b>)</>}
+          </span>
         </p>
       )}
       {c.missing && <Notice kind="warn" title="Not fully confined">{sentence(c.missing)}</Notice>}
@@ -129,7 +132,13 @@ function One({ c, reload }: { c: ConnectorStatus; reload: () => void }) {
           <span>Receipts come to <code>{c.webhook}</code></span>
         </p>
       )}
-      {c.error && <Notice kind="bad" title="Last error">{c.error}</Notice>}
+      {c.unreachable && <Notice kind="warn" title="Does not reach its provider">{sentence(c.unreachable)}</Notice>}
+      {c.error && (
+        <Notice kind="bad" title={c.state === "quarantined" ? "Left alone" : "Last error"}>
+          {sentence(c.error)}
+          {c.state === "quarantined" && " Its messages wait, or go by the others of its channel. Once that is put right, Check now starts it; else it is tried every quarter of an hour."}
+        </Notice>
+      )}
       {result && <Notice kind={result.ok ? "good" : "bad"}>{result.text}</Notice>}
       {can("check") && (
         <footer>

@@ -100,7 +100,7 @@ export function Show<T>({ of, what, rows, children }: { of: Loaded<T>; what: str
 const tones: { [state: string]: string } = {
   running: "good", sent: "good", delivered: "good", granted: "good", ready: "good", up: "good", ok: "good", yes: "good", active: "good", accepted: "good",
   paused: "warn", waiting: "warn", attempting: "warn", starting: "warn", draining: "warn", warning: "warn", held: "warn", unknown: "warn", restarting: "warn", retry: "warn",
-  failed: "bad", down: "bad", degraded: "bad", stopped: "bad", crashed: "bad", withdrawn: "bad", suppressed: "bad", refused: "bad",
+  failed: "bad", quarantined: "bad", down: "bad", degraded: "bad", stopped: "bad", crashed: "bad", withdrawn: "bad", suppressed: "bad", refused: "bad",
 };
 
 export function Badge({ state, children, tone }: { state: string; children?: ComponentChildren; tone?: string }) {
