@@ -115,7 +115,12 @@ func again(b *browser) {
 		const one = (id, more) => ({message: id.repeat(32), campaign: "left-cart", channel: "sms", settled: "2026-01-02T10:00:00Z", reason: "rejected", ...more})
 		window.fetch = (url, o) => {
 			const at = String(url.url ?? url)
-			if (at.includes("/messages/replay")) { window.asked = JSON.parse(o.body); return json({messages: [{message: "b".repeat(32), as: "c".repeat(32)}]}) }
+			if (at.includes("/messages/replay")) {
+				window.asked = JSON.parse(o.body)
+				window.again = [...(window.again ?? []), ...window.asked.messages]
+				return json({messages: window.asked.messages.map((message) => message[0] === "f" ? {message, error: {code: "erased", message: "it was of somebody erased"}} : {message, as: "c".repeat(32)})})
+			}
+			if (at.includes("/messages?") && at.includes("connector=")) return json(at.includes("cursor=") ? {messages: [one("f"), one("9")], next: ""} : {messages: [one("7"), one("8", {replayed_as: "d".repeat(32)})], next: "further"})
 			if (at.includes("/messages?") && at.includes("state=failed")) return json({messages: [one("a", {detail: "DLT: the text does not fit its template", replayed_as: "d".repeat(32)})], next: ""})
 			if (at.includes("/messages?") && at.includes("state=unknown")) return json({messages: [one("b")], next: ""})
 			return real(url, o)
@@ -132,6 +137,22 @@ func again(b *browser) {
 	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
 	b.until("it was asked for that one, perhaps twice", `window.asked?.perhaps_twice === true && window.asked.messages.join() === "b".repeat(32)`)
 	b.until("it is named", `!document.querySelector(".dialog") && document.querySelector("tbody").innerText.includes("sent again")`)
+
+	// All of one connector's, of pages that are not shown too, but for the one that was.
+	ask[bool](b, `(() => {
+		window.again = []
+		const which = document.querySelector('select[aria-label="Connector"]')
+		which.selectedIndex = 1
+		which.dispatchEvent(new Event("change", {bubbles: true}))
+		return true
+	})()`)
+	b.until("they are listed", `document.querySelector("tbody")?.rows.length === 2`)
+	b.press("Send all again")
+	b.until("it warns of all", `document.querySelector(".dialog[open]")?.innerText.includes("may get it twice") && document.querySelector(".dialog").innerText.includes("and those after it")`)
+	b.shoot("walk-messages-all")
+	b.do(chromedp.Click(chromedp.CSS(`.dialog .button.danger`)))
+	b.until("each was asked for once", `!document.querySelector(".dialog") && window.asked.perhaps_twice === true && window.again.map((x) => x[0]).join("") === "7f9"`)
+	b.until("it says how many were", `document.body.innerText.includes("2 messages are sent again; 1 not: It was of somebody erased.")`)
 }
 
 // letter reads a mail as it was sent: in a frame that may do nothing.
