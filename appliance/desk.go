@@ -437,8 +437,8 @@ func (d desk) changeConnector(name string, do func(*delivery.Delivery, string) e
 	return do(d.rooms.Delivery(), name)
 }
 
-func (d desk) CheckConnector(ctx context.Context, channel, name string) error {
-	c := d.senders.find(channel, name)
+func (d desk) CheckConnector(ctx context.Context, name string) error {
+	c := d.senders.find("", name)
 	if c == nil {
 		return fmt.Errorf("connector %q: %w", name, console.ErrNotFound)
 	}

@@ -14,17 +14,17 @@ func (c *Console) connectors(r *request) error {
 }
 
 func (c *Console) checkConnector(r *request) error {
-	if err := known(r, "channel"); err != nil {
+	if err := known(r); err != nil {
 		return err
 	}
-	channel, name := r.URL.Query().Get("channel"), r.PathValue("name")
+	name := r.PathValue("name")
 	type result struct {
 		OK      bool   `json:"ok"`
 		Problem string `json:"problem,omitempty"`
 	}
 	var out result
 	err := c.change(r, "connector.check", "connector "+clip(name, 64), func() error {
-		err := r.publisher.CheckConnector(r.Context(), channel, name)
+		err := r.publisher.CheckConnector(r.Context(), name)
 		if err == nil || errors.Is(err, ErrNotFound) {
 			out.OK = err == nil
 			return err

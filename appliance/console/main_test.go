@@ -317,8 +317,8 @@ func (s *shop) Messages() Messages             { return s }
 func (s *shop) Stats() delivery.Stats {
 	return delivery.Stats{Sent: 4, Waiting: map[string]int{"email": 2}}
 }
-func (s *shop) Connectors() []Connector                                      { return s.connectors }
-func (s *shop) CheckConnector(_ context.Context, channel, name string) error { return s.checked }
+func (s *shop) Connectors() []Connector                             { return s.connectors }
+func (s *shop) CheckConnector(_ context.Context, name string) error { return s.checked }
 func (s *shop) List(_ context.Context, l delivery.Listing) (delivery.Page, error) {
 	if l.After != "" && l.After != "more" {
 		return delivery.Page{}, delivery.ErrList

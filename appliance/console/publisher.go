@@ -134,9 +134,8 @@ type Publisher interface {
 
 	Connectors() []Connector
 	// CheckConnector asks a connector whether it reaches its provider; the
-	// error is its answer. ErrNotFound if there is none of this channel
-	// ("" = any) and name.
-	CheckConnector(ctx context.Context, channel, name string) error
+	// error is its answer. ErrNotFound if there is none of the name.
+	CheckConnector(ctx context.Context, name string) error
 	// PauseConnector keeps a connector from messages until it is resumed;
 	// ErrNotFound if there is none.
 	PauseConnector(name string) error

@@ -512,7 +512,7 @@ func TestConnectors(t *testing.T) {
 	h.acme.checked = fmt.Errorf("asking: %w", ErrNotFound)
 	h.want(404, token, "POST", "/v1/publishers/acme/connectors/relay/check", "")
 	h.acme.checked = errors.New("it does not answer")
-	if got := h.want(200, token, "POST", "/v1/publishers/acme/connectors/relay/check?channel=email", ""); strings.TrimSpace(got.body) != `{"ok":false,"problem":"it does not answer"}` {
+	if got := h.want(200, token, "POST", "/v1/publishers/acme/connectors/relay/check", ""); strings.TrimSpace(got.body) != `{"ok":false,"problem":"it does not answer"}` {
 		t.Error(got.body)
 	}
 }

@@ -56,7 +56,7 @@ function One({ c, reload }: { c: ConnectorStatus; reload: () => void }) {
     setBusy(true);
     setResult(null);
     try {
-      const r = await post<{ ok: boolean; problem?: string }>(api(`connectors/${encodeURIComponent(c.name)}/check?channel=${encodeURIComponent(c.channel)}`));
+      const r = await post<{ ok: boolean; problem?: string }>(api(`connectors/${encodeURIComponent(c.name)}/check`));
       setResult({ ok: r.ok, text: r.ok ? "It reaches its provider." : (r.problem ?? "It does not reach its provider.") });
     } catch (e) {
       setResult({ ok: false, text: explain(e) });
