@@ -32,7 +32,7 @@ type child struct {
 	stdout *os.File
 	group  *sandbox.Group
 	logged chan struct{} // closed when standard error has been read to its end
-	exited chan struct{} // closed when the process has ended
+	exited chan struct{} // closed when the process has ended and the log has what it said
 
 	mu    sync.Mutex
 	pid   int
@@ -121,9 +121,9 @@ func (c *child) Start(context.Context) (err error) {
 		<-confined
 		cmd.Ended()
 		c.endGroup()
-		close(c.exited)
-		// What it still had to say is in the pipe; a descendant that holds the
-		// pipe open is not waited for.
+		// What it still had to say is in the pipe, and in the log before anybody
+		// hears that it ended; a descendant that holds the pipe open is not waited
+		// for.
 		select {
 		case <-c.logged:
 		case <-time.After(time.Second):
@@ -131,6 +131,7 @@ func (c *child) Start(context.Context) (err error) {
 		stderr.Close()
 		stdout.Close()
 		<-c.logged
+		close(c.exited)
 	}()
 	level, err := cmd.Started(c.h.o.timing.start)
 	close(confined)

@@ -362,6 +362,18 @@ func TestEndsWhenAsked(t *testing.T) {
 	}
 }
 
+// What one says before it ends is in the log when that it ended is told: who asks
+// why sees it.
+func TestLastWords(t *testing.T) {
+	r := newRig(t, Options{}, "lastwords")
+	if _, err := r.Start(t.Context(), instance("lastwords")); !errors.Is(err, ErrBroken) {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(r.log.String(), "this is why") {
+		t.Error("it was told before the log had it")
+	}
+}
+
 // What a connector answers beyond its own messages does not count.
 func TestAnswers(t *testing.T) {
 	r := newRig(t, Options{}, "liar", "bigreply", "gzipbomb", "fail", "failsecond")

@@ -29,6 +29,12 @@ func actAs(name string) {
 		os.Exit(0)
 	case "exit3":
 		os.Exit(3)
+	case "lastwords":
+		for i := range 400 {
+			fmt.Fprintf(os.Stderr, "word %d of what it has to say\n", i)
+		}
+		fmt.Fprintln(os.Stderr, "this is why")
+		os.Exit(7)
 	case "silent":
 		time.Sleep(time.Hour)
 	case "garbage":
