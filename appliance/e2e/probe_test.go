@@ -9,9 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	apple "github.com/cloisterhq/cloister/connectors/apns/standin"
-	google "github.com/cloisterhq/cloister/connectors/fcm/standin"
 )
 
 // TestProbe: once a day every device is asked by a push that shows nothing whether
@@ -22,58 +19,23 @@ func TestProbe(t *testing.T) {
 		android, gone = "dQw4w9WgXcQ:APA91bAndroid", "dQw4w9WgXcQ:APA91bGone"
 		ios           = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad"
 	)
-	fcm, err := google.New()
-	must(t, err)
-	t.Cleanup(fcm.Close)
-	fcm.Keep = true
+	fcm, apns, connectors := phones(t)
 	fcm.Bad(gone, "UNREGISTERED")
-	apns, err := apple.New()
-	must(t, err)
-	t.Cleanup(apns.Close)
-	apns.Keep = true
-	dir := t.TempDir()
-	file := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		must(t, os.WriteFile(path, []byte(content), 0o600))
-		return path
-	}
 	// Devices are asked from three o'clock on, where the publisher is.
 	zone := "UTC"
 	if h := time.Now().UTC().Hour(); h < 3 || h > 21 {
 		zone = "Asia/Kolkata"
 	}
-	publisher := fmt.Sprintf(`
+	publisher := func(more string) string {
+		return fmt.Sprintf(`
 publisher "shop" {
   timezone = %q
-  PROBE
   key "app" { id = "SHOP-APP" }
   purpose "offers" { channels = ["push"] }
-  connector "push" "android" {
-    plugin    = "fcm"
-    platforms = ["fcm"]
-    settings {
-      service_account = file(%q)
-      ca              = file(%q)
-      url             = %q
-      token_url       = %q
-    }
-  }
-  connector "push" "ios" {
-    plugin    = "apns"
-    platforms = ["apns"]
-    settings {
-      topic   = %q
-      key     = file(%q)
-      key_id  = %q
-      team_id = %q
-      ca      = file(%q)
-      url     = %q
-    }
-  }
-}
-`, zone, file("account.json", fcm.Account()), file("google.pem", fcm.CA()), fcm.URL(), fcm.TokenURL(),
-		apple.Topic, file("key.p8", apns.Key()), apple.KeyID, apple.TeamID, file("apple.pem", apns.CA()), apns.URL())
-	d := newDaemon(t, true, strings.Replace(publisher, "PROBE", "", 1))
+  %s
+`, zone, more) + connectors + "}\n"
+	}
+	d := newDaemon(t, true, publisher(""))
 	d.start()
 	// Who registered just now is there: these did some days ago.
 	var people strings.Builder
@@ -81,13 +43,15 @@ publisher "shop" {
 		fmt.Fprintf(&people, `{"user":%q,"ts":%q,"channels":{"push":{"platform":%q,"token":%q}},"consent":[{"purpose":"offers","granted":true}]}`+"\n",
 			p.user, time.Now().AddDate(0, 0, -3).Format(time.RFC3339), p.platform, p.token)
 	}
-	run(t, program, "import", "profiles", "--config", d.config, "--publisher", "shop", file("people.ndjson", people.String()))
+	file := filepath.Join(t.TempDir(), "people.ndjson")
+	must(t, os.WriteFile(file, []byte(people.String()), 0o600))
+	run(t, program, "import", "profiles", "--config", d.config, "--publisher", "shop", file)
 	d.stop()
 
-	d.write(strings.Replace(publisher, "PROBE", `probe_devices = "1d"`, 1))
+	d.write(publisher(`probe_devices = "1d"`))
 	d.start()
 	eventually(t, time.Minute, "the device that is gone is told of", func() bool { return d.total("shop", "App Uninstalled") == 1 })
-	eventually(t, time.Minute, "the others are asked", func() bool { return len(asked(fcm)) == 1 && len(apns.Got()) == 1 })
+	eventually(t, time.Minute, "the others are asked", func() bool { return len(taken(fcm)) == 1 && len(apns.Got()) == 1 })
 	var line struct {
 		Events []struct {
 			Event string
@@ -97,7 +61,7 @@ publisher "shop" {
 	if code := d.call("GET", "/publishers/shop/people/cara/timeline", nil, &line); code != 200 || !strings.Contains(fmt.Sprint(line), "App Uninstalled map[channel:push reason:removed]") {
 		t.Errorf("%d: %+v", code, line)
 	}
-	m, n := asked(fcm)[0], apns.Got()[0]
+	m, n := taken(fcm)[0], apns.Got()[0]
 	if m.Token != android || len(m.Data) != 1 || m.Data["cloister_id"] == "" || strings.Contains(fmt.Sprint(m.Raw), "notification") {
 		t.Errorf("FCM was given %+v", m)
 	}
@@ -120,20 +84,10 @@ publisher "shop" {
 	}
 	eventually(t, time.Minute, "both others get the message", func() bool { return d.total("shop", "Notification Sent") == 2 })
 	eventually(t, time.Minute, "the third is held", func() bool { return d.total("shop", "Notification Held") == 1 })
-	if len(asked(fcm)) != 2 || len(apns.Got()) != 2 || d.total("shop", "App Uninstalled") != 1 {
-		t.Errorf("FCM %+v, Apple %+v", asked(fcm), apns.Got())
+	if len(taken(fcm)) != 2 || len(apns.Got()) != 2 || d.total("shop", "App Uninstalled") != 1 {
+		t.Errorf("FCM %+v, Apple %+v", taken(fcm), apns.Got())
 	}
 	if bad := append(fcm.Refusals(), apns.Refusals()...); len(bad) > 0 {
 		t.Errorf("refused: %v", bad)
 	}
-}
-
-// asked is what FCM took, but for the connector's own question whether it may send.
-func asked(fcm *google.Server) (got []google.Message) {
-	for _, m := range fcm.Got() {
-		if !m.ValidateOnly {
-			got = append(got, m)
-		}
-	}
-	return got
 }

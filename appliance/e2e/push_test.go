@@ -25,10 +25,7 @@ func TestPush(t *testing.T) {
 		android, gone = "dQw4w9WgXcQ:APA91bAndroid", "dQw4w9WgXcQ:APA91bGone"
 		ios           = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad"
 	)
-	fcm, err := google.New()
-	must(t, err)
-	t.Cleanup(fcm.Close)
-	fcm.Keep = true
+	fcm, apns, connectors := phones(t)
 	fcm.Bad(gone, "UNREGISTERED")
 	var mu sync.Mutex
 	asked := map[string]int{}
@@ -38,52 +35,19 @@ func TestPush(t *testing.T) {
 		asked[m.Token]++
 		return false
 	}
-	apns, err := apple.New()
-	must(t, err)
-	t.Cleanup(apns.Close)
-	apns.Keep = true
-
-	dir := t.TempDir()
-	file := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		must(t, os.WriteFile(path, []byte(content), 0o600))
-		return path
-	}
-	d := newDaemon(t, true, fmt.Sprintf(`
+	d := newDaemon(t, true, `
 publisher "shop" {
   key "app" { id = "SHOP-APP" }
   purpose "offers" { channels = ["push"] }
-  connector "push" "android" {
-    plugin    = "fcm"
-    platforms = ["fcm"]
-    settings {
-      service_account = file(%q)
-      ca              = file(%q)
-      url             = %q
-      token_url       = %q
-    }
-  }
-  connector "push" "ios" {
-    plugin    = "apns"
-    platforms = ["apns"]
-    settings {
-      topic   = %q
-      key     = file(%q)
-      key_id  = %q
-      team_id = %q
-      ca      = file(%q)
-      url     = %q
-    }
-  }
-}
-`, file("account.json", fcm.Account()), file("google.pem", fcm.CA()), fcm.URL(), fcm.TokenURL(),
-		apple.Topic, file("key.p8", apns.Key()), apple.KeyID, apple.TeamID, file("apple.pem", apns.CA()), apns.URL()))
+`+connectors+"}\n")
 	d.start()
 	var people strings.Builder
 	for _, p := range []struct{ user, platform, token string }{{"asha", "fcm", android}, {"bela", "apns", ios}, {"cara", "fcm", gone}} {
 		fmt.Fprintf(&people, `{"user":%q,"anonymous":"phone-of-%s","profile":{"City":"Pune"},"channels":{"push":{"platform":%q,"token":%q}},"consent":[{"purpose":"offers","granted":true}]}`+"\n", p.user, p.user, p.platform, p.token)
 	}
-	t.Log(run(t, program, "import", "profiles", "--config", d.config, "--publisher", "shop", file("people.ndjson", people.String())))
+	profiles := filepath.Join(t.TempDir(), "people.ndjson")
+	must(t, os.WriteFile(profiles, []byte(people.String()), 0o600))
+	t.Log(run(t, program, "import", "profiles", "--config", d.config, "--publisher", "shop", profiles))
 	campaign := func(id string) {
 		t.Helper()
 		c := map[string]any{
@@ -101,8 +65,7 @@ publisher "shop" {
 	campaign("sale")
 	eventually(t, 60*time.Second, "both are sent to", func() bool { return d.total("shop", "Notification Sent") == 2 })
 	eventually(t, 60*time.Second, "the third is told of", func() bool { return d.total("shop", "App Uninstalled") == 1 })
-	// The connector's own question whether it may send is none of a device's.
-	got := slices.DeleteFunc(fcm.Got(), func(m google.Message) bool { return m.ValidateOnly })
+	got := taken(fcm)
 	if len(got) != 1 || len(apns.Got()) != 1 {
 		t.Fatalf("%+v, %+v", got, apns.Got())
 	}
@@ -138,4 +101,54 @@ publisher "shop" {
 	if bad := append(fcm.Refusals(), apns.Refusals()...); len(bad) > 0 {
 		t.Errorf("refused: %v", bad)
 	}
+}
+
+// phones are what stands in for FCM and for Apple, and the blocks of the connectors
+// that reach them.
+func phones(t *testing.T) (fcm *google.Server, apns *apple.Server, connectors string) {
+	t.Helper()
+	fcm, err := google.New()
+	must(t, err)
+	t.Cleanup(fcm.Close)
+	apns, err = apple.New()
+	must(t, err)
+	t.Cleanup(apns.Close)
+	fcm.Keep, apns.Keep = true, true
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	return fcm, apns, fmt.Sprintf(`
+  connector "push" "android" {
+    plugin    = "fcm"
+    platforms = ["fcm"]
+    settings {
+      service_account = file(%q)
+      ca              = file(%q)
+      url             = %q
+      token_url       = %q
+    }
+  }
+  connector "push" "ios" {
+    plugin    = "apns"
+    platforms = ["apns"]
+    settings {
+      topic   = %q
+      key     = file(%q)
+      key_id  = %q
+      team_id = %q
+      ca      = file(%q)
+      url     = %q
+    }
+  }
+`, file("account.json", fcm.Account()), file("google.pem", fcm.CA()), fcm.URL(), fcm.TokenURL(),
+		apple.Topic, file("key.p8", apns.Key()), apple.KeyID, apple.TeamID, file("apple.pem", apns.CA()), apns.URL())
+}
+
+// taken are the messages that FCM took, without the connector's own question
+// whether it may send.
+func taken(fcm *google.Server) []google.Message {
+	return slices.DeleteFunc(fcm.Got(), func(m google.Message) bool { return m.ValidateOnly })
 }
