@@ -26,7 +26,8 @@ func misbehaving(ctx context.Context, h *harness, rounds int) (all result, err e
 	took := map[string][]time.Duration{}
 	acts := []string{"", "crash", "hang", "leak", "flood"}
 	for round := range rounds {
-		for _, act := range acts {
+		for i := range acts {
+			act := acts[(i+round)%len(acts)] // in turn, so that none always comes after the same one
 			r, each, err := beside(ctx, h, fmt.Sprintf("act%d%s", round, act), act)
 			if err != nil {
 				return all, fmt.Errorf("%q: %w", act, err)
