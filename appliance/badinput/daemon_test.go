@@ -71,14 +71,19 @@ publisher "other" {
 
 const secret = "a-secret-of-servers"
 
-func freeAddress(t testing.TB) string {
+// freeAddresses gives so many addresses that nobody listens on: they are held until
+// all are found, so that none is given twice.
+func freeAddresses(t testing.TB, n int) (out []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		out = append(out, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return out
 }
 
 func startDaemon(t testing.TB) *daemon {
@@ -101,7 +106,8 @@ func startDaemon(t testing.TB) *daemon {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the connectors: %v\n%s", err, out)
 	}
-	d := &daemon{t: t, dir: filepath.Join(dir, "data"), collect: freeAddress(t), console: freeAddress(t), metrics: freeAddress(t), mail: freeAddress(t), log: &safeBuffer{}}
+	at := freeAddresses(t, 4)
+	d := &daemon{t: t, dir: filepath.Join(dir, "data"), collect: at[0], console: at[1], metrics: at[2], mail: at[3], log: &safeBuffer{}}
 	file := filepath.Join(dir, "cloister.hcl")
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, d.dir, connectors, d.mail, d.collect, d.console, d.metrics), 0o600); err != nil {
 		t.Fatal(err)

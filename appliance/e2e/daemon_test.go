@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -50,12 +51,26 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
+// had are the ports that freePort gave.
+var had sync.Map
+
+// freePort gives a port that nobody listens on. It is below those that the kernel
+// gives by itself, to connections that go out too, and is given once: two listeners
+// of a daemon that begins later must not find it taken, by each other above all.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 1000 {
+		port := 10_000 + rand.IntN(22_000)
+		if _, again := had.LoadOrStore(port, true); again {
+			continue
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			must(t, l.Close())
+			return port
+		}
+	}
+	t.Fatal("there is no free port")
+	return 0
 }
 
 // daemon is the built program, run as a process over one data directory.
